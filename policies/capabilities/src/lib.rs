@@ -1,0 +1,177 @@
+//! A capability is a piece of root's power, and a container starts with fourteen of them.
+//!
+//! `SYS_ADMIN` alone is nearly all of root, `NET_RAW` forges packets, `DAC_OVERRIDE` reads what others
+//! closed. A container that drops all of them and adds back what it needs cannot be made to use the rest.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_core::{Container, Edits, List, Pod, Rule, Settings, String, Vec, Violations, json::quote};
+
+podfence_core::fields! {
+    /// within `allowedCapabilities` (`NET_BIND_SERVICE`), not in `requiredDropCapabilities`
+    ADD: Texts = Container "securityContext.capabilities.add";
+    /// has `ALL`, or each of `requiredDropCapabilities`
+    DROP: Texts = Container "securityContext.capabilities.drop";
+}
+
+podfence_core::settings! {
+    /// Capabilities that containers may add, written as they are here; `"*"` stands for any.
+    ALLOWED: Texts = "allowedCapabilities", alias "allowed_capabilities", default "[\"NET_BIND_SERVICE\"]";
+    /// Capabilities that every container must drop, and may not add in any spelling. A container that drops
+    /// `ALL` drops each of them; nothing less than that meets `ALL` here.
+    REQUIRED_DROP: Texts = "requiredDropCapabilities", alias "required_drop_capabilities", default "[\"ALL\"]";
+    /// With `mutate`, capabilities that every container gets; they are allowed as well.
+    DEFAULT_ADD: Texts = "defaultAddCapabilities", alias "default_add_capabilities", default "[]";
+    /// Whether to add what is missing of `requiredDropCapabilities` and `defaultAddCapabilities`, instead of
+    /// rejecting.
+    MUTATE: Bool = "mutate", default "false";
+}
+
+podfence_core::policy! { name: "capabilities", check: check, mutate: mutate, validate: validate }
+
+static DROP_ALL: Rule = Rule {
+    control: "capabilities",
+    reason: "unrestricted capabilities",
+    detail: "{who} must set securityContext.capabilities.drop=[\"ALL\"]",
+    fix: "set securityContext.capabilities.drop to [\"ALL\"]",
+    setting: None,
+};
+
+static DROP_REQUIRED: Rule = Rule {
+    control: "capabilities",
+    reason: "unrestricted capabilities",
+    detail: "{who} must include each required capability in securityContext.capabilities.drop",
+    fix: "add each of requiredDropCapabilities to securityContext.capabilities.drop",
+    setting: Some(REQUIRED_DROP.path),
+};
+
+static ADD_REQUIRED_DROP: Rule = Rule {
+    control: "capabilities",
+    reason: "unrestricted capabilities",
+    detail: "{who} must not include {values} in securityContext.capabilities.add, which must be dropped",
+    fix: "remove it from securityContext.capabilities.add",
+    setting: Some(REQUIRED_DROP.path),
+};
+
+static ADD_NOT_ALLOWED: Rule = Rule {
+    control: "capabilities",
+    reason: "unrestricted capabilities",
+    detail: "{who} must not include {values} in securityContext.capabilities.add",
+    fix: "remove it from securityContext.capabilities.add",
+    setting: Some(ALLOWED.path),
+};
+
+/// Looks for capabilities that are added though they may not be, or not dropped though they must be.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    let required = settings.texts(REQUIRED_DROP);
+    // Windows knows no capabilities, so nobody can be asked to drop them there.
+    if !pod.is_windows() {
+        let rule = if required.texts().any(is_all) { &DROP_ALL } else { &DROP_REQUIRED };
+        for container in pod.containers() {
+            if missing_drops(&container, required).next().is_some() {
+                found.add(rule, container.at(DROP));
+            }
+        }
+    }
+    let must_be_dropped = |name: &str| required.texts().any(|required| !is_all(required) && adds(name, required));
+    let allowed = settings.texts(ALLOWED);
+    let is_allowed = |name: &str| allowed.has("*") || allowed.has(name) || settings.texts(DEFAULT_ADD).has(name);
+    add(pod, &ADD_REQUIRED_DROP, found, must_be_dropped);
+    add(pod, &ADD_NOT_ALLOWED, found, |name| !must_be_dropped(name) && !is_allowed(name));
+}
+
+fn add<'v>(pod: &Pod<'v>, rule: &'static Rule, found: &mut Violations<'v>, is_wrong: impl Fn(&str) -> bool) {
+    for container in pod.containers() {
+        for (index, added) in container.get(ADD).unwrap_or_default().objects().enumerate() {
+            if is_wrong(added.text().unwrap_or_default()) {
+                found.add(rule, container.at(ADD).element(index, added));
+            }
+        }
+    }
+}
+
+/// Adds the drops and the capabilities that are missing.
+pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
+    if !settings.is(MUTATE) || pod.is_windows() {
+        return;
+    }
+    for container in pod.containers() {
+        let added = container.get(ADD).unwrap_or_default();
+        let missing_adds = settings.texts(DEFAULT_ADD).texts().filter(|name| !added.texts().any(|a| adds(a, name)));
+        let mut members = Vec::new();
+        extend(&mut members, "add", added, missing_adds);
+        let dropped = container.get(DROP).unwrap_or_default();
+        extend(&mut members, "drop", dropped, missing_drops(&container, settings.texts(REQUIRED_DROP)).map(bare));
+        edits.container(&container, "securityContext.capabilities", members);
+    }
+}
+
+/// Sets a member to a list with more names behind those it has, if there are more.
+fn extend<'n>(
+    members: &mut Vec<(&'static str, String)>,
+    key: &'static str,
+    list: List<'_>,
+    names: impl Iterator<Item = &'n str>,
+) {
+    let mut json = String::from(list.raw().trim_end_matches(']').trim_end());
+    let mut is_empty = list.is_empty();
+    let before = json.len();
+    for name in names {
+        json.push_str(if json.is_empty() {
+            "["
+        } else if is_empty {
+            ""
+        } else {
+            ","
+        });
+        is_empty = false;
+        quote(name, &mut json);
+    }
+    if json.len() > before {
+        json.push(']');
+        members.push((key, json));
+    }
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// A capability would be added by default that must be dropped.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    let required = settings.texts(REQUIRED_DROP);
+    for name in settings.texts(DEFAULT_ADD).texts() {
+        if required.texts().any(|required| !is_all(required) && adds(name, required)) {
+            let mut message = String::from("defaultAddCapabilities: ");
+            quote(name, &mut message);
+            message.push_str(" is in requiredDropCapabilities as well");
+            return Err(message);
+        }
+    }
+    Ok(())
+}
+
+/// The required capabilities that a container does not drop. Only the bare name counts, or `ALL`, in any case.
+fn missing_drops<'s>(container: &Container<'_>, required: List<'s>) -> impl Iterator<Item = &'s str> {
+    let dropped = container.get(DROP).unwrap_or_default();
+    let drops_all = dropped.texts().any(is_all);
+    let asks_all = required.texts().any(is_all);
+    let missing = move |name: &&str| !dropped.texts().any(|dropped| dropped.eq_ignore_ascii_case(bare(name)));
+    let relevant = move |name: &&str| !asks_all || is_all(name);
+    required.texts().filter(move |_| !drops_all).filter(relevant).filter(missing)
+}
+
+/// Whether adding one capability, however it is written, adds another.
+fn adds(added: &str, name: &str) -> bool {
+    is_all(added) || bare(added).eq_ignore_ascii_case(bare(name))
+}
+
+fn is_all(name: &str) -> bool {
+    bare(name).eq_ignore_ascii_case("ALL")
+}
+
+/// The name without `CAP_`.
+fn bare(name: &str) -> &str {
+    match name.split_at_checked(4) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("CAP_") => rest,
+        _ => name,
+    }
+}

@@ -1,0 +1,423 @@
+//! What a policy reads, said once: the fields, their types, and the table that the walker follows.
+//!
+//! [`fields!`](crate::fields) and [`settings!`](crate::settings) are the statements; [`build`] turns
+//! them into a tree of keys at compile time. A [`Field`] is found in a [`View`](crate::view::View) by
+//! its path, so a check works on any view that was read with its fields, whichever module it is in.
+
+use core::marker::PhantomData;
+
+/// What stands at a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number in the range of `i64`.
+    Integer,
+    /// A string.
+    Text,
+    /// A list of strings.
+    Texts,
+    /// An object; a field of this kind tells that it is there.
+    Object,
+    /// A list of objects.
+    Objects,
+    /// Any value; it is skipped.
+    Any,
+    /// The object under review, whose shape depends on its kind.
+    Subject,
+}
+
+impl Kind {
+    /// Its name in messages: `expected a boolean`.
+    pub const fn expectation(self) -> &'static str {
+        match self {
+            Self::Bool => "a boolean",
+            Self::Integer => "an integer",
+            Self::Text => "a string",
+            Self::Texts | Self::Objects => "a list",
+            Self::Object | Self::Subject => "an object",
+            Self::Any => "a value",
+        }
+    }
+}
+
+/// Where the path of a field starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// At the pod spec.
+    Pod,
+    /// At each element of the three container lists.
+    Container,
+    /// At the pod spec and at each container, which wins.
+    Both,
+    /// At the metadata of the pod (of the template, for workloads).
+    Metadata,
+    /// At the spec of a PersistentVolume.
+    PersistentVolume,
+    /// At the root of the settings or of the request.
+    Root,
+}
+
+/// A place and the type that is expected there.
+pub struct Field<T> {
+    /// Dotted path from its scope; `[*]` behind a list that it goes through.
+    pub path: &'static str,
+    pub(crate) id: u32,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Field<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Field<T> {}
+
+impl<T: crate::view::Type> Field<T> {
+    /// The field at a path.
+    pub const fn new(path: &'static str) -> Self {
+        Self { path, id: id(path), kind: PhantomData }
+    }
+
+    /// This field as a row of a statement.
+    pub const fn entry(self, scope: Scope) -> Entry {
+        Entry {
+            scope,
+            path: self.path,
+            kind: T::KIND,
+            aliases: &[],
+            options: &[],
+            default: "",
+            #[cfg(not(target_arch = "wasm32"))]
+            doc: "",
+        }
+    }
+}
+
+/// One row of a statement: a field of the pod, or a setting.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// Where the path starts.
+    pub scope: Scope,
+    /// See [`Field::path`].
+    pub path: &'static str,
+    /// What is expected there.
+    pub kind: Kind,
+    /// Of a setting: the names that others know it by, at the root. If several are given, the first stated
+    /// counts; one beside the setting itself is an error.
+    pub aliases: &'static [&'static str],
+    /// Of a setting: the only texts that it, or an element of it, may be; empty if any may.
+    pub options: &'static [&'static str],
+    /// Of a setting: its default as JSON, empty if it has none.
+    pub default: &'static str,
+    /// Of a field: what is allowed there, empty if a check only reads it. Of a setting: its meaning.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub doc: &'static str,
+}
+
+/// States the fields that a policy reads, as constants and as the table `FIELDS`.
+///
+/// A doc comment says what is allowed there and makes the field a restricted one: it gets a row in
+/// the documentation, and the fixtures must reject something there. A field without one is only read.
+///
+/// ```
+/// podfence_core::fields! {
+///     /// unset, `false`
+///     PRIVILEGED: Bool = Container "securityContext.privileged";
+/// }
+/// # fn main() { assert_eq!(FIELDS.len(), 1) }
+/// ```
+#[macro_export]
+macro_rules! fields {
+    ($($(#[doc = $doc:literal])* $name:ident: $type:ident = $scope:ident $path:literal;)*) => {
+        $(
+            #[doc = concat!("`", $path, "`")]
+            pub const $name: $crate::Field<$crate::types::$type> = $crate::Field::new($path);
+        )*
+        /// Every field that is read.
+        pub const FIELDS: &[$crate::Entry] = &[$($crate::Entry {
+            #[cfg(not(target_arch = "wasm32"))]
+            doc: concat!($($doc),*),
+            ..$name.entry($crate::Scope::$scope)
+        }),*];
+    };
+}
+
+/// States the settings of a policy, as constants and as the tables `SETTINGS` and `DEFAULTS`.
+///
+/// The doc comment becomes the documentation. Settings are strict: an unknown key, a wrong type and
+/// a text that is not `one_of` are errors.
+///
+/// ```
+/// podfence_core::settings! {
+///     /// Whether init containers are left out.
+///     SKIP_INIT: Bool = "skipInitContainers", alias "skip_init_containers", default "false";
+///     /// Which of two.
+///     RULE: Text = "rule", one_of ["MayRunAs", "RunAsAny"], default "\"MayRunAs\"";
+/// }
+/// # fn main() { assert_eq!(SETTINGS.len(), 2) }
+/// ```
+#[macro_export]
+macro_rules! settings {
+    ($(
+        $(#[doc = $doc:literal])* $name:ident: $type:ident = $path:literal
+        $(, alias $alias:literal)* $(, one_of [$($option:literal),*])? $(, default $default:literal)?;
+    )*) => {
+        $(
+            $(#[doc = $doc])*
+            pub const $name: $crate::Field<$crate::types::$type> = $crate::Field::new($path);
+        )*
+        /// Every setting.
+        pub const SETTINGS: &[$crate::Entry] = &[$($crate::Entry {
+            aliases: &[$($alias),*],
+            options: &[$($($option),*)?],
+            default: concat!($($default)?),
+            #[cfg(not(target_arch = "wasm32"))]
+            doc: concat!($($doc, "\n"),*),
+            ..$name.entry($crate::Scope::Root)
+        }),*];
+        /// The defaults as settings, padded.
+        pub const DEFAULTS: &[u8] = concat!(
+            "{\"otherKinds\":\"reject\"",
+            $($(",\"", $path, "\":", $default,)?)*
+            "}\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+        ).as_bytes();
+    };
+}
+
+/// FNV-1a of a path: what [`Field`] and [`Shape`] know each other by. [`build`] refuses collisions.
+pub(crate) const fn id(path: &str) -> u32 {
+    let mut hash = 0x811c_9dc5u32;
+    let mut i = 0;
+    while i < path.len() {
+        hash = (hash ^ path.as_bytes()[i] as u32).wrapping_mul(0x0100_0193);
+        i += 1;
+    }
+    hash
+}
+
+/// A key that the walker looks for, and what it does there.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    /// The key; one that ends in `*` stands for each key that starts so.
+    pub(crate) key: &'static str,
+    pub(crate) kind: Kind,
+    /// Of the field; 0 if this is only on the way to one.
+    pub(crate) id: u32,
+    /// The first key inside, 0 if there is none.
+    pub(crate) child: u8,
+    /// The next key beside it, 0 if there is none.
+    pub(crate) next: u8,
+    /// Its number among the keys beside it.
+    pub(crate) slot: u8,
+}
+
+const NOTHING: Shape = Shape { key: "", kind: Kind::Object, id: 0, child: 0, next: 0, slot: 0 };
+/// Where reading starts; the hash of no field.
+const ROOT: Shape = Shape { id: 1, ..NOTHING };
+
+/// The shapes where reading starts.
+pub(crate) const POD: usize = 0;
+pub(crate) const CONTAINER: usize = 1;
+pub(crate) const PERSISTENT_VOLUME: usize = 2;
+const ROOTS: usize = 3;
+const MOST: usize = 240;
+
+struct Tree {
+    shapes: [Shape; MOST],
+    length: usize,
+}
+
+impl Tree {
+    const fn add(&mut self, parent: usize, key: &'static str) -> usize {
+        assert!(self.length < MOST, "too many fields");
+        let new = self.length;
+        let mut last = self.shapes[parent].child as usize;
+        if last == 0 {
+            self.shapes[parent].child = new as u8;
+        } else {
+            while self.shapes[last].next != 0 {
+                last = self.shapes[last].next as usize;
+            }
+            self.shapes[last].next = new as u8;
+        }
+        let slot = if last == 0 { 0 } else { self.shapes[last].slot + 1 };
+        assert!(slot < 64, "too many fields in one object");
+        self.shapes[new] = Shape { key, slot, ..NOTHING };
+        self.length += 1;
+        new
+    }
+
+    const fn child(&mut self, parent: usize, key: &'static str) -> usize {
+        let mut at = self.shapes[parent].child as usize;
+        while at != 0 {
+            if equal(self.shapes[at].key, key) {
+                return at;
+            }
+            at = self.shapes[at].next as usize;
+        }
+        self.add(parent, key)
+    }
+
+    /// Adds the keys of a path below a parent.
+    const fn insert(&mut self, parent: usize, entry: &Entry) {
+        let mut parent = parent;
+        let mut rest = entry.path;
+        loop {
+            let (key, is_list, behind) = first_key(rest);
+            let at = self.child(parent, key);
+            let Some(behind) = behind else {
+                assert!(!is_list, "the type says that it is a list");
+                let new_id = id(entry.path);
+                let mut i = 0;
+                while i < self.length {
+                    let other = &self.shapes[i];
+                    assert!(other.id != new_id || equal(other.key, key), "two paths have one hash");
+                    i += 1;
+                }
+                self.shapes[at].kind = entry.kind;
+                self.shapes[at].id = new_id;
+                return;
+            };
+            if is_list {
+                self.shapes[at].kind = Kind::Objects;
+            }
+            rest = behind;
+            parent = at;
+        }
+    }
+}
+
+/// The first key of a path, whether it names a list, and the path behind it.
+const fn first_key(path: &'static str) -> (&'static str, bool, Option<&'static str>) {
+    let bytes = path.as_bytes();
+    // A key with dots in it is quoted: `annotations["a.b/*"]`.
+    if bytes[0] == b'"' {
+        let (_, quoted) = path.split_at(1);
+        let (key, end) = quoted.split_at(quoted.len() - 2);
+        assert!(equal(end, "\"]"), "a quoted key is the last one");
+        return (key, false, None);
+    }
+    let mut i = 0;
+    while i < bytes.len() && bytes[i] != b'.' && bytes[i] != b'[' {
+        i += 1;
+    }
+    let (key, rest) = path.split_at(i);
+    if rest.len() > 1 && rest.as_bytes()[0] == b'[' && rest.as_bytes()[1] == b'"' {
+        return (key, false, Some(rest.split_at(1).1));
+    }
+    let is_list = rest.len() >= 3 && rest.as_bytes()[0] == b'[';
+    let behind = if is_list { rest.split_at(3).1 } else { rest };
+    (key, is_list, if behind.is_empty() { None } else { Some(behind.split_at(1).1) })
+}
+
+const fn equal(a: &str, b: &str) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a.as_bytes()[i] != b.as_bytes()[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+const fn tree(statements: &[&[Entry]]) -> Tree {
+    let mut tree = Tree { shapes: [NOTHING; MOST], length: ROOTS };
+    let mut root = 0;
+    while root < ROOTS {
+        tree.shapes[root] = ROOT;
+        root += 1;
+    }
+    let metadata = tree.child(POD, "metadata");
+    tree.insert(POD, &crate::pod::SPEC.entry(Scope::Root));
+    let spec = tree.child(POD, "spec");
+    let mut s = 0;
+    while s < statements.len() {
+        let mut i = 0;
+        while i < statements[s].len() {
+            let entry = &statements[s][i];
+            match entry.scope {
+                Scope::Pod => tree.insert(spec, entry),
+                Scope::Container => tree.insert(CONTAINER, entry),
+                Scope::Both => {
+                    tree.insert(spec, entry);
+                    tree.insert(CONTAINER, entry);
+                }
+                Scope::Metadata => tree.insert(metadata, entry),
+                Scope::PersistentVolume => {
+                    tree.insert(PERSISTENT_VOLUME, &crate::pod::SPEC.entry(Scope::Root));
+                    let spec = tree.child(PERSISTENT_VOLUME, "spec");
+                    tree.insert(spec, entry);
+                }
+                Scope::Root => panic!("a pod has no root fields"),
+            }
+            i += 1;
+        }
+        s += 1;
+    }
+    let mut list = 0;
+    while list < crate::pod::LISTS.len() {
+        let field = &crate::pod::LISTS[list];
+        tree.insert(spec, &field.entry(Scope::Pod));
+        let at = tree.child(spec, first_key(field.path).0);
+        tree.shapes[at].child = tree.shapes[CONTAINER].child;
+        list += 1;
+    }
+    tree
+}
+
+const fn flat(statements: &[&[Entry]]) -> Tree {
+    let mut tree = Tree { shapes: [NOTHING; MOST], length: 1 };
+    tree.shapes[0] = ROOT;
+    let mut s = 0;
+    while s < statements.len() {
+        let mut i = 0;
+        while i < statements[s].len() {
+            let entry = &statements[s][i];
+            tree.insert(0, entry);
+            let mut alias = 0;
+            while alias < entry.aliases.len() {
+                tree.insert(0, &Entry { path: entry.aliases[alias], ..*entry });
+                alias += 1;
+            }
+            i += 1;
+        }
+        s += 1;
+    }
+    tree
+}
+
+const fn take<const N: usize>(tree: &Tree) -> [Shape; N] {
+    let mut shapes = [NOTHING; N];
+    let mut i = 0;
+    while i < N {
+        shapes[i] = tree.shapes[i];
+        i += 1;
+    }
+    shapes
+}
+
+/// How many shapes [`build`] makes.
+pub const fn count(statements: &[&[Entry]]) -> usize {
+    tree(statements).length
+}
+
+/// The table for reading a pod: what core always reads, and these statements.
+pub const fn build<const N: usize>(statements: &[&[Entry]]) -> [Shape; N] {
+    take(&tree(statements))
+}
+
+/// How many shapes [`build_flat`] makes.
+pub const fn count_flat(statements: &[&[Entry]]) -> usize {
+    flat(statements).length
+}
+
+/// The table for reading settings or a request.
+pub const fn build_flat<const N: usize>(statements: &[&[Entry]]) -> [Shape; N] {
+    take(&flat(statements))
+}

@@ -1,0 +1,161 @@
+//! The waPC ABI, as Kubewarden's policy-server speaks it; see [`export_wapc!`](crate::export_wapc).
+//!
+//! A policy-server makes a new instance for every request, so the cost of starting counts: there is no
+//! registry of functions, and memory is handed out from one end and never taken back before the next call.
+#![allow(unsafe_code)]
+
+use alloc::vec::Vec;
+use core::{
+    alloc::{GlobalAlloc, Layout},
+    arch::wasm32,
+    cell::UnsafeCell,
+};
+
+use crate::{Policy, json::PADDING};
+
+#[link(wasm_import_module = "wapc")]
+unsafe extern "C" {
+    fn __guest_request(operation: *mut u8, payload: *mut u8);
+    fn __guest_response(reply: *const u8, length: usize);
+    fn __guest_error(message: *const u8, length: usize);
+}
+
+unsafe extern "C" {
+    /// The linker puts it behind the static data.
+    static __heap_base: u8;
+}
+
+const PAGE: usize = 65536;
+
+/// The longest operation is `validate_settings`.
+const LONGEST_OPERATION: usize = 32;
+
+/// Answers one call of the host. Returns 1 if the reply is a response, 0 if it is an error.
+pub fn call(policy: &Policy, operation_length: usize, payload_length: usize) -> i32 {
+    // SAFETY: an instance has one thread, and nothing of the last call is in use any more.
+    unsafe { (*HEAP.0.get()).next = 0 };
+    let mut operation = [0u8; LONGEST_OPERATION];
+    if operation_length > LONGEST_OPERATION {
+        return fail(b"unknown operation");
+    }
+    let mut payload: Vec<u8> = Vec::with_capacity(payload_length + PADDING);
+    // SAFETY: the host writes as many bytes as it announced, for which there is room in both; then
+    // come the zero bytes that make the padding, and all bytes up to the length are written.
+    unsafe {
+        __guest_request(operation.as_mut_ptr(), payload.as_mut_ptr());
+        payload.as_mut_ptr().add(payload_length).write_bytes(0, PADDING);
+        payload.set_len(payload_length + PADDING);
+    }
+    let reply = match operation.get(..operation_length) {
+        Some(b"validate") => crate::validate(policy, &payload),
+        Some(b"validate_settings") => crate::validate_settings(policy, &payload),
+        Some(b"protocol_version") => return respond(br#""v1""#),
+        _ => return fail(b"unknown operation"),
+    };
+    respond(reply.as_bytes())
+}
+
+fn respond(reply: &[u8]) -> i32 {
+    // SAFETY: the host copies from a slice that outlives the call.
+    unsafe { __guest_response(reply.as_ptr(), reply.len()) }
+    1
+}
+
+fn fail(message: &[u8]) -> i32 {
+    // SAFETY: the host copies from a slice that outlives the call.
+    unsafe { __guest_error(message.as_ptr(), message.len()) }
+    0
+}
+
+/// An allocator that moves one pointer.
+#[doc(hidden)]
+pub struct Heap(UnsafeCell<Free>);
+
+struct Free {
+    /// The first free byte; 0 before the first allocation of a call.
+    next: usize,
+    end: usize,
+}
+
+// SAFETY: an instance has one thread.
+unsafe impl Sync for Heap {}
+
+#[global_allocator]
+static HEAP: Heap = Heap(UnsafeCell::new(Free { next: 0, end: 0 }));
+
+// SAFETY: every block is between the static data and the end of memory, and no two of a call overlap.
+unsafe impl GlobalAlloc for Heap {
+    #[inline(never)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: an instance has one thread, and this reference does not leave the function.
+        let free = unsafe { &mut *self.0.get() };
+        if free.next == 0 {
+            free.next = &raw const __heap_base as usize;
+            free.end = wasm32::memory_size(0) * PAGE;
+        }
+        let start = (free.next + layout.align() - 1) & !(layout.align() - 1);
+        let Some(end) = start.checked_add(layout.size()) else {
+            return core::ptr::null_mut();
+        };
+        if end > free.end && !grow(free, end) {
+            return core::ptr::null_mut();
+        }
+        free.next = end;
+        start as *mut u8
+    }
+
+    /// The next call starts over, so that code to free each value need not be there.
+    #[inline(always)]
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+
+    #[inline(never)]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as in `alloc`.
+        let free = unsafe { &mut *self.0.get() };
+        let is_last = block as usize + layout.size() == free.next;
+        if let (true, Some(end)) = (is_last, (block as usize).checked_add(size)) {
+            if end > free.end && !grow(free, end) {
+                return core::ptr::null_mut();
+            }
+            free.next = end;
+            return block;
+        }
+        // SAFETY: the alignment is a valid one, and the new block is apart from the old one and has
+        // room for what is copied.
+        unsafe {
+            let moved = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !moved.is_null() {
+                moved.copy_from_nonoverlapping(block, layout.size().min(size));
+            }
+            moved
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn grow(free: &mut Free, end: usize) -> bool {
+    let pages = (end - free.end).div_ceil(PAGE);
+    let grown = wasm32::memory_grow(0, pages) != usize::MAX;
+    free.end += if grown { pages * PAGE } else { 0 };
+    grown
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    wasm32::unreachable()
+}
+
+/// Exports a policy to waPC hosts.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_wapc {
+    ($policy:path) => {
+        // The host looks for this name.
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        extern "C" fn __guest_call(operation_length: usize, payload_length: usize) -> i32 {
+            $crate::wapc::call(&$policy, operation_length, payload_length)
+        }
+    };
+}

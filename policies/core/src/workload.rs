@@ -1,0 +1,28 @@
+//! Where the pod lives in each kind of object.
+
+/// A kind whose objects hold a pod template.
+pub struct Workload {
+    /// API group, empty for core.
+    pub group: &'static str,
+    /// Kind.
+    pub kind: &'static str,
+    /// Dotted path to the object that holds the pod's metadata and spec; empty for the object itself.
+    pub template: &'static str,
+}
+
+const fn workload(group: &'static str, kind: &'static str, template: &'static str) -> Workload {
+    Workload { group, kind, template }
+}
+
+/// The kinds of Kubernetes itself.
+pub const WORKLOADS: [Workload; 9] = [
+    workload("", "Pod", ""),
+    workload("", "PodTemplate", "template"),
+    workload("", "ReplicationController", "spec.template"),
+    workload("apps", "ReplicaSet", "spec.template"),
+    workload("apps", "Deployment", "spec.template"),
+    workload("apps", "StatefulSet", "spec.template"),
+    workload("apps", "DaemonSet", "spec.template"),
+    workload("batch", "Job", "spec.template"),
+    workload("batch", "CronJob", "spec.jobTemplate.spec.template"),
+];

@@ -1,0 +1,159 @@
+//! A hostPath volume is a door to the node's files.
+//!
+//! Through it a pod reads the kubelet's credentials, writes to other pods' volumes, or talks to the
+//! container runtime's socket, which is as good as root. A PersistentVolume can be such a door as well.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_core::{Object, Pod, Rule, Settings, String, Vec, Violations, sort};
+
+podfence_core::fields! {
+    VOLUMES: Objects = Pod "volumes";
+    VOLUME_NAME: Text = Pod "volumes[*].name";
+    HOST_PATH: Object = Pod "volumes[*].hostPath";
+    /// unset, or under a `pathPrefix` of `allowedHostPaths` (none)
+    PATH: Text = Pod "volumes[*].hostPath.path";
+    MOUNTS: Objects = Container "volumeMounts";
+    MOUNT_NAME: Text = Container "volumeMounts[*].name";
+    /// `true` where the volume's `pathPrefix` is `readOnly`
+    MOUNT_READ_ONLY: Bool = Container "volumeMounts[*].readOnly";
+    VOLUME_HOST_PATH: Object = PersistentVolume "hostPath";
+    /// unset, or under a `pathPrefix` of `allowedHostPaths` (none) that is not `readOnly`
+    VOLUME_HOST_PATH_PATH: Text = PersistentVolume "hostPath.path";
+    VOLUME_LOCAL: Object = PersistentVolume "local";
+    /// unset, or under a `pathPrefix` of `allowedHostPaths` (none) that is not `readOnly`
+    VOLUME_LOCAL_PATH: Text = PersistentVolume "local.path";
+}
+
+podfence_core::settings! {
+    /// Paths of the node that may be mounted. The longest `pathPrefix` that covers a path decides about it.
+    ALLOWED: Objects = "allowedHostPaths", default "[]";
+    /// An absolute path. It covers itself and what is below: `/foo` covers `/foo/bar`, not `/foobar`.
+    PREFIX: Text = "allowedHostPaths[*].pathPrefix";
+    /// Whether every mount of such a volume must be read-only. If not, it may be.
+    READ_ONLY: Bool = "allowedHostPaths[*].readOnly";
+}
+
+podfence_core::policy! { name: "host-path", check: check, validate: validate }
+
+static NOT_PLAIN: Rule = Rule {
+    control: "hostPathVolumes",
+    reason: "hostPath volumes",
+    detail: "{who} must use an absolute path without \"..\"",
+    fix: "write the absolute path that is meant",
+    setting: None,
+};
+
+static NOT_ALLOWED: Rule = Rule {
+    control: "hostPathVolumes",
+    reason: "hostPath volumes",
+    detail: "{who}",
+    fix: "use another type of volume, or a path that is allowed",
+    setting: Some(ALLOWED.path),
+};
+
+static WRITABLE: Rule = Rule {
+    control: "hostPathVolumes",
+    reason: "hostPath volumes",
+    detail: "{who} must set volumeMounts.readOnly=true for {values:volume|volumes} {values}",
+    fix: "set readOnly of the mount to true",
+    setting: Some(ALLOWED.path),
+};
+
+static PERSISTENT_VOLUME: Rule = Rule {
+    control: "hostPathVolumes",
+    reason: "hostPath volumes",
+    detail: "PersistentVolume must not use {values} of the node",
+    fix: "use another type of volume, or a path that is allowed for writing",
+    setting: Some(ALLOWED.path),
+};
+
+/// How a path of the node may be used.
+#[derive(Clone, Copy, PartialEq)]
+enum Use {
+    NotPlain,
+    NotAllowed,
+    ReadOnly,
+    Any,
+}
+
+/// Looks for paths of the node that are not allowed.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    let mut read_only = Vec::new();
+    for (index, volume) in pod.list(VOLUMES).enumerate() {
+        let Some(host_path) = volume.get(HOST_PATH) else { continue };
+        let name = volume.get(VOLUME_NAME).unwrap_or_default();
+        let place = pod.at(PATH).element(index, host_path).value(host_path.at(PATH)).of_volume(name);
+        match decide(host_path.get(PATH), settings) {
+            Use::NotPlain => found.add(&NOT_PLAIN, place),
+            Use::NotAllowed => found.add(&NOT_ALLOWED, place),
+            Use::ReadOnly => read_only.push(name),
+            Use::Any => {}
+        }
+    }
+    sort(&mut read_only, |name| name);
+    for container in pod.containers() {
+        for (index, mount) in container.get(MOUNTS).unwrap_or_default().objects().enumerate() {
+            let name = mount.get(MOUNT_NAME).unwrap_or_default();
+            if mount.get(MOUNT_READ_ONLY) != Some(true) && read_only.binary_search(&name).is_ok() {
+                let place = container.at(MOUNT_READ_ONLY).element(index, mount);
+                found.add(&WRITABLE, place.value(mount.at(MOUNT_READ_ONLY)).named(name));
+            }
+        }
+    }
+    for (source, field) in [(VOLUME_HOST_PATH, VOLUME_HOST_PATH_PATH), (VOLUME_LOCAL, VOLUME_LOCAL_PATH)] {
+        let Some(source) = pod.get(source) else { continue };
+        // Who mounts the volume, and how, is not known here; so it must be allowed for writing.
+        if decide(source.get(field), settings) != Use::Any {
+            found.add(&PERSISTENT_VOLUME, pod.at(field).value(source.at(field)));
+        }
+    }
+}
+
+fn decide(path: Option<&str>, settings: &Settings<'_>) -> Use {
+    let Some(path) = path.filter(|path| is_plain(path)) else { return Use::NotPlain };
+    let mut decided = (0, Use::NotAllowed);
+    for allowed in settings.get(ALLOWED).unwrap_or_default().objects() {
+        let Some(length) = covered(path, allowed.get(PREFIX).unwrap_or_default()) else { continue };
+        let is_read_only = allowed.get(READ_ONLY) == Some(true);
+        // Of two entries for the same path the stricter one counts.
+        if decided.1 == Use::NotAllowed || length > decided.0 || length == decided.0 && is_read_only {
+            decided = (length, if is_read_only { Use::ReadOnly } else { Use::Any });
+        }
+    }
+    decided.1
+}
+
+/// The number of components of a prefix, if it covers a path.
+fn covered(path: &str, prefix: &str) -> Option<usize> {
+    let mut path = components(path);
+    let mut length = 0;
+    for component in components(prefix) {
+        if path.next() != Some(component) {
+            return None;
+        }
+        length += 1;
+    }
+    Some(length)
+}
+
+fn components(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|component| !matches!(*component, "" | "."))
+}
+
+fn is_plain(path: &str) -> bool {
+    path.starts_with('/') && components(path).all(|component| component != "..")
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// A `pathPrefix` is missing, relative, or has `..` in it.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    let is_wrong = |allowed: Object<'_>| !allowed.get(PREFIX).is_some_and(is_plain);
+    match settings.get(ALLOWED).unwrap_or_default().objects().find(|allowed| is_wrong(*allowed)) {
+        Some(wrong) => {
+            Err(["allowedHostPaths: expected an absolute pathPrefix without \"..\" in ", wrong.raw()].concat())
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,178 @@
+//! Without a seccomp profile a container may make every system call that the kernel has.
+//!
+//! Most containers need a fraction of them, and most ways out of a container go through the rest. The
+//! runtime's own profile closes those; a profile of your own on the node can close more.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_core::{Edits, Field, Object, Place, Pod, Rule, Settings, String, Violations, json::quote, types, vec};
+
+podfence_core::fields! {
+    PROFILE: Object = Both "securityContext.seccompProfile";
+    /// set at the pod or at each container, within `allowedProfiles` (`RuntimeDefault`, `Localhost`)
+    TYPE: Text = Both "securityContext.seccompProfile.type";
+    /// within `allowedLocalhostFiles` (any)
+    FILE: Text = Both "securityContext.seccompProfile.localhostProfile";
+}
+
+podfence_core::settings! {
+    /// Types that a profile may have: `RuntimeDefault`, `Localhost`, `Unconfined`, or `"*"` for any. The
+    /// spelling of the old annotations works too: `runtime/default`, `docker/default`, `unconfined`,
+    /// `localhost/<file>`, `localhost/*`. The Kubewarden policy's `profile_types` stands before its
+    /// `allowed_profiles`, which was for annotations that Kubernetes no longer reads.
+    ALLOWED: Texts = "allowedProfiles", alias "profile_types", alias "allowed_profiles",
+        default "[\"RuntimeDefault\",\"Localhost\"]";
+    /// Files that a profile of type `Localhost` may name, whole; `"*"` stands for any.
+    FILES: Texts = "allowedLocalhostFiles", alias "localhost_profiles", default "[\"*\"]";
+    /// Whether every container must have a profile, its own or the pod's.
+    REQUIRED: Bool = "required", default "true";
+    /// The profile that a pod gets where it and one of its containers have none: `RuntimeDefault`,
+    /// `Unconfined` or `localhost/<file>`. It must be an allowed one.
+    DEFAULT_PROFILE: Text = "defaultProfile";
+}
+
+podfence_core::policy! { name: "seccomp", check: check, mutate: mutate, validate: validate }
+
+static FORBIDDEN_TYPE: Rule = Rule {
+    control: "seccompProfile",
+    reason: "seccompProfile",
+    detail: "{who} must not set securityContext.seccompProfile.type to {values}",
+    fix: "set securityContext.seccompProfile.type to RuntimeDefault",
+    setting: Some(ALLOWED.path),
+};
+
+static FORBIDDEN_FILE: Rule = Rule {
+    control: "seccompProfile",
+    reason: "seccompProfile",
+    detail: "{who} must not set securityContext.seccompProfile.localhostProfile to {values}",
+    fix: "set securityContext.seccompProfile.localhostProfile to a file that is allowed",
+    setting: Some(FILES.path),
+};
+
+static MISSING: Rule = Rule {
+    control: "seccompProfile",
+    reason: "seccompProfile",
+    detail: "pod or {who} must set securityContext.seccompProfile.type to {allowed}",
+    fix: "set securityContext.seccompProfile.type of the pod to RuntimeDefault",
+    setting: Some(ALLOWED.path),
+};
+
+/// What a setting or a pod says in one of two spellings.
+#[derive(Clone, Copy, PartialEq)]
+enum Profile<'s> {
+    RuntimeDefault,
+    Unconfined,
+    /// The file; empty where only the type was said.
+    Localhost(&'s str),
+    Any,
+    Unknown,
+}
+
+impl<'s> Profile<'s> {
+    fn of_setting(spelled: &'s str) -> Self {
+        match spelled {
+            "RuntimeDefault" | "runtime/default" | "docker/default" => Self::RuntimeDefault,
+            "Unconfined" | "unconfined" => Self::Unconfined,
+            "Localhost" | "localhost/*" => Self::Localhost(""),
+            "*" => Self::Any,
+            _ => match spelled.strip_prefix("localhost/") {
+                Some(file) if !file.is_empty() => Self::Localhost(file),
+                _ => Self::Unknown,
+            },
+        }
+    }
+
+    fn of_pod(profile: Object<'s>) -> Self {
+        match profile.get(TYPE) {
+            Some("RuntimeDefault") => Self::RuntimeDefault,
+            Some("Unconfined") => Self::Unconfined,
+            Some("Localhost") => Self::Localhost(profile.get(FILE).unwrap_or_default()),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Looks for profiles that are not allowed, or that are missing.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    // A later container inherits what the pod sets, so that counts even where every container overrides it.
+    judge(pod.get(PROFILE), |field| pod.at(field), settings, found);
+    for container in pod.containers() {
+        judge(container.get(PROFILE), |field| container.at(field), settings, found);
+    }
+    // Windows knows no seccomp, so nobody can be asked to set it there.
+    if settings.is(REQUIRED) && !pod.is_windows() && found.is_empty() {
+        for container in pod.containers().filter(|container| container.effective(PROFILE).is_none()) {
+            found.add(&MISSING, container.at(TYPE));
+        }
+    }
+}
+
+fn judge<'v>(
+    profile: Option<Object<'v>>,
+    at: impl Fn(Field<types::Text>) -> Place<'v>,
+    settings: &Settings<'_>,
+    found: &mut Violations<'v>,
+) {
+    let Some(profile) = profile else { return };
+    let (is, files) = (Profile::of_pod(profile), settings.texts(FILES));
+    let mut wrong = (&FORBIDDEN_TYPE, TYPE);
+    for allowed in settings.texts(ALLOWED).texts().map(Profile::of_setting) {
+        let is_allowed = match (allowed, is) {
+            (Profile::Any | Profile::Localhost(""), Profile::Localhost(file)) => {
+                files.has("*") || !file.is_empty() && files.has(file)
+            }
+            (Profile::Any, _) => true,
+            (allowed, is) => allowed == is && is != Profile::Unknown,
+        };
+        if is_allowed {
+            return;
+        }
+        if let (Profile::Any | Profile::Localhost(_), Profile::Localhost(_)) = (allowed, is) {
+            wrong = (&FORBIDDEN_FILE, FILE);
+        }
+    }
+    let (rule, field) = wrong;
+    found.add(rule, at(field).value(profile.at(field)));
+}
+
+/// Gives the default profile to a pod where something would run without one.
+pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
+    let Some(default) = settings.get(DEFAULT_PROFILE) else { return };
+    if pod.is_windows() || !pod.containers().any(|container| container.effective(PROFILE).is_none()) {
+        return;
+    }
+    let json = match Profile::of_setting(default) {
+        Profile::Localhost(file) => {
+            let mut json = String::from("{\"type\":\"Localhost\",\"localhostProfile\":");
+            quote(file, &mut json);
+            json.push('}');
+            json
+        }
+        Profile::Unconfined => String::from("{\"type\":\"Unconfined\"}"),
+        _ => String::from("{\"type\":\"RuntimeDefault\"}"),
+    };
+    edits.pod(pod, "securityContext", vec![("seccompProfile", json)]);
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// A profile is spelled in a way that is not known, or the default one names no file.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    let refuse = |setting: &str, spelled: &str, expected: &str| {
+        let mut message = [setting, ": unknown profile "].concat();
+        quote(spelled, &mut message);
+        message.push_str(expected);
+        Err(message)
+    };
+    for spelled in settings.texts(ALLOWED).texts() {
+        if Profile::of_setting(spelled) == Profile::Unknown {
+            return refuse(ALLOWED.path, spelled, ", expected RuntimeDefault, Localhost, Unconfined or *");
+        }
+    }
+    match settings.get(DEFAULT_PROFILE).map(|spelled| (spelled, Profile::of_setting(spelled))) {
+        Some((spelled, Profile::Unknown | Profile::Any | Profile::Localhost(""))) => {
+            refuse(DEFAULT_PROFILE.path, spelled, ", expected RuntimeDefault, Unconfined or localhost/<file>")
+        }
+        _ => Ok(()),
+    }
+}
