@@ -1,0 +1,84 @@
+//! `podfence inspect`
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use host_test::inspect::{Inspection, MemorySize, inspect};
+
+use super::{DENIED, LimitArguments, Output, printable, read_module};
+
+/// Tells what a module is, and whether a policy-server would load it.
+///
+/// Exit code 0: it would; 1: it would not; 2: the file cannot be read.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The policy: a waPC module
+    module: PathBuf,
+
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t = Output::Human)]
+    output: Output,
+
+    #[command(flatten)]
+    limits: LimitArguments,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let bytes = read_module(&self.module)?;
+        let inspection = inspect(&self.limits.host()?, &bytes);
+        let mut out = anstream::stdout().lock();
+        match self.output {
+            Output::Human => write_inspection(&inspection, &mut out)?,
+            Output::Json => {
+                serde_json::to_writer_pretty(&mut out, &inspection)?;
+                writeln!(out)?;
+            }
+        }
+        out.flush()?;
+        Ok(if inspection.loads() { ExitCode::SUCCESS } else { ExitCode::from(DENIED) })
+    }
+}
+
+fn write_inspection(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "bytes     {}", inspection.bytes)?;
+    writeln!(out, "sha256    {}", inspection.sha256)?;
+    if let Some(memory) = inspection.memory {
+        writeln!(out, "memory    {}", describe_memory(memory))?;
+    }
+    if let Some(version) = &inspection.protocol_version {
+        writeln!(out, "protocol  {}", printable(version))?;
+    }
+    for import in &inspection.imports {
+        let name = format!("{}.{}", import.module, import.name);
+        writeln!(out, "import    {} {}", printable(&name), import.ty)?;
+    }
+    for export in &inspection.exports {
+        writeln!(out, "export    {} {}", printable(&export.name), export.ty)?;
+    }
+    if let Some(metadata) = &inspection.metadata {
+        let metadata = serde_json::to_string_pretty(metadata)?;
+        writeln!(out, "metadata  {}", printable(&metadata))?;
+    }
+    for note in &inspection.notes {
+        writeln!(out, "note      {}", printable(note))?;
+    }
+    if inspection.loads() {
+        return writeln!(out, "a policy-server would load it");
+    }
+    for obstacle in &inspection.obstacles {
+        writeln!(out, "obstacle  {}", printable(obstacle))?;
+    }
+    writeln!(out, "a policy-server would not load it")
+}
+
+fn describe_memory(memory: MemorySize) -> String {
+    let initial = memory.initial >> 10;
+    match memory.maximum {
+        Some(maximum) => format!("{initial} KiB, at most {} KiB", maximum >> 10),
+        None => format!("{initial} KiB, no maximum"),
+    }
+}

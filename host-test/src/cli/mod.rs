@@ -1,0 +1,162 @@
+//! Arguments, and what the commands share.
+
+mod bench;
+mod inspect;
+mod run;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use host_test::evaluate::settings_object;
+use host_test::input::{self, LARGEST_DOCUMENT, LARGEST_MODULE};
+use host_test::{Host, Limits};
+use serde_json::{Map, Value};
+
+/// The exit code of a denied request or a failed fixture.
+pub(crate) const DENIED: u8 = 1;
+
+/// The exit code when there is no verdict: bad input, a broken module, invalid settings.
+pub(crate) const COULD_NOT_JUDGE: u8 = 2;
+
+/// The most that is shown of a text that a module wrote, in bytes.
+const SHOWN: usize = 8 << 10;
+
+/// Runs Kubernetes pod-security policies as a Kubewarden policy-server does.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Test(test::Arguments),
+    Run(run::Arguments),
+    Inspect(inspect::Arguments),
+    Bench(bench::Arguments),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Test(arguments) => arguments.run(),
+            Command::Run(arguments) => arguments.run(),
+            Command::Inspect(arguments) => arguments.run(),
+            Command::Bench(arguments) => arguments.run(),
+        }
+    }
+}
+
+/// How a command answers.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// What a module may use.
+#[derive(Args)]
+struct LimitArguments {
+    /// Seconds that each call may take, as in a policy-server; fractions are fine
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    timeout: Duration,
+
+    /// MiB of memory that an instance may use; a policy-server has no such limit
+    #[arg(long, value_name = "MIB", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    memory: u16,
+}
+
+impl LimitArguments {
+    fn host(&self) -> Result<Host> {
+        let limits = Limits { timeout: self.timeout, memory: usize::from(self.memory) << 20, ..Limits::default() };
+        Ok(Host::new(limits)?)
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if (0.001..=3600.0).contains(&seconds) => Ok(duration),
+        _ => Err("not between 0.001 and 3600".to_owned()),
+    }
+}
+
+fn read_module(path: &Path) -> Result<Vec<u8>> {
+    input::read(path, LARGEST_MODULE).with_context(|| path.display().to_string())
+}
+
+/// The file's name without `.wasm`: how messages call a policy.
+fn module_name(path: &Path) -> String {
+    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// Settings as an argument: an object in JSON or YAML flow style, or a file. None is `{}`.
+fn read_settings(argument: Option<&str>) -> Result<Map<String, Value>> {
+    let Some(argument) = argument else {
+        return Ok(Map::new());
+    };
+    let inline = argument.trim_start().starts_with(['{', '[']);
+    let (bytes, origin) = if inline {
+        (argument.as_bytes().to_vec(), "settings".to_owned())
+    } else {
+        let bytes = input::read(&PathBuf::from(argument), LARGEST_DOCUMENT).with_context(|| argument.to_owned())?;
+        (bytes, argument.to_owned())
+    };
+    let mut documents = input::parse(&bytes).with_context(|| origin.clone())?;
+    if documents.len() > 1 {
+        bail!("{origin}: {} documents; settings are one", documents.len());
+    }
+    settings_object(documents.pop().unwrap_or_default()).context(origin)
+}
+
+/// A text that a module may have written, safe for a terminal: no control characters but line ends,
+/// and not endless.
+pub(crate) fn printable(text: &str) -> String {
+    let end = text.floor_char_boundary(SHOWN);
+    let mut shown: String = text[..end]
+        .chars()
+        .flat_map(|character| {
+            let escaped = character.is_control() && character != '\n';
+            let escape = escaped.then(|| character.escape_unicode());
+            let plain = (!escaped).then_some(character);
+            escape.into_iter().flatten().chain(plain)
+        })
+        .collect();
+    if end < text.len() {
+        shown.push_str(&format!("… ({} bytes in all)", text.len()));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_cannot_write_control_sequences() {
+        assert_eq!(printable("a\u{1b}[2Jé\n\tb"), "a\\u{1b}[2Jé\n\\u{9}b");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let text = "é".repeat(SHOWN);
+        let shown = printable(&text);
+        assert!(shown.ends_with("é… (16384 bytes in all)"));
+        assert!(shown.len() < SHOWN + 40);
+    }
+
+    #[test]
+    fn a_timeout_is_a_positive_number() {
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for bad in ["0", "-1", "NaN", "inf", "1e300", "two"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+;; More memories than an instance may have.
+;; settings: internal server error: Guest call failure: resource limit exceeded: memory count too high at 5
+;; validate: denied 500: internal server error: Guest call failure: resource limit exceeded: memory count too high at 5
+(module
+  (import "wapc" "__guest_response" (func $response (param i32 i32)))
+  (memory (export "memory") 1)
+  (memory 0)
+  (memory 0)
+  (memory 0)
+  (memory 0)
+  (data (i32.const 0) "{\"valid\":true,\"accepted\":true}")
+  (func (export "__guest_call") (param $operation i32) (param $payload i32) (result i32)
+    (call $response (i32.const 0) (i32.const 30))
+    (i32.const 1)))

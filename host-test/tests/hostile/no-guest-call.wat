@@ -1,0 +1,3 @@
+;; load: no export `__guest_call`
+(module
+  (memory (export "memory") 1))

@@ -1,0 +1,9 @@
+;; A response beyond the end. The policy-server itself panics here.
+;; settings: internal server error: Guest call failure: __guest_response: 64 bytes at address 65530 are not within the module's memory of 65536 bytes
+;; validate: denied 500: internal server error: Guest call failure: __guest_response: 64 bytes at address 65530 are not within the module's memory of 65536 bytes
+(module
+  (import "wapc" "__guest_response" (func $response (param i32 i32)))
+  (memory (export "memory") 1)
+  (func (export "__guest_call") (param $operation i32) (param $payload i32) (result i32)
+    (call $response (i32.const 65530) (i32.const 64))
+    (i32.const 1)))

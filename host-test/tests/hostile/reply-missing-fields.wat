@@ -1,0 +1,9 @@
+;; settings: invalid settings response from policy: missing field `valid` at line 1 column 2
+;; validate: denied 500: internal server error: invalid response from policy: missing field `accepted` at line 1 column 2
+(module
+  (import "wapc" "__guest_response" (func $response (param i32 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "{}")
+  (func (export "__guest_call") (param $operation i32) (param $payload i32) (result i32)
+    (call $response (i32.const 0) (i32.const 2))
+    (i32.const 1)))

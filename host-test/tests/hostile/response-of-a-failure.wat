@@ -1,0 +1,10 @@
+;; Failure with a response: the response does not count.
+;; settings: internal server error: Guest call failure: No error message set for call failure
+;; validate: denied 500: internal server error: Guest call failure: No error message set for call failure
+(module
+  (import "wapc" "__guest_response" (func $response (param i32 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "{\"valid\":true,\"accepted\":true}")
+  (func (export "__guest_call") (param $operation i32) (param $payload i32) (result i32)
+    (call $response (i32.const 0) (i32.const 30))
+    (i32.const 0)))

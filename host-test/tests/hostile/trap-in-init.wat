@@ -1,0 +1,11 @@
+;; `wapc_init` traps.
+;; settings: internal server error: Guest call failure: error while executing at wasm backtrace: …
+;; validate: denied 500: internal server error: Guest call failure: error while executing at wasm backtrace: …
+(module
+  (import "wapc" "__guest_response" (func $response (param i32 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "{\"valid\":true,\"accepted\":true}")
+  (func (export "wapc_init") (unreachable))
+  (func (export "__guest_call") (param $operation i32) (param $payload i32) (result i32)
+    (call $response (i32.const 0) (i32.const 30))
+    (i32.const 1)))

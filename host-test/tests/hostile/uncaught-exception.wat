@@ -1,0 +1,8 @@
+;; Throws, and nobody catches.
+;; settings: internal server error: Guest call failure: error while executing at wasm backtrace: …
+;; validate: denied 500: internal server error: Guest call failure: error while executing at wasm backtrace: …
+(module
+  (memory (export "memory") 1)
+  (tag $tag)
+  (func (export "__guest_call") (param $operation i32) (param $payload i32) (result i32)
+    (throw $tag)))

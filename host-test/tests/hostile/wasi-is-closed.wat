@@ -1,0 +1,28 @@
+;; No file can be opened, no directory is there, and what is written goes nowhere.
+;; settings: valid
+;; validate: allowed
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_prestat_get" (func $prestat (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+  (import "wapc" "__guest_response" (func $response (param i32 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "{\"valid\":true,\"accepted\":true}")
+  (data (i32.const 512) "\00\00\00\00\05\00\00\00\00\00\00\00\06\00\00\00")
+  (func $expect (param $found i32) (param $expected i32)
+    (if (i32.ne (local.get $found) (local.get $expected)) (then (unreachable))))
+  (func (export "__guest_call") (param $operation i32) (param $payload i32) (result i32)
+    (call $expect (call $write (i32.const 2) (i32.const 512) (i32.const 2) (i32.const 528)) (i32.const 0))
+    (call $expect (i32.load (i32.const 528)) (i32.const 11))
+    (call $expect (call $write (i32.const 3) (i32.const 512) (i32.const 2) (i32.const 528)) (i32.const 8))
+    (call $expect (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0)
+      (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 528)) (i32.const 52))
+    (call $expect (call $prestat (i32.const 3) (i32.const 528)) (i32.const 8))
+    (call $expect (call $environ (i32.const 528) (i32.const 532)) (i32.const 0))
+    (call $expect (i32.load (i32.const 528)) (i32.const 0))
+    (call $expect (call $clock (i32.const 0) (i64.const 0) (i32.const 536)) (i32.const 0))
+    (call $expect (i64.eqz (i64.load (i32.const 536))) (i32.const 0))
+    (call $response (i32.const 0) (i32.const 30))
+    (i32.const 1)))
