@@ -8,6 +8,7 @@
 //! - `settings`, `exempt`: strict settings, and what is left out
 //! - `violation`, `policy`, `edit`: the verdict, its text, and changes that lose nothing
 //! - `wapc`: the only file that knows Kubewarden's ABI
+//! - `testing`: the fixture format, its interpreter, and what is generated (not in a module)
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 extern crate alloc;
@@ -27,6 +28,9 @@ mod request;
 mod settings;
 #[forbid(unsafe_code)]
 pub mod shape;
+#[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
+#[forbid(unsafe_code)]
+pub mod testing;
 #[forbid(unsafe_code)]
 mod text;
 #[forbid(unsafe_code)]

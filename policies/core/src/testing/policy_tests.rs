@@ -1,0 +1,205 @@
+//! The tests that every policy gets from [`policy!`](crate::policy).
+
+use std::{collections::BTreeSet, path::Path};
+
+use serde_json::{Value, json};
+
+use super::{
+    coverage::{row, rows},
+    fixture::{Case, Expectation},
+    generate,
+    replay::{Expected, Replay, Suite},
+    reply,
+    settings::{default, get, renamed, sample, with, with_defaults},
+};
+use crate::{Policy, common, json::pad};
+
+/// Makes the tests of a policy, of which [`policy!`](crate::policy) takes care.
+#[macro_export]
+macro_rules! policy_tests {
+    ($policy:ident) => {
+        mod policy_tests {
+            use std::path::Path;
+
+            use super::$policy;
+            use $crate::testing::Failures;
+
+            const DIR: &str = env!("CARGO_MANIFEST_DIR");
+
+            #[test]
+            fn fixtures() -> Result<(), Failures> {
+                $crate::testing::fixtures(&$policy, Path::new(DIR)).map_err(Failures)
+            }
+
+            #[test]
+            fn coverage() -> Result<(), Failures> {
+                $crate::testing::coverage(&$policy, Path::new(DIR)).map_err(Failures)
+            }
+
+            #[test]
+            fn settings() -> Result<(), Failures> {
+                $crate::testing::settings(&$policy, Path::new(DIR)).map_err(Failures)
+            }
+
+            #[test]
+            fn readme() -> Result<(), Failures> {
+                $crate::testing::readme(&$policy, Path::new(DIR)).map_err(Failures)
+            }
+        }
+    };
+}
+
+/// What a test has to say; for people, so that the test harness shows it in lines.
+pub struct Failures(pub String);
+
+impl std::fmt::Debug for Failures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Every fixture comes out as it says.
+///
+/// # Errors
+/// Those that do not.
+pub fn fixtures(policy: &Policy, dir: &Path) -> Result<(), String> {
+    let suite = load(policy, dir)?;
+    let mut failures = Vec::new();
+    for replay in suite.replays() {
+        let reply = replay.run(policy);
+        if let Err(mismatch) = replay.check(Ok(reply.as_bytes())) {
+            let (expected, got) = (indent(&mismatch.expected), indent(&mismatch.got));
+            failures.push(format!("{}\n  expected ({}): {expected}\n  got: {got}", replay.fixture, replay.form));
+        }
+    }
+    report("fixtures", failures)
+}
+
+/// The documented fields are the ones that fixtures reject.
+///
+/// # Errors
+/// A field that is only in one of the two, and what to add.
+pub fn coverage(policy: &Policy, dir: &Path) -> Result<(), String> {
+    let suite = load(policy, dir)?;
+    let rows = rows(policy.fields);
+    let (mut rejected, mut failures) = (BTreeSet::new(), Vec::new());
+    for replay in suite.replays() {
+        let kind = match replay.object.get("kind").and_then(Value::as_str) {
+            None | Some("Pod") => "Pod",
+            Some("PersistentVolume") => "PersistentVolume",
+            // The same pods in other kinds.
+            Some(_) => continue,
+        };
+        if !matches!(replay.expected, Expected::Reject(_)) {
+            continue;
+        }
+        for violation in reply::violations(&replay.run(policy)) {
+            let row = row(&rows, kind, &violation.path);
+            if !rows.contains(&row) && rejected.insert(row.clone()) {
+                failures.push(format!(
+                    "{}: {} is rejected but not documented: give its line in fields! a doc comment that says what is allowed",
+                    replay.fixture, row.1
+                ));
+            }
+            rejected.insert(row);
+        }
+    }
+    failures.extend(rows.difference(&rejected).map(|(kind, path)| {
+        format!("{path} of a {kind} is documented, but no fixture is rejected for it: add one to fixtures.yaml")
+    }));
+    report("fields", failures)
+}
+
+/// Settings mean the same under every name; a default means the same whether it is given or not; and
+/// there is a fixture for each.
+///
+/// # Errors
+/// What differs.
+pub fn settings(policy: &Policy, dir: &Path) -> Result<(), String> {
+    let suite = load(policy, dir)?;
+    let own = policy.settings.entries;
+    let mut failures = Vec::new();
+    let empty = || Value::Object(serde_json::Map::new());
+    for setting in own.iter().chain(common::SETTINGS) {
+        if let Some(default) = default(setting) {
+            let given = with(&empty(), setting.path, default);
+            if let Err(message) = validate(policy, &given) {
+                failures.push(format!("{}: the default is refused: {message}", setting.path));
+            }
+        }
+        for alias in setting.aliases {
+            let both = with(&with(&empty(), setting.path, sample(setting)), alias, sample(setting));
+            let expected = format!("{alias}: the same setting as {}", setting.path);
+            let got = validate(policy, &both).err().unwrap_or_default();
+            if !got.starts_with(&expected) {
+                failures.push(format!("{both}\n  expected: {expected}\n  got: {got}"));
+            }
+        }
+    }
+    for setting in own.iter().filter(|setting| !setting.path.contains("[*]")) {
+        if !suite.cases.iter().any(|case| is_judged(case) && get(&case.settings, setting.path).is_some()) {
+            failures.push(format!("{}: no fixture judges a pod with it: add one to fixtures.yaml", setting.path));
+        }
+    }
+    for case in suite.cases.iter().filter(|case| is_judged(case)) {
+        let same = |settings: Value, failures: &mut Vec<String>| {
+            let (before, after) = (reply_to(policy, case, &case.settings), reply_to(policy, case, &settings));
+            if before != after {
+                let (before, after) = (indent(&before), indent(&after));
+                failures.push(format!("{}\n  with {}: {before}\n  with {settings}: {after}", case.name, case.settings));
+            }
+        };
+        same(with_defaults(&case.settings, own), &mut failures);
+        for setting in own.iter().chain(common::SETTINGS) {
+            for alias in setting.aliases {
+                if let Some(settings) = renamed(&case.settings, setting.path, alias) {
+                    same(settings, &mut failures);
+                }
+            }
+        }
+    }
+    report("settings", failures)
+}
+
+/// The README is what is generated.
+///
+/// # Errors
+/// It is not, and how to refresh it.
+pub fn readme(policy: &Policy, dir: &Path) -> Result<(), String> {
+    let readme = generate::readme(policy, &load(policy, dir)?, dir)?;
+    generate::is_current(&dir.join("README.md"), &readme)
+}
+
+fn load(policy: &Policy, dir: &Path) -> Result<Suite, String> {
+    let suite = Suite::load(dir).map_err(|error| error.to_string())?;
+    if suite.policy != policy.name {
+        return Err(format!("the policy {:?} is in a directory with another name, {:?}", policy.name, suite.policy));
+    }
+    Ok(suite)
+}
+
+fn is_judged(case: &Case) -> bool {
+    !matches!(case.expectation, Expectation::SettingsError(_) | Expectation::Unreadable(_))
+}
+
+/// The reply to a case with other settings.
+fn reply_to(policy: &Policy, case: &Case, settings: &Value) -> String {
+    case.with_settings(settings.clone()).replays().first().map(|replay: &Replay| replay.run(policy)).unwrap_or_default()
+}
+
+fn validate(policy: &Policy, settings: &Value) -> Result<(), String> {
+    let reply = crate::validate_settings(policy, &pad(settings.to_string().as_bytes()));
+    let reply: Value = serde_json::from_str(&reply).unwrap_or_default();
+    if reply["valid"] == json!(true) { Ok(()) } else { Err(reply["message"].as_str().unwrap_or_default().to_owned()) }
+}
+
+fn indent(text: &str) -> String {
+    text.replace('\n', "\n    ")
+}
+
+fn report(what: &str, failures: Vec<String>) -> Result<(), String> {
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} wrong {what}:\n\n{}\n", failures.len(), failures.join("\n\n")))
+}
