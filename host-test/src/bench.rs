@@ -121,7 +121,7 @@ pub enum BenchError {
     #[error("nothing to measure: at least one module and one round are needed")]
     Nothing,
     /// A candidate failed.
-    #[error("{name}: {source}")]
+    #[error("{name}")]
     Candidate {
         /// Its name.
         name: String,

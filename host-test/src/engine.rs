@@ -40,7 +40,7 @@ pub enum HostError {
     #[error("cannot set up wasmtime: {0}")]
     Engine(String),
     /// The thread that counts towards the deadline did not start.
-    #[error("cannot start the clock of the deadline: {0}")]
+    #[error("cannot start the clock of the deadline")]
     Clock(#[source] io::Error),
 }
 
@@ -169,7 +169,7 @@ impl Module {
         let mut store = new_store(self.pre.module().engine(), self.limits, self.metered);
         store.set_epoch_deadline(TICKS);
         let instance = self.pre.instantiate(&mut store).map_err(CallError::from_engine)?;
-        Instance::start(store, instance, TICKS)
+        Instance::start(store, instance, TICKS, self.metered)
     }
 
     /// One call in a fresh instance, as the policy-server answers one request.

@@ -21,7 +21,7 @@ const DEEPEST: usize = 128;
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// Not there, or not readable.
-    #[error("{0}")]
+    #[error(transparent)]
     Read(#[from] io::Error),
     /// A directory where a file is due.
     #[error("is a directory")]
@@ -120,7 +120,8 @@ fn parse_yaml(text: &str) -> Result<Vec<Value>, InputError> {
             max_events: 8_000_000,
         },
     };
-    serde_saphyr::from_multiple_with_options(text, options).map_err(|error| InputError::Yaml(error.to_string()))
+    serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|error| InputError::Yaml(error.render_with_formatter(&serde_saphyr::UserMessageFormatter)))
 }
 
 /// `AdmissionRequest` of `admission.k8s.io/v1`, with the fields that the policy-server keeps.

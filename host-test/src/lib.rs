@@ -19,7 +19,6 @@ pub mod evaluate;
 pub mod input;
 pub mod inspect;
 pub mod measure;
-mod pending;
 pub mod report;
 pub mod sample;
 pub mod suite;

@@ -49,7 +49,14 @@ pub enum MeasureError {
     Load(#[from] LoadError),
     /// The call has no reply, so its cost means nothing.
     #[error("{}", .0.reason())]
-    Call(#[from] CallError),
+    Call(CallError),
+}
+
+// Not a source: its text is the server's, the reason says more in less.
+impl From<CallError> for MeasureError {
+    fn from(error: CallError) -> Self {
+        MeasureError::Call(error)
+    }
 }
 
 /// Measures calls into any number of modules, with one engine.
@@ -80,7 +87,7 @@ impl Meter {
             bytes: bytes.len(),
             imports: compiled.imports().map(|import| format!("{}.{}", import.module(), import.name())).collect(),
             payload_bytes: payload.len(),
-            fuel: instance.fuel_used(),
+            fuel: instance.fuel_used().unwrap_or_default(),
             initial_memory: module.initial_memory(),
             peak_memory: instance.memory_size() as u64,
             reply,

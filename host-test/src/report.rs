@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
 use similar::{DiffOp, DiffTag, TextDiff};
 
@@ -12,19 +12,34 @@ use crate::suite::{Mismatch, PolicyReport, ReplayReport, Report};
 /// The width of a comparison where there is no terminal to ask.
 const WIDTH: u16 = 160;
 
+const RULE: LineStyle = LineStyle::none().fill('─').junction('─');
+
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 
 /// A table as all reports show it. Styled always; the stream strips colours where they do not belong.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).enforce_styling().set_header(header);
+    table.load_style(TableStyle::new().header_separator(RULE)).enforce_styling().set_header(header);
     table
 }
 
 /// A right-aligned cell.
 pub fn number(text: impl ToString) -> Cell {
     Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+/// The text with control characters but line ends spelt out: a module must not steer a terminal.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\n' {
+            escaped.extend(character.escape_unicode());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// Each failure with expected and got side by side, then a table of all policies and a last line
@@ -92,9 +107,10 @@ fn side_by_side(mismatch: &Mismatch) -> Table {
     if !table.is_tty() {
         table.set_width(WIDTH);
     }
-    let diff = TextDiff::from_lines(&mismatch.expected, &mismatch.got);
-    let expected: Vec<&str> = mismatch.expected.lines().collect();
-    let got: Vec<&str> = mismatch.got.lines().collect();
+    let (expected, got) = (escaped(&mismatch.expected), escaped(&mismatch.got));
+    let diff = TextDiff::from_lines(&expected, &got);
+    let expected: Vec<&str> = expected.lines().collect();
+    let got: Vec<&str> = got.lines().collect();
     for op in diff.ops() {
         add_rows(&mut table, op, &expected, &got);
     }
@@ -222,14 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn a_module_cannot_write_control_sequences() {
+        assert_eq!(escaped("a\u{1b}[2Jé\n\tb"), "a\\u{1b}[2Jé\n\\u{9}b");
+    }
+
+    #[test]
     fn a_person_sees_each_failure_once_and_the_sum_last() {
         let text = written(human);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "FAILED privileged: privileged # one (Pod, Deployment)");
-        assert_eq!(words(lines[2]), ["expected", "got"]);
-        assert_eq!(words(lines[4]), ["rejected", "accepted"]);
-        assert_eq!(words(lines[6]), ["same", "same"]);
-        assert_eq!(words(lines[8]), ["more", "<text>"]);
+        assert_eq!(words(lines[1]), ["expected", "got"]);
+        assert_eq!(words(lines[3]), ["rejected", "accepted"]);
+        assert_eq!(words(lines[4]), ["same", "same"]);
+        assert_eq!(words(lines[5]), ["more", "<text>"]);
         assert_eq!(text.matches("FAILED").count(), 1);
         assert!(lines.iter().any(|line| words(line) == ["privileged", "12000", "1", "3", "2"]));
         assert_eq!(lines.last(), Some(&"1 passed, 2 failed"));

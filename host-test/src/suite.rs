@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::pending::{Replay, Suite};
+use podfence_core::testing::{FixtureError, Replay, Suite};
 use serde::Serialize;
 
 use crate::engine::{Host, LoadError, Module};
@@ -94,7 +94,7 @@ pub struct Mismatch {
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
     /// A directory that cannot be listed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     List {
         /// The directory.
         path: PathBuf,
@@ -124,7 +124,7 @@ pub enum SuiteError {
     #[error("{} belongs to no policy: remove it, or give its policy a fixtures.yaml", .0.display())]
     Stray(PathBuf),
     /// A module that cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Read {
         /// The module.
         path: PathBuf,
@@ -132,21 +132,16 @@ pub enum SuiteError {
         source: InputError,
     },
     /// A module that is no policy.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Load {
         /// The module.
         path: PathBuf,
         /// Why.
         source: LoadError,
     },
-    /// Fixtures that cannot be read.
-    #[error("{policy}: {problem}")]
-    Fixtures {
-        /// The policy.
-        policy: String,
-        /// What is wrong with them.
-        problem: String,
-    },
+    /// Fixtures that cannot be used.
+    #[error(transparent)]
+    Fixtures(#[from] FixtureError),
     /// The filter left nothing.
     #[error("no fixture contains `{0}`")]
     NothingMatches(String),
@@ -237,8 +232,7 @@ fn prepare_policy(host: &Host, selection: &Selection, name: String) -> Result<Pr
     }
     let bytes = input::read(&path, LARGEST_MODULE).map_err(|source| SuiteError::Read { path: path.clone(), source })?;
     let module = host.load(&bytes).map_err(|source| SuiteError::Load { path: path.clone(), source })?;
-    let suite = Suite::load(&selection.policies.join(&name))
-        .map_err(|error| SuiteError::Fixtures { policy: name.clone(), problem: error.to_string() })?;
+    let suite = Suite::load(&selection.policies.join(&name))?;
     let filter = selection.filter.as_deref().unwrap_or_default();
     let mut replays = suite.replays();
     replays.retain(|replay| title(&name, &replay.fixture, &replay.form).contains(filter));

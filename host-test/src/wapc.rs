@@ -111,7 +111,7 @@ pub struct Instance {
     guest_call: TypedFunc<(i32, i32), i32>,
     memory: Memory,
     ticks: u64,
-    fuel_used: u64,
+    fuel_used: Option<u64>,
 }
 
 impl Instance {
@@ -119,11 +119,13 @@ impl Instance {
         mut store: Store<State>,
         instance: wasmtime::Instance,
         ticks: u64,
+        metered: bool,
     ) -> Result<Instance, CallError> {
         for name in INITIALISERS {
-            let Ok(initialiser) = instance.get_typed_func::<(), ()>(&mut store, name) else {
+            let Some(initialiser) = instance.get_func(&mut store, name) else {
                 continue;
             };
+            let initialiser = initialiser.typed::<(), ()>(&store).map_err(CallError::from_engine)?;
             store.set_epoch_deadline(ticks);
             match initialiser.call(&mut store, ()).map_err(CallError::from_engine) {
                 // A WASI command ends its `_start` this way.
@@ -133,7 +135,7 @@ impl Instance {
         }
         let guest_call = instance.get_typed_func(&mut store, GUEST_CALL).map_err(CallError::from_engine)?;
         let memory = instance.get_memory(&mut store, "memory").expect("a module without a memory is not loaded");
-        Ok(Instance { store, guest_call, memory, ticks, fuel_used: 0 })
+        Ok(Instance { store, guest_call, memory, ticks, fuel_used: metered.then_some(0) })
     }
 
     /// One waPC call. An instance that trapped may still be called, as in the server; what it
@@ -152,10 +154,9 @@ impl Instance {
         let lengths = (length_of(operation.as_bytes()), length_of(payload));
 
         self.store.set_epoch_deadline(self.ticks);
-        let before = self.store.get_fuel().unwrap_or_default();
+        let before = self.fuel_left();
         let returned = self.guest_call.call(&mut self.store, lengths);
-        let after = self.store.get_fuel().unwrap_or_default();
-        self.fuel_used = before.saturating_sub(after);
+        self.fuel_used = before.zip(self.fuel_left()).map(|(before, after)| before - after);
 
         let returned = returned.map_err(CallError::from_engine)?;
         let state = self.store.data_mut();
@@ -170,9 +171,14 @@ impl Instance {
     }
 
     /// Fuel of the last call, without initialisers: about one unit per wasm instruction, the same
-    /// on every machine. 0 unless the host is [metered](crate::Host::metered).
-    pub fn fuel_used(&self) -> u64 {
+    /// on every machine. None unless the host is [metered](crate::Host::metered).
+    pub fn fuel_used(&self) -> Option<u64> {
         self.fuel_used
+    }
+
+    /// Asked of a metered store only: the refusal of another costs more than a call.
+    fn fuel_left(&self) -> Option<u64> {
+        self.fuel_used.and_then(|_| self.store.get_fuel().ok())
     }
 
     /// The present size of the exported memory in bytes, which is also its peak: it never shrinks.

@@ -5,19 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use comfy_table::{Cell, Table};
 use host_test::AdmissionRequest;
 use host_test::bench::{Candidate, Effort, Figures, Percentiles, Ratios, bench, no_op};
 use host_test::evaluate::validate_payload;
-use host_test::input::{self, LARGEST_DOCUMENT};
 use host_test::report::{number, table};
 use host_test::sample::{self, Size};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{Output, module_name, printable, read_module, read_settings};
+use super::{Output, module_name, origin, printable, read_module, read_requests, read_settings};
 
 /// Measures modules against each other and against a module that does nothing.
 ///
@@ -27,7 +26,7 @@ use super::{Output, module_name, printable, read_module, read_settings};
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The policies: waPC modules
-    #[arg(required = true)]
+    #[arg(required = true, value_name = "MODULE")]
     modules: Vec<PathBuf>,
 
     /// Compare each module with this one too
@@ -127,12 +126,10 @@ impl Arguments {
             let size = if self.large { Size::Large } else { Size::Small };
             return Ok(sample::request(size));
         };
-        let mut requests = input::read(path, LARGEST_DOCUMENT)
-            .and_then(|bytes| input::requests(&bytes))
-            .with_context(|| path.display().to_string())?;
+        let mut requests = read_requests(path)?;
         match (requests.pop(), requests.len()) {
             (Some(request), 0) => Ok(request),
-            (_, others) => bail!("{}: {} requests; one is measured", path.display(), others + 1),
+            (_, others) => bail!("{}: {} requests; one is measured", origin(path), others + 1),
         }
     }
 

@@ -8,11 +8,13 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use host_test::evaluate::{Evaluation, SettingsError};
-use host_test::input::{self, LARGEST_DOCUMENT};
 use host_test::{AdmissionRequest, Mode, Policy, inspect};
 use serde_json::Value;
 
-use super::{COULD_NOT_JUDGE, DENIED, LimitArguments, Output, module_name, printable, read_module, read_settings};
+use super::{
+    COULD_NOT_JUDGE, DENIED, LimitArguments, Output, module_name, origin, printable, read_module, read_requests,
+    read_settings,
+};
 
 const ALLOWED_STYLE: Style = AnsiColor::Green.on_default().bold();
 const DENIED_STYLE: Style = AnsiColor::Red.on_default().bold();
@@ -66,9 +68,7 @@ enum ModeArgument {
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
         let policy = self.policy()?;
-        let requests = input::read(&self.request, LARGEST_DOCUMENT)
-            .and_then(|bytes| input::requests(&bytes))
-            .with_context(|| self.request.display().to_string())?;
+        let requests = read_requests(&self.request)?;
         policy.validate_settings().map_err(|error| settings_refused(&self.module, error))?;
 
         let mut out = anstream::stdout().lock();
@@ -94,7 +94,7 @@ impl Arguments {
     }
 
     fn policy(&self) -> Result<Policy> {
-        let origin = || self.module.display().to_string();
+        let origin = || origin(&self.module);
         let bytes = read_module(&self.module)?;
         let module = self.limits.host()?.load(&bytes).with_context(origin)?;
         let settings = read_settings(self.settings.as_deref())?;
@@ -120,7 +120,7 @@ fn settings_refused(module: &std::path::Path, error: SettingsError) -> anyhow::E
         SettingsError::Call(error) => format!("cannot validate settings: {}", error.reason()),
         other => other.to_string(),
     };
-    anyhow::anyhow!("{}: {message}", module.display())
+    anyhow::anyhow!("{}: {message}", origin(module))
 }
 
 fn exit_code(evaluation: &Evaluation) -> u8 {

@@ -18,6 +18,7 @@ use super::{DENIED, LimitArguments};
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Only these policies [default: all]
+    #[arg(value_name = "POLICY")]
     policies: Vec<String>,
 
     /// Where the policies are: each directory in it that holds fixtures.yaml

@@ -1,0 +1,402 @@
+//! The command as a user meets it: its answers, its exit codes, and what it says to bad input.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n";
+
+/// Accepts settings and requests, and tells its protocol version.
+const ACCEPTS: &str = r#"{"valid":true,"accepted":true}"#;
+const REJECTS: &str = r#"{"valid":true,"accepted":false,"message":"no \u001b[31mway","code":403}"#;
+const MUTATES: &str = r#"{"valid":true,"accepted":true,"mutated_object":{"kind":"Pod"},"warnings":["changed"]}"#;
+const REFUSES: &str = r#"{"valid":false,"message":"unknown key `x`"}"#;
+const BREAKS: &str = r#"{"valid":true}"#;
+
+/// A directory with a module for each of the replies above, and a few inputs.
+struct Workplace(TempDir);
+
+impl Workplace {
+    fn new() -> Workplace {
+        let workplace = Workplace(tempfile::tempdir().unwrap());
+        for (name, reply) in
+            [("accepts", ACCEPTS), ("rejects", REJECTS), ("mutates", MUTATES), ("refuses", REFUSES), ("breaks", BREAKS)]
+        {
+            workplace.write(&format!("{name}.wasm"), &replying(reply, ""));
+        }
+        workplace.write("pod.yaml", POD.as_bytes());
+        workplace
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.0.path().join(name), bytes).unwrap();
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podfence"));
+        command.current_dir(self.path()).args(arguments).env_remove("RUST_BACKTRACE");
+        command
+    }
+
+    /// Runs the command and demands this exit code.
+    fn podfence(&self, arguments: &[&str], code: i32) -> (String, String) {
+        let output = self.command(arguments).output().unwrap();
+        texts(&output, arguments, code)
+    }
+
+    fn error(&self, arguments: &[&str]) -> String {
+        let (out, error) = self.podfence(arguments, 2);
+        assert_eq!(out, "", "{arguments:?}");
+        error
+    }
+}
+
+fn texts(output: &Output, arguments: &[&str], code: i32) -> (String, String) {
+    let out = String::from_utf8(output.stdout.clone()).unwrap();
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{out}{error}");
+    assert!(!error.contains("panicked"), "{arguments:?}\n{error}");
+    (out, error)
+}
+
+/// A module that gives this reply to everything but `protocol_version` (16 letters).
+fn replying(reply: &str, more: &str) -> Vec<u8> {
+    let data: String = reply.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    let length = reply.len();
+    let text = format!(
+        r#"(module
+          (import "wapc" "__guest_response" (func $response (param i32 i32)))
+          (memory (export "memory") 1)
+          (data (i32.const 0) "{data}")
+          (data (i32.const 4096) "\"v1\"")
+          {more}
+          (func (export "__guest_call") (param $operation i32) (param $payload i32) (result i32)
+            (if (i32.eq (local.get $operation) (i32.const 16))
+              (then (call $response (i32.const 4096) (i32.const 4)))
+              (else (call $response (i32.const 0) (i32.const {length}))))
+            (i32.const 1)))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+fn run<'a>(module: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["run", module, "-r", "pod.yaml"], more].concat()
+}
+
+#[test]
+fn run_answers_in_a_word_and_an_exit_code() {
+    let workplace = Workplace::new();
+    for (module, code, expected) in [
+        ("accepts.wasm", 0, "allowed\n"),
+        ("rejects.wasm", 1, "denied: no \\u{1b}[31mway\n"),
+        (
+            "mutates.wasm",
+            0,
+            "allowed\n  warning: changed\n  \
+             patch: {\"op\":\"remove\",\"path\":\"/apiVersion\"}\n  \
+             patch: {\"op\":\"remove\",\"path\":\"/metadata\"}\n",
+        ),
+        ("breaks.wasm", 2, "denied, could not judge: invalid response: missing field `accepted` at line 1 column 14\n"),
+    ] {
+        let (out, error) = workplace.podfence(&run(module, &[]), code);
+        assert_eq!((out.as_str(), error.as_str()), (expected, ""), "{module}");
+    }
+}
+
+#[test]
+fn run_gives_the_admission_response_as_json() {
+    let workplace = Workplace::new();
+    let (out, _) = workplace.podfence(&run("rejects.wasm", &["-o", "json"]), 1);
+    let response: Value = serde_json::from_str(&out).unwrap();
+    let expected = json!({
+        "uid": "00000000-0000-4000-8000-000000000001", "allowed": false,
+        "status": {"message": "no \u{1b}[31mway", "code": 403},
+    });
+    assert_eq!(response, expected);
+    assert_eq!(out.lines().count(), 1);
+}
+
+#[test]
+fn run_applies_modes_messages_and_the_mutation_check() {
+    let workplace = Workplace::new();
+    for (arguments, code, expected) in [
+        (run("rejects.wasm", &["--mode", "monitor"]), 0, "allowed\n"),
+        (
+            run("breaks.wasm", &["--mode", "monitor"]),
+            2,
+            "allowed, could not judge: invalid response: missing field `accepted` at line 1 column 14\n",
+        ),
+        (run("rejects.wasm", &["--message", "ask us"]), 1, "denied: ask us\n  cause: no \\u{1b}[31mway\n"),
+        (
+            run("mutates.wasm", &["--allowed-to-mutate=false"]),
+            1,
+            "denied: Request rejected by policy mutates. The policy attempted to mutate the request, but it is currently configured to not allow mutations.\n  warning: changed\n",
+        ),
+    ] {
+        let (out, _) = workplace.podfence(&arguments, code);
+        assert_eq!(out, expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn metadata_says_whether_a_policy_mutates_unless_the_user_does() {
+    let workplace = Workplace::new();
+    let annotated = r#"(@custom "io.kubewarden.metadata" "{\"protocolVersion\":\"v1\",\"mutating\":false}")"#;
+    workplace.write("annotated.wasm", &replying(MUTATES, annotated));
+    workplace.podfence(&run("annotated.wasm", &[]), 1);
+    workplace.podfence(&run("annotated.wasm", &["--allowed-to-mutate"]), 0);
+}
+
+#[test]
+fn run_judges_every_document_and_exits_with_the_worst() {
+    let workplace = Workplace::new();
+    let mut child = workplace
+        .command(&["run", "accepts.wasm", "-r", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = format!("{POD}---\napiVersion: v1\nkind: PersistentVolume\nmetadata: {{generateName: \"a\\eb-\"}}\n");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let (out, _) = texts(&child.wait_with_output().unwrap(), &[], 0);
+    assert_eq!(out, "Pod default/web: allowed\nPersistentVolume a\\u{1b}b-: allowed\n");
+}
+
+#[test]
+fn run_refuses_settings_as_a_server_does_at_start() {
+    let workplace = Workplace::new();
+    workplace.write("two.yaml", b"a: 1\n---\nb: 2\n");
+    workplace.write("comment.yaml", b"# all defaults\n");
+    workplace.podfence(&run("accepts.wasm", &["-s", "comment.yaml"]), 0);
+    workplace.podfence(&run("accepts.wasm", &["-s", "{\"a\": 1}"]), 0);
+    for (arguments, expected) in [
+        (run("refuses.wasm", &[]), "error: refuses.wasm: invalid settings: unknown key `x`\n"),
+        (run("accepts.wasm", &["-s", "[1]"]), "error: --settings: settings must be an object, found a list\n"),
+        (run("accepts.wasm", &["-s", "two.yaml"]), "error: two.yaml: 2 documents; settings are one\n"),
+        (run("accepts.wasm", &["-s", "none.yaml"]), "error: none.yaml: No such file or directory (os error 2)\n"),
+    ] {
+        assert_eq!(workplace.error(&arguments), expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_deadline_ends_an_endless_module() {
+    let workplace = Workplace::new();
+    let endless = wat::parse_str(include_str!("hostile/loop-in-validate.wat")).unwrap();
+    workplace.write("endless.wasm", &endless);
+    let (out, _) = workplace.podfence(&run("endless.wasm", &["--timeout", "0.05"]), 2);
+    assert_eq!(
+        out,
+        "denied, could not judge: Policy execution interrupted because it exceeded the allowed execution time\n"
+    );
+}
+
+#[test]
+fn a_long_message_is_cut_for_a_person_and_whole_for_a_program() {
+    let workplace = Workplace::new();
+    let talkative = wat::parse_str(include_str!("hostile/megabyte-of-message.wat")).unwrap();
+    workplace.write("talkative.wasm", &talkative);
+    let (out, _) = workplace.podfence(&run("talkative.wasm", &[]), 1);
+    assert_eq!(out, format!("denied: {}… (1048576 bytes in all)\n", "m".repeat(8192)));
+    let (out, _) = workplace.podfence(&run("talkative.wasm", &["-o", "json"]), 1);
+    assert!(out.len() > 1 << 20);
+}
+
+/// Files that are no module and no request, with what is said about each.
+fn bad_files(workplace: &Workplace) -> Vec<(&'static str, &'static str, &'static str)> {
+    const NOT_WASM: &str = "not a wasm module: it does not start with the bytes `\\0asm` and version 1";
+    workplace.write("empty", b"");
+    workplace.write("broken.yaml", b"a: 1\n b: [\n");
+    workplace.write("broken.json", b"{\"a\": 1,\n \"b\" 2}");
+    workplace.write("twice.yaml", b"kind: Pod\nkind: Pod\n");
+    workplace.write("latin.yaml", b"kind: Pod\nname: caf\xe9\n");
+    workplace.write("text.yaml", b"just text\n");
+    workplace.write("component", b"\0asm\x0d\0\x01\0");
+    fs::create_dir(workplace.path().join("directory")).unwrap();
+    let large = fs::File::create(workplace.path().join("large")).unwrap();
+    large.set_len(100_000_000).unwrap();
+    vec![
+        ("missing", "No such file or directory (os error 2)", "No such file or directory (os error 2)"),
+        ("empty", "is empty", "is empty"),
+        ("directory", "is a directory", "is a directory"),
+        ("large", "is larger than 64 MiB, the limit", "is larger than 16 MiB, the limit"),
+        ("broken.yaml", NOT_WASM, "is not YAML: mapping values are not allowed in this context at line 2, column 3"),
+        ("broken.json", NOT_WASM, "is not JSON: expected `:` at line 2 column 6"),
+        ("twice.yaml", NOT_WASM, "is not YAML: duplicate mapping key: kind not allowed here at line 2, column 1"),
+        ("latin.yaml", NOT_WASM, "is not UTF-8: line 2, column 10"),
+        ("text.yaml", NOT_WASM, "document 1: not an object"),
+        (
+            "component",
+            "a WebAssembly component, not a module: policies are core modules that speak waPC",
+            "is not YAML: unexpected character: `\\u{0}' at line 1, column 1",
+        ),
+    ]
+}
+
+#[test]
+fn every_command_explains_bad_files() {
+    let workplace = Workplace::new();
+    for (file, module_error, document_error) in bad_files(&workplace) {
+        let as_module = format!("error: {file}: {module_error}\n");
+        assert_eq!(workplace.error(&["run", file, "-r", "pod.yaml"]), as_module);
+        let as_document = format!("error: {file}: {document_error}\n");
+        assert_eq!(workplace.error(&["run", "accepts.wasm", "-r", file]), as_document);
+        assert_eq!(workplace.error(&["bench", "accepts.wasm", "-r", file]), as_document);
+    }
+}
+
+#[test]
+fn inspect_explains_files_that_are_no_module() {
+    let workplace = Workplace::new();
+    for (file, module_error, _) in bad_files(&workplace) {
+        if ["missing", "empty", "directory", "large"].contains(&file) {
+            assert_eq!(workplace.error(&["inspect", file]), format!("error: {file}: {module_error}\n"));
+            continue;
+        }
+        let (out, _) = workplace.podfence(&["inspect", file], 1);
+        let end = format!("obstacle  {module_error}\na policy-server would not load it\n");
+        assert!(out.ends_with(&end), "{out}");
+    }
+}
+
+#[test]
+fn settings_files_are_explained_too() {
+    let workplace = Workplace::new();
+    for (file, _, error) in bad_files(&workplace) {
+        if ["text.yaml", "component"].contains(&file) {
+            continue;
+        }
+        let expected = format!("error: {file}: {error}\n");
+        assert_eq!(workplace.error(&run("accepts.wasm", &["-s", file])), expected);
+    }
+    let expected = "error: text.yaml: settings must be an object, found a string\n";
+    assert_eq!(workplace.error(&run("accepts.wasm", &["-s", "text.yaml"])), expected);
+}
+
+#[test]
+fn inspect_tells_what_a_module_is() {
+    let workplace = Workplace::new();
+    let annotated = r#"(@custom "io.kubewarden.metadata" "{\"protocolVersion\":\"v1\",\"mutating\":true}")
+        (@custom "io.kubewarden.metadata" "the second one does not count")"#;
+    workplace.write("annotated.wasm", &replying("{}", annotated));
+    let (out, _) = workplace.podfence(&["inspect", "annotated.wasm", "-o", "json"], 0);
+    let mut inspection: Value = serde_json::from_str(&out).unwrap();
+    let bytes = fs::metadata(workplace.path().join("annotated.wasm")).unwrap().len();
+    assert_eq!(inspection["bytes"].take(), json!(bytes));
+    assert_eq!(inspection["sha256"].take().as_str().unwrap().len(), 64);
+    let expected = json!({
+        "bytes": null,
+        "sha256": null,
+        "imports": [{"module": "wapc", "name": "__guest_response", "type": "(i32, i32) -> ()"}],
+        "exports": [
+            {"name": "memory", "type": "a memory"},
+            {"name": "__guest_call", "type": "(i32, i32) -> i32"},
+        ],
+        "memory": {"initial": 65536, "maximum": null},
+        "metadata": {"protocolVersion": "v1", "mutating": true},
+        "protocolVersion": "v1",
+        "obstacles": [],
+        "notes": [],
+    });
+    assert_eq!(inspection, expected);
+}
+
+#[test]
+fn inspect_says_why_a_server_would_not_load_a_module() {
+    let workplace = Workplace::new();
+    let metadata = |text: &str| format!(r#"(@custom "io.kubewarden.metadata" "{}")"#, text.replace('"', "\\\""));
+    for (more, obstacle) in [
+        (metadata(r#"{"mutating":false}"#), "metadata: protocolVersion is not v1"),
+        (metadata(r#"{"protocolVersion":"v1"}"#), "metadata: mutating is not a boolean"),
+        (
+            metadata(r#"{"protocolVersion":"v1","mutating":false,"executionMode":"opa"}"#),
+            "metadata: executionMode opa is not waPC",
+        ),
+        (metadata("no JSON"), "section io.kubewarden.metadata is not JSON: expected ident at line 1 column 2"),
+        (
+            r#"(func (export "_start") (unreachable))"#.to_owned(),
+            "it does not start: wasm trap: wasm `unreachable` instruction executed",
+        ),
+        (r#"(func (export "_start") (param i32))"#.to_owned(), "export `_start` is (i32) -> (), not () -> ()"),
+    ] {
+        workplace.write("module.wasm", &replying("{}", &more));
+        let (out, _) = workplace.podfence(&["inspect", "module.wasm"], 1);
+        let end = format!("obstacle  {obstacle}\na policy-server would not load it\n");
+        assert!(out.ends_with(&end), "{out}");
+    }
+}
+
+#[test]
+fn bench_compares_with_the_no_op_module_and_with_another() {
+    let workplace = Workplace::new();
+    let arguments = ["bench", "accepts.wasm", "--vs", "rejects.wasm", "--rounds", "1", "-o", "json"];
+    let (out, _) = workplace.podfence(&arguments, 0);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["vs"]["name"], "rejects");
+    assert_eq!(report["vs"]["accepted"], false);
+    let figures = &report["modules"][0];
+    assert_eq!(figures["name"], "accepts");
+    assert_eq!(figures["peakMemory"], 65536);
+    for figure in ["freshUs", "reusedUs"] {
+        assert!(figures[figure]["p99"].as_f64() >= figures[figure]["p50"].as_f64());
+    }
+    assert_eq!(figures["toVs"]["fuel"], 1.0);
+    assert!(figures["toNoOp"]["fresh"]["p50"].is_number());
+}
+
+#[test]
+fn bench_shows_tables() {
+    let workplace = Workplace::new();
+    let (out, error) = workplace.podfence(&["bench", "accepts.wasm", "--rounds", "1", "--large"], 0);
+    assert!(out.starts_with("payload 20"), "{out}");
+    assert!(out.contains("\nmultiples of the no-op module\n"), "{out}");
+    assert!(!out.contains('\u{1b}'), "{out}");
+    assert_eq!(error, "");
+}
+
+#[test]
+fn bench_names_the_module_that_fails() {
+    let workplace = Workplace::new();
+    workplace.write("trap.wasm", &wat::parse_str(include_str!("hostile/trap.wat")).unwrap());
+    let expected = "error: trap: wasm trap: integer divide by zero\n";
+    assert_eq!(workplace.error(&["bench", "accepts.wasm", "trap.wasm"]), expected);
+    workplace.write("list.yaml", format!("{POD}---\n{POD}").as_bytes());
+    let expected = "error: list.yaml: 2 requests; one is measured\n";
+    assert_eq!(workplace.error(&["bench", "accepts.wasm", "-r", "list.yaml"]), expected);
+}
+
+#[test]
+fn test_says_what_is_missing() {
+    let workplace = Workplace::new();
+    let policy = workplace.path().join("policies/privileged");
+    fs::create_dir_all(&policy).unwrap();
+    let modules = workplace.path().join("target/policies");
+    let expected = "error: policies: no directory in it holds fixtures.yaml\n";
+    assert_eq!(workplace.error(&["test"]), expected);
+
+    fs::write(policy.join("fixtures.yaml"), "").unwrap();
+    let expected = "error: no module for policy `privileged` at target/policies/privileged.wasm: run `make all`\n";
+    assert_eq!(workplace.error(&["test"]), expected);
+    let expected = "error: no policy `priviledged`; there are: privileged\n";
+    assert_eq!(workplace.error(&["test", "priviledged"]), expected);
+
+    fs::create_dir_all(&modules).unwrap();
+    fs::write(modules.join("gone.wasm"), "").unwrap();
+    let expected =
+        "error: target/policies/gone.wasm belongs to no policy: remove it, or give its policy a fixtures.yaml\n";
+    assert_eq!(workplace.error(&["test"]), expected);
+
+    fs::write(modules.join("privileged.wasm"), "text").unwrap();
+    let expected = "error: target/policies/privileged.wasm: not a wasm module: it does not start with the bytes `\\0asm` and version 1\n";
+    assert_eq!(workplace.error(&["test", "privileged"]), expected);
+    let expected = "error: nowhere: No such file or directory (os error 2)\n";
+    assert_eq!(workplace.error(&["test", "--policies", "nowhere"]), expected);
+}
