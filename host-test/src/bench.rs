@@ -277,7 +277,7 @@ mod tests {
         let effort = Effort { rounds: 2, turn: Duration::from_millis(1) };
         let figures = bench(&candidates, effort, || {}).unwrap().remove(0);
         assert_eq!(figures.accepted, Some(true));
-        assert_eq!(figures.measurement.peak_memory, 5 << 16);
+        assert_eq!(figures.measurement.peak_memory, 4 << 16);
         assert!(figures.measurement.fuel < 40, "{}", figures.measurement.fuel);
     }
 

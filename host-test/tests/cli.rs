@@ -67,21 +67,31 @@ fn texts(output: &Output, arguments: &[&str], code: i32) -> (String, String) {
     (out, error)
 }
 
-/// A module that gives this reply to everything but `protocol_version` (16 letters).
+/// A module that gives this reply to everything but `protocol_version`.
 fn replying(reply: &str, more: &str) -> Vec<u8> {
-    let data: String = reply.bytes().map(|byte| format!("\\{byte:02x}")).collect();
-    let length = reply.len();
+    module(reply, reply, more)
+}
+
+/// A module that tells `validate_settings` (17 letters) from `protocol_version` (16) and `validate`.
+fn module(settings: &str, validate: &str, more: &str) -> Vec<u8> {
+    let data = |text: &str| -> String { text.bytes().map(|byte| format!("\\{byte:02x}")).collect() };
+    let (settings_data, settings_length) = (data(settings), settings.len());
+    let (validate_data, validate_length) = (data(validate), validate.len());
     let text = format!(
         r#"(module
           (import "wapc" "__guest_response" (func $response (param i32 i32)))
           (memory (export "memory") 1)
-          (data (i32.const 0) "{data}")
-          (data (i32.const 4096) "\"v1\"")
+          (data (i32.const 0) "\"v1\"")
+          (data (i32.const 4096) "{settings_data}")
+          (data (i32.const 8192) "{validate_data}")
           {more}
           (func (export "__guest_call") (param $operation i32) (param $payload i32) (result i32)
-            (if (i32.eq (local.get $operation) (i32.const 16))
-              (then (call $response (i32.const 4096) (i32.const 4)))
-              (else (call $response (i32.const 0) (i32.const {length}))))
+            (block $replied
+              (call $response (i32.const 0) (i32.const 4))
+              (br_if $replied (i32.eq (local.get $operation) (i32.const 16)))
+              (call $response (i32.const 4096) (i32.const {settings_length}))
+              (br_if $replied (i32.eq (local.get $operation) (i32.const 17)))
+              (call $response (i32.const 8192) (i32.const {validate_length})))
             (i32.const 1)))"#
     );
     wat::parse_str(text).unwrap()
@@ -399,4 +409,60 @@ fn test_says_what_is_missing() {
     assert_eq!(workplace.error(&["test", "privileged"]), expected);
     let expected = "error: nowhere: No such file or directory (os error 2)\n";
     assert_eq!(workplace.error(&["test", "--policies", "nowhere"]), expected);
+}
+
+/// A policy that accepts everything, with one fixture that says so and one that does not.
+fn credulous(workplace: &Workplace) {
+    let policy = workplace.path().join("policies/credulous");
+    fs::create_dir_all(&policy).unwrap();
+    fs::create_dir_all(workplace.path().join("target/policies")).unwrap();
+    let fixtures = "- name: anything goes\n  pod: {containers: [{name: a}]}\n  accept: true\n\
+                    - name: not everything goes\n  pod: {containers: [{name: b}]}\n  reject: [no way]\n";
+    fs::write(policy.join("fixtures.yaml"), fixtures).unwrap();
+    let accepts = module(r#"{"valid":true}"#, r#"{"accepted":true}"#, "");
+    workplace.write("target/policies/credulous.wasm", &accepts);
+}
+
+#[test]
+fn test_reports_what_is_not_as_expected() {
+    let workplace = Workplace::new();
+    credulous(&workplace);
+    let (out, error) = workplace.podfence(&["test", "--format", "json"], 1);
+    assert_eq!(error, "");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let (passed, failed) = (report["passed"].as_u64().unwrap(), report["failed"].as_u64().unwrap());
+    let replays = report["policies"][0]["replays"].as_array().unwrap();
+    assert_eq!(replays.len() as u64, passed + failed);
+    for replay in replays {
+        let expected = replay["mismatch"]["expected"].as_str().unwrap_or("no way");
+        assert!(expected.contains("no way"), "{replay}");
+    }
+
+    let (out, _) = workplace.podfence(&["test"], 1);
+    assert!(out.starts_with("FAILED credulous: not everything goes ("), "{out}");
+    assert!(out.ends_with(&format!("\n{passed} passed, {failed} failed\n")), "{out}");
+    let (out, _) = workplace.podfence(&["test", "--format", "tap"], 1);
+    assert!(out.starts_with(&format!("TAP version 14\n1..{}\n", passed + failed)), "{out}");
+    let (out, _) = workplace.podfence(&["test", "--format", "junit"], 1);
+    let counts = format!(r#"tests="{}" skipped="0" failures="{failed}" errors="0""#, passed + failed);
+    assert!(out.contains(&counts), "{out}");
+}
+
+#[test]
+fn test_runs_what_is_asked_for() {
+    let workplace = Workplace::new();
+    credulous(&workplace);
+    let (out, _) = workplace.podfence(&["test", "credulous", "--filter", "anything goes"], 0);
+    assert!(out.ends_with(" passed, 0 failed\n"), "{out}");
+    let expected = "error: no fixture contains `absent`\n";
+    assert_eq!(workplace.error(&["test", "--filter", "absent"]), expected);
+}
+
+#[test]
+fn test_explains_broken_fixtures() {
+    let workplace = Workplace::new();
+    credulous(&workplace);
+    workplace.write("policies/credulous/fixtures.yaml", b"- name: [\n");
+    let error = workplace.error(&["test"]);
+    assert!(error.starts_with("error: policies/credulous/fixtures.yaml"), "{error}");
 }

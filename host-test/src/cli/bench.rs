@@ -214,10 +214,10 @@ impl Report<'_> {
             };
             table.add_row(vec![
                 Cell::new(printable(&row.figures.name)),
-                number(format!("{:.2}", ratios.bytes)),
-                number(format!("{:.2}", ratios.fuel)),
-                number(format!("{:.2}", ratios.peak_memory)),
-                number(format!("{:.2}", ratios.compile)),
+                number(ratio(ratios.bytes)),
+                number(ratio(ratios.fuel)),
+                number(ratio(ratios.peak_memory)),
+                number(ratio(ratios.compile)),
                 number(percentiles(&ratios.fresh, 2)),
                 number(percentiles(&ratios.reused, 2)),
             ]);
@@ -232,6 +232,11 @@ fn verdict(accepted: Option<bool>) -> &'static str {
         Some(false) => "rejects",
         None => "invalid",
     }
+}
+
+/// Two digits where they say anything.
+fn ratio(ratio: f64) -> String {
+    if ratio < 100.0 { format!("{ratio:.2}") } else { format!("{ratio:.0}") }
 }
 
 fn percentiles(percentiles: &Percentiles, digits: usize) -> String {
