@@ -152,7 +152,8 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
 /// The required capabilities that a container does not drop. Only the bare name counts, or `ALL`, in any case.
 fn missing_drops<'s>(container: &Container<'_>, required: List<'s>) -> impl Iterator<Item = &'s str> {
     let dropped = container.get(DROP).unwrap_or_default();
-    let drops_all = dropped.texts().any(is_all);
+    // Runtimes add `CAP_` to any other name, so `CAP_ALL` drops nothing.
+    let drops_all = dropped.texts().any(|name| name.eq_ignore_ascii_case("ALL"));
     let asks_all = required.texts().any(is_all);
     let missing = move |name: &&str| !dropped.texts().any(|dropped| dropped.eq_ignore_ascii_case(bare(name)));
     let relevant = move |name: &&str| !asks_all || is_all(name);
