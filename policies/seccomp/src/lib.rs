@@ -113,7 +113,14 @@ fn judge<'v>(
     found: &mut Violations<'v>,
 ) {
     let Some(profile) = profile else { return };
-    let (is, files) = (Profile::of_pod(profile), settings.texts(FILES));
+    if let Some((rule, field)) = refusal(Profile::of_pod(profile), settings) {
+        found.add(rule, at(field).value(profile.at(field)));
+    }
+}
+
+/// Why a profile is not allowed, and the field that says so; `None` if it is.
+fn refusal(is: Profile<'_>, settings: &Settings<'_>) -> Option<(&'static Rule, Field<types::Text>)> {
+    let files = settings.texts(FILES);
     let mut wrong = (&FORBIDDEN_TYPE, TYPE);
     for allowed in settings.texts(ALLOWED).texts().map(Profile::of_setting) {
         let is_allowed = match (allowed, is) {
@@ -124,14 +131,13 @@ fn judge<'v>(
             (allowed, is) => allowed == is && is != Profile::Unknown,
         };
         if is_allowed {
-            return;
+            return None;
         }
         if let (Profile::Any | Profile::Localhost(_), Profile::Localhost(_)) = (allowed, is) {
             wrong = (&FORBIDDEN_FILE, FILE);
         }
     }
-    let (rule, field) = wrong;
-    found.add(rule, at(field).value(profile.at(field)));
+    Some(wrong)
 }
 
 /// Gives the default profile to a pod where something would run without one.
@@ -156,23 +162,32 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
 /// What the settings' types cannot say.
 ///
 /// # Errors
-/// A profile is spelled in a way that is not known, or the default one names no file.
+/// A profile is spelled in a way that is not known, or the default one names no file or is not allowed.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
-    let refuse = |setting: &str, spelled: &str, expected: &str| {
-        let mut message = [setting, ": unknown profile "].concat();
+    let refuse = |setting: &str, spelled: &str, parts: [&str; 3]| {
+        let mut message = [setting, parts[0]].concat();
         quote(spelled, &mut message);
-        message.push_str(expected);
+        parts[1..].iter().for_each(|part| message.push_str(part));
         Err(message)
     };
+    let unknown = |expected| [": unknown profile ", ", expected ", expected];
     for spelled in settings.texts(ALLOWED).texts() {
         if Profile::of_setting(spelled) == Profile::Unknown {
-            return refuse(ALLOWED.path, spelled, ", expected RuntimeDefault, Localhost, Unconfined or *");
+            return refuse(ALLOWED.path, spelled, unknown("RuntimeDefault, Localhost, Unconfined or *"));
         }
     }
-    match settings.get(DEFAULT_PROFILE).map(|spelled| (spelled, Profile::of_setting(spelled))) {
-        Some((spelled, Profile::Unknown | Profile::Any | Profile::Localhost(""))) => {
-            refuse(DEFAULT_PROFILE.path, spelled, ", expected RuntimeDefault, Unconfined or localhost/<file>")
+    let Some(spelled) = settings.get(DEFAULT_PROFILE) else { return Ok(()) };
+    match Profile::of_setting(spelled) {
+        Profile::Unknown | Profile::Any | Profile::Localhost("") => {
+            refuse(DEFAULT_PROFILE.path, spelled, unknown("RuntimeDefault, Unconfined or localhost/<file>"))
         }
-        _ => Ok(()),
+        default => match refusal(default, settings) {
+            // Every pod that gets it would be rejected for it.
+            Some((rule, _)) => {
+                let setting = rule.setting.unwrap_or_default();
+                refuse(DEFAULT_PROFILE.path, spelled, [": profile ", " is not allowed by ", setting])
+            }
+            None => Ok(()),
+        },
     }
 }
