@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use serde_json::{Value, json};
 
 use super::{
+    Mismatch,
     coverage::{row, rows},
     fixture::{Case, Expectation},
     generate,
@@ -65,12 +66,19 @@ impl std::fmt::Debug for Failures {
 pub fn fixtures(policy: &Policy, dir: &Path) -> Result<(), String> {
     let suite = load(policy, dir)?;
     let mut failures = Vec::new();
-    for replay in suite.replays() {
-        let reply = replay.run(policy);
-        if let Err(mismatch) = replay.check(Ok(reply.as_bytes())) {
-            let (expected, got) = (indent(&mismatch.expected), indent(&mismatch.got));
-            failures.push(format!("{}\n  expected ({}): {expected}\n  got: {got}", replay.fixture, replay.form));
+    for case in &suite.cases {
+        let mut forms: Vec<(Mismatch, Vec<String>)> = Vec::new();
+        for replay in case.replays() {
+            let Err(mismatch) = replay.check(Ok(replay.run(policy).as_bytes())) else { continue };
+            match forms.iter_mut().find(|(known, _)| *known == mismatch) {
+                Some((_, same)) => same.push(replay.form),
+                None => forms.push((mismatch, vec![replay.form])),
+            }
         }
+        failures.extend(forms.into_iter().map(|(mismatch, forms)| {
+            let (expected, got) = (indent(&mismatch.expected), indent(&mismatch.got));
+            format!("{}\n  as {}\n  expected: {expected}\n  got: {got}", case.name, forms.join("; "))
+        }));
     }
     report("fixtures", failures)
 }

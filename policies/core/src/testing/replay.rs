@@ -128,7 +128,7 @@ fn wrap(workload: &Workload, spec: &Value, metadata: Option<&Value>) -> Value {
         "" => "v1".to_owned(),
         group => format!("{group}/v1"),
     };
-    let mut object = json!({ "apiVersion": api_version, "kind": workload.kind, "metadata": { "name": "subject" } });
+    let mut object = json!({ "apiVersion": api_version, "kind": workload.kind, "metadata": { "name": "example" } });
     if let (Some(object), Value::Object(members)) = (object.as_object_mut(), inside) {
         object.extend(members);
     }
@@ -185,7 +185,7 @@ impl Case {
             Expectation::SettingsError(message) => Expected::Unreadable(format!("settings: {message}")),
             Expectation::Mutate(after) => Expected::Mutate(match (&self.subject, after) {
                 (Subject::Pod { metadata, .. }, after) => wrap(workload, after, metadata.as_ref()).to_string(),
-                (Subject::Json(_), Value::String(text)) => text.clone(),
+                (Subject::Json(_), Value::String(text)) => text.trim().to_owned(),
                 (_, after) => after.to_string(),
             }),
         }
@@ -240,7 +240,7 @@ impl Case {
             "uid" => Some(json!("7f0b2891-916f-4ed6-b7cd-27bff1815a8c")),
             "kind" | "requestKind" => Some(kind.clone()),
             "resource" | "requestResource" => Some(resource.clone()),
-            "name" => Some(json!("subject")),
+            "name" => Some(json!("example")),
             "namespace" => Some(json!("default")),
             "operation" => Some(json!(operation)),
             "userInfo" => Some(json!({ "username": "jane", "groups": ["system:authenticated"] })),

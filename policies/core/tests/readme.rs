@@ -1,0 +1,80 @@
+//! A directory under `policies/` is a policy, all of them are in the README, and nothing else is there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use podfence_core::testing::generate;
+
+const START: &str = "<!-- policies:start -->\n";
+const END: &str = "<!-- policies:end -->\n";
+
+/// What a policy consists of.
+const FILES: [&str; 4] = ["Cargo.toml", "README.md", "fixtures.yaml", "src/lib.rs"];
+
+fn policies() -> Vec<PathBuf> {
+    let core = Path::new(env!("CARGO_MANIFEST_DIR"));
+    entries(core.parent().expect("core is in the directory of the policies"))
+        .into_iter()
+        .filter(|path| path != core)
+        .collect()
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).expect("a directory");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The files below a directory, by their paths from a root.
+fn files(root: &Path, dir: &Path) -> Vec<String> {
+    let files = entries(dir).into_iter().flat_map(|path| {
+        if path.is_dir() {
+            files(root, &path)
+        } else {
+            vec![path.strip_prefix(root).expect("a path below the root").display().to_string()]
+        }
+    });
+    files.collect()
+}
+
+#[test]
+fn a_policy_has_its_files_and_no_others() {
+    let mut wrong = Vec::new();
+    for policy in policies() {
+        let name = policy.file_name().unwrap_or_default().display().to_string();
+        if !policy.is_dir() {
+            wrong.push(format!("policies/{name}: only directories of policies are expected here"));
+            continue;
+        }
+        let files = files(&policy, &policy);
+        for file in FILES.iter().filter(|file| !files.iter().any(|found| found == *file)) {
+            // The tests of the policy write the README, and they may come after this one.
+            if *file != "README.md" || !generate::is_blessing() {
+                wrong.push(format!("policies/{name}/{file}: missing"));
+            }
+        }
+        for file in files.iter().filter(|file| !FILES.contains(&file.as_str())) {
+            wrong.push(format!("policies/{name}/{file}: not expected; a policy has {}", FILES.join(", ")));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_readme_lists_every_policy() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let text = fs::read_to_string(&readme).expect("the README at the root");
+    let (before, rest) = text.split_once(START).expect("<!-- policies:start --> on a line of the README");
+    let (_, after) = rest.split_once(END).expect("<!-- policies:end --> on a line of the README, behind the start");
+    let mut table = String::from("| Policy | What it is about |\n|---|---|\n");
+    for policy in policies() {
+        table.push_str(&generate::row(&policy).expect("docs"));
+    }
+    let generated = format!("{before}{START}{table}{END}{after}");
+    if let Err(problem) = generate::is_current(&readme, &generated) {
+        panic!("{problem}");
+    }
+}
