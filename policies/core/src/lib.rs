@@ -85,6 +85,8 @@ macro_rules! policy {
         #[cfg(all(target_arch = "wasm32", feature = "wapc"))]
         $crate::export_wapc!(POLICY);
 
+        #[cfg(test)]
+        $crate::policy_tests!(POLICY);
     };
 }
 
