@@ -185,12 +185,6 @@ impl Module {
         self.memory_type().map_or(0, |memory| memory.minimum() * memory.page_size())
     }
 
-    /// The most the exported memory may grow to by its own declaration, in bytes.
-    pub fn maximum_memory(&self) -> Option<u64> {
-        let memory = self.memory_type()?;
-        Some(memory.maximum()?.saturating_mul(memory.page_size()))
-    }
-
     fn memory_type(&self) -> Option<wasmtime::MemoryType> {
         self.pre.module().get_export("memory")?.memory().cloned()
     }

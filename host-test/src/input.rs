@@ -409,6 +409,12 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_no_content() {
+        let manifest = "\u{feff}{\"apiVersion\": \"v1\", \"kind\": \"Pod\"}";
+        assert_eq!(requests(manifest.as_bytes()).unwrap()[0].kind.kind, "Pod");
+    }
+
+    #[test]
     fn cluster_scoped_and_unknown_kinds_get_no_namespace() {
         for manifest in ["{apiVersion: v1, kind: PersistentVolume}", "{apiVersion: example.com/v1, kind: Widget}"] {
             assert_eq!(requests(manifest.as_bytes()).unwrap()[0].namespace, None);

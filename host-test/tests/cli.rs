@@ -220,6 +220,18 @@ fn a_long_message_is_cut_for_a_person_and_whole_for_a_program() {
     assert!(out.len() > 1 << 20);
 }
 
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let workplace = Workplace::new();
+    let talkative = wat::parse_str(include_str!("hostile/megabyte-of-message.wat")).unwrap();
+    workplace.write("talkative.wasm", &talkative);
+    let arguments = run("talkative.wasm", &["-o", "json"]);
+    let mut child = workplace.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let (_, error) = texts(&child.wait_with_output().unwrap(), &arguments, 2);
+    assert_eq!(error, "");
+}
+
 /// Files that are no module and no request, with what is said about each.
 fn bad_files(workplace: &Workplace) -> Vec<(&'static str, &'static str, &'static str)> {
     const NOT_WASM: &str = "not a wasm module: it does not start with the bytes `\\0asm` and version 1";

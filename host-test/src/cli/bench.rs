@@ -94,7 +94,7 @@ impl Arguments {
         match self.output {
             Output::Human => report.write(&mut out)?,
             Output::Json => {
-                serde_json::to_writer_pretty(&mut out, &report)?;
+                serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
                 writeln!(out)?;
             }
         }

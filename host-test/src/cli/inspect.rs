@@ -34,7 +34,7 @@ impl Arguments {
         match self.output {
             Output::Human => write_inspection(&inspection, &mut out)?,
             Output::Json => {
-                serde_json::to_writer_pretty(&mut out, &inspection)?;
+                serde_json::to_writer_pretty(&mut out, &inspection).map_err(io::Error::from)?;
                 writeln!(out)?;
             }
         }

@@ -84,7 +84,7 @@ impl Arguments {
                     write_answer(&evaluation, &mut out)?;
                 }
                 Output::Json => {
-                    serde_json::to_writer(&mut out, &evaluation.response)?;
+                    serde_json::to_writer(&mut out, &evaluation.response).map_err(io::Error::from)?;
                     writeln!(out)?;
                 }
             }
