@@ -100,7 +100,7 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
         let mut members = Vec::new();
         extend(&mut members, "add", added, missing_adds);
         let dropped = container.get(DROP).unwrap_or_default();
-        extend(&mut members, "drop", dropped, missing_drops(&container, settings.texts(REQUIRED_DROP)).map(bare));
+        extend(&mut members, "drop", dropped, missing_drops(&container, settings.texts(REQUIRED_DROP)).map(to_drop));
         edits.container(&container, "securityContext.capabilities", members);
     }
 }
@@ -158,6 +158,11 @@ fn missing_drops<'s>(container: &Container<'_>, required: List<'s>) -> impl Iter
     let missing = move |name: &&str| !dropped.texts().any(|dropped| dropped.eq_ignore_ascii_case(bare(name)));
     let relevant = move |name: &&str| !asks_all || is_all(name);
     required.texts().filter(move |_| !drops_all).filter(relevant).filter(missing)
+}
+
+/// How a capability is dropped: the built-in admission knows `ALL` in no other spelling.
+fn to_drop(name: &str) -> &str {
+    if is_all(name) { "ALL" } else { bare(name) }
 }
 
 /// Whether adding one capability, however it is written, adds another.
