@@ -153,7 +153,8 @@ fn a_reply_that_is_not_the_expected_one_is_a_mismatch() {
         Ok(()) => String::new(),
         Err(mismatch) => mismatch.got,
     };
-    let (accept, settings, mutate) = (&replays[0], &replays[11], &replays[12]);
+    let mutated = 12;
+    let (accept, settings, mutate) = (&replays[0], &replays[mutated - 1], &replays[mutated]);
     assert_eq!(check(accept, r#"{"accepted":true}"#), "");
     assert_eq!(check(accept, r#"{"accepted":false,"code":403,"message":"m"}"#), "rejected with code 403:\nm");
     assert_eq!(
@@ -171,6 +172,9 @@ fn a_reply_that_is_not_the_expected_one_is_a_mismatch() {
     let spaced = changed.replace(":1", ": 1");
     assert_eq!(check(mutate, &reply(&spaced)), format!("accepted and changed to:\n{spaced}"));
     let failed = mutate.check(Err("unreachable")).expect_err("an error is not accepted");
+    let changed_again = &replays[mutated + 10];
+    assert_eq!(changed_again.form, "Pod, changed");
+    assert_eq!(check(changed_again, &reply(changed)), format!("accepted and changed to:\n{changed}"));
     assert_eq!(failed.got, "an error of the module:\nunreachable");
     assert_eq!(failed.expected, format!("accepted and changed to:\n{changed}"));
 }

@@ -42,7 +42,8 @@
 //! | `settings_error` | the settings are refused with this whole message, and so is a request that comes with them. It has no subject |
 //!
 //! Every case is replayed once more with the settings in front of the request and the object in front of
-//! its kind; and the settings of every case are replayed alone.
+//! its kind; the settings of every case are replayed alone; and what came of a `mutate` is replayed and
+//! accepted as it is.
 
 mod coverage;
 mod fixture;

@@ -172,6 +172,9 @@ impl Case {
         };
         let expected = self.expected(pod);
         replays.insert(0, self.replay(&first, &self.settings, expected.clone()));
+        if let Expected::Mutate(text) = &expected {
+            replays.push(self.replay_changed(text));
+        }
         replays.push(self.replay_backwards(&first, expected));
         replays.push(self.replay_settings());
         replays
@@ -210,6 +213,12 @@ impl Case {
             payload: format!(r#"{{"settings":{settings},"request":{request}}}"#).into_bytes(),
             ..self.replay(sent, settings, expected)
         }
+    }
+
+    /// What came of a change meets the policy and is not changed again.
+    fn replay_changed(&self, text: &str) -> Replay {
+        let sent = Sent::new(serde_json::from_str(text).unwrap_or_default(), text.to_owned());
+        Replay { form: format!("{}, changed", sent.kind), ..self.replay(&sent, &self.settings, Expected::Accept) }
     }
 
     fn replay_settings(&self) -> Replay {
