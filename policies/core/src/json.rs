@@ -4,13 +4,18 @@
 //! most 127 levels, no number beyond an `f64`, no lone surrogate). Skipping is a loop, not a
 //! recursion, so that a small stack is enough.
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
+
+use core::str::Utf8Error;
+
+use crate::text::{cut, put};
 
 /// How many zero bytes follow a text, so that it can be scanned sixteen bytes at a time.
 pub const PADDING: usize = 16;
 
 /// As deep as `serde_json` goes.
 const MAX_DEPTH: u32 = 127;
+const TOO_DEEP: &str = "at most 127 levels";
 
 /// A JSON text in UTF-8 with [`PADDING`] zero bytes behind it.
 pub struct Text<'a> {
@@ -29,7 +34,7 @@ impl<'a> Text<'a> {
         if *padding != [0; PADDING] {
             return Err(refuse("zero bytes behind the text"));
         }
-        match core::str::from_utf8(text) {
+        match utf8(text, padded) {
             Ok(text) => Ok(Self { text, padded }),
             Err(error) => Err(Malformed { at: error.valid_up_to(), expected: "UTF-8" }),
         }
@@ -37,13 +42,35 @@ impl<'a> Text<'a> {
 
     /// The part between two offsets.
     pub fn part(&self, start: usize, end: usize) -> &'a str {
-        self.text.get(start..end).unwrap_or("")
+        cut(self.text, start, end)
     }
 
     /// Where in the text a part that was borrowed from it starts.
     pub fn offset_of(&self, part: &str) -> usize {
         (part.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize)
     }
+}
+
+/// Most requests are ASCII, which is told sixteen bytes at a time.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[allow(unsafe_code)]
+fn utf8<'a>(text: &'a [u8], padded: &[u8]) -> Result<&'a str, Utf8Error> {
+    use core::arch::wasm32::{u8x16_bitmask, u8x16_splat, v128, v128_load, v128_or};
+    let mut any = u8x16_splat(0);
+    for start in (0..text.len()).step_by(16) {
+        // SAFETY: `start` is in the text, and the padding behind it is as long as what is loaded.
+        any = v128_or(any, unsafe { v128_load(padded.as_ptr().add(start).cast::<v128>()) });
+    }
+    if u8x16_bitmask(any) == 0 {
+        // SAFETY: no byte of the text has its highest bit set.
+        return Ok(unsafe { core::str::from_utf8_unchecked(text) });
+    }
+    core::str::from_utf8(text)
+}
+
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+fn utf8<'a>(text: &'a [u8], _: &[u8]) -> Result<&'a str, Utf8Error> {
+    core::str::from_utf8(text)
 }
 
 /// Copies a text and pads it.
@@ -53,6 +80,10 @@ pub fn pad(text: &[u8]) -> Vec<u8> {
     padded.extend_from_slice(&[0; PADDING]);
     padded
 }
+
+/// A position to go back to.
+#[derive(Clone, Copy)]
+pub struct Mark(Cursor, u32);
 
 /// Where a text stops being JSON, and what would have been JSON there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,27 +102,96 @@ pub struct NotJson;
 
 type Result<T = (), E = NotJson> = core::result::Result<T, E>;
 
-/// A position in a [`Text`].
+/// An address in a padded text.
 ///
-/// The position never passes the zero byte behind the text: it moves only over a byte that was
-/// looked at and was not zero.
+/// It never passes the first zero byte of the padding: it moves only over bytes that were looked at and
+/// were not zero, or to one that [`Cursor::special`] found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Cursor(*const u8);
+
+#[allow(unsafe_code)]
+impl Cursor {
+    #[inline(always)]
+    fn byte(self) -> u8 {
+        // SAFETY: see the type.
+        unsafe { *self.0 }
+    }
+
+    /// Behind the byte here, which is not zero.
+    #[inline(always)]
+    fn next(self) -> Self {
+        // SAFETY: see the type.
+        Self(unsafe { self.0.add(1) })
+    }
+
+    /// At the next quote, backslash or control character; the padding is one.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[inline(always)]
+    fn special(self) -> Self {
+        use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, v128, v128_load, v128_or};
+        let (quote, backslash, space) = (u8x16_splat(b'"'), u8x16_splat(b'\\'), u8x16_splat(b' '));
+        let mut at = self.0;
+        loop {
+            // SAFETY: `at` is not behind the first zero byte, and there are as many as are loaded.
+            let bytes = unsafe { v128_load(at.cast::<v128>()) };
+            let special = u8x16_bitmask(v128_or(
+                v128_or(u8x16_eq(bytes, quote), u8x16_eq(bytes, backslash)),
+                u8x16_lt(bytes, space),
+            ));
+            // SAFETY: it moves to the first special byte, or on if there is none, hence no zero byte.
+            if special != 0 {
+                return Self(unsafe { at.add(special.trailing_zeros() as usize) });
+            }
+            at = unsafe { at.add(16) };
+        }
+    }
+
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+    fn special(self) -> Self {
+        let mut at = self;
+        while !matches!(at.byte(), b'"' | b'\\' | 0..=0x1f) {
+            at = at.next();
+        }
+        at
+    }
+
+    /// The first byte of the next token, and where it is.
+    #[inline(always)]
+    fn token(self) -> (u8, Self) {
+        let byte = self.byte();
+        if byte > b' ' { (byte, self) } else { self.after_space() }
+    }
+
+    /// White space is rare: hosts send compact JSON.
+    #[cold]
+    #[inline(never)]
+    fn after_space(self) -> (u8, Self) {
+        let mut at = self;
+        while matches!(at.byte(), b' ' | b'\n' | b'\r' | b'\t') {
+            at = at.next();
+        }
+        (at.byte(), at)
+    }
+}
+
+/// A position in a [`Text`].
 pub struct Reader<'a> {
     text: &'a str,
-    padded: &'a [u8],
-    position: usize,
+    at: Cursor,
     depth: u32,
     expected: &'static str,
 }
 
 impl<'a> Reader<'a> {
-    /// Starts at an offset, or at the end if that is beyond it.
+    /// Starts at an offset, or at the start if that is not in the text.
     pub fn at(text: &Text<'a>, offset: usize) -> Self {
-        Self { text: text.text, padded: text.padded, position: offset.min(text.text.len()), depth: 0, expected: "" }
+        let from = text.padded.get(offset..).filter(|rest| rest.len() >= PADDING).unwrap_or(text.padded);
+        Self { text: text.text, at: Cursor(from.as_ptr()), depth: 0, expected: "" }
     }
 
     /// Offset of the next byte.
     pub fn position(&self) -> usize {
-        self.position
+        self.at.0 as usize - self.text.as_ptr() as usize
     }
 
     /// How many objects and arrays are open here.
@@ -99,20 +199,24 @@ impl<'a> Reader<'a> {
         self.depth
     }
 
-    /// Goes back to where [`Self::position`] and [`Self::depth`] once stood.
-    pub fn rewind(&mut self, position: usize, depth: u32) {
-        self.position = position.min(self.position);
-        self.depth = depth;
+    /// Goes back to an earlier reader of the same text.
+    pub fn rewind(&mut self, mark: Mark) {
+        (self.at, self.depth) = (mark.0, mark.1);
+    }
+
+    /// This position, for [`Self::rewind`].
+    pub fn mark(&self) -> Mark {
+        Mark(self.at, self.depth)
     }
 
     /// The text from an earlier position to this one.
     pub fn since(&self, start: usize) -> &'a str {
-        self.text.get(start..self.position).unwrap_or("")
+        cut(self.text, start, self.position())
     }
 
     /// After [`NotJson`]: where, and what was expected.
     pub fn malformed(&self) -> Malformed {
-        Malformed { at: self.position, expected: self.expected }
+        Malformed { at: self.position(), expected: self.expected }
     }
 
     /// An error at this position.
@@ -124,30 +228,25 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
-    #[allow(unsafe_code)]
     fn byte(&self) -> u8 {
-        debug_assert!(self.position < self.padded.len());
-        // SAFETY: `position` is at most the index of the first zero byte of the padding (see the type).
-        unsafe { *self.padded.get_unchecked(self.position) }
+        self.at.byte()
     }
 
     /// The first byte of the next token, after white space; 0 at the end.
     #[inline(always)]
     pub fn peek(&mut self) -> u8 {
-        loop {
-            let byte = self.byte();
-            if byte > b' ' || !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return byte;
-            }
-            self.position += 1;
-        }
+        let (byte, at) = self.at.token();
+        self.at = at;
+        byte
     }
 
     /// Steps over the token that [`Self::peek`] showed, if it is this one.
-    #[inline(always)]
+    #[inline(never)]
     pub fn eat(&mut self, token: u8) -> bool {
         let found = self.peek() == token;
-        self.position += usize::from(found);
+        if found {
+            self.at = self.at.next();
+        }
         found
     }
 
@@ -161,7 +260,7 @@ impl<'a> Reader<'a> {
         }
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(self.expected("at most 127 levels"));
+            return Err(self.expected(TOO_DEEP));
         }
         Ok(())
     }
@@ -177,41 +276,73 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Neither is here.
+    #[inline(always)]
     pub fn more(&mut self, bracket: u8) -> Result<bool> {
-        if self.eat(b',') {
-            return Ok(true);
+        let byte = self.peek();
+        if byte != b',' && byte != bracket {
+            return Err(self.expected(if bracket == b'}' { "',' or '}'" } else { "',' or ']'" }));
         }
-        if self.eat(bracket) {
-            self.depth -= 1;
-            return Ok(false);
-        }
-        Err(self.expected(if bracket == b'}' { "',' or '}'" } else { "',' or ']'" }))
+        self.at = self.at.next();
+        self.depth -= u32::from(byte == bracket);
+        Ok(byte == b',')
     }
 
     /// Reads a member's key and the colon behind it.
     ///
     /// # Errors
     /// No key and colon are here.
-    pub fn key(&mut self) -> Result<Cow<'a, str>> {
+    #[inline(always)]
+    pub fn key(&mut self) -> Result<&'a str> {
         let key = self.string()?;
-        if !self.eat(b':') {
+        if self.peek() != b':' {
             return Err(self.expected("':'"));
         }
+        self.at = self.at.next();
         Ok(key)
     }
 
-    /// Reads a string; borrowed unless it has escapes.
+    /// Reads a string.
     ///
     /// # Errors
     /// No well-formed string is here.
-    pub fn string(&mut self) -> Result<Cow<'a, str>> {
-        if !self.eat(b'"') {
+    #[inline(never)]
+    pub fn string(&mut self) -> Result<&'a str> {
+        if self.peek() != b'"' {
             return Err(self.expected("'\"'"));
         }
-        let start = self.position;
-        let escaped = self.string_tail()?;
-        let raw = self.text.get(start..self.position - 1).unwrap_or("");
-        Ok(if escaped { Cow::Owned(unescape(raw)) } else { Cow::Borrowed(raw) })
+        self.at = self.at.next();
+        let start = self.position();
+        let end = self.at.special();
+        if end.byte() != b'"' {
+            return self.escaped_string();
+        }
+        self.at = end;
+        let string = self.since(start);
+        self.at = end.next();
+        Ok(string)
+    }
+
+    /// Reads a string that has escapes, from behind its opening quote.
+    ///
+    /// What it means is nowhere in the text, so it gets a place of its own, which is never given back. A
+    /// module's memory is not either, and few of the strings that are read have escapes.
+    #[cold]
+    #[inline(never)]
+    fn escaped_string(&mut self) -> Result<&'a str> {
+        let mut string = String::new();
+        loop {
+            let start = self.position();
+            self.at = self.at.special();
+            put(&mut string, self.since(start));
+            match self.byte() {
+                b'"' => {
+                    self.at = self.at.next();
+                    return Ok(string.leak());
+                }
+                b'\\' => string.push(self.escape()?),
+                _ => return Err(self.expected("'\"'")),
+            }
+        }
     }
 
     /// Reads a number that is an integer in the range of `i64`; `None` if it is another number.
@@ -220,26 +351,20 @@ impl<'a> Reader<'a> {
     /// No number is here.
     pub fn integer(&mut self) -> Result<Option<i64>> {
         self.peek();
-        let start = self.position;
+        let start = self.position();
         self.number()?;
-        let digits = self.since(start).as_bytes();
-        let (negative, digits) = match digits {
-            [b'-', rest @ ..] => (true, rest),
-            _ => (false, digits),
-        };
+        let digits = self.since(start);
+        let is_negative = digits.starts_with('-');
         let mut value = 0i64;
-        for digit in digits {
+        for digit in digits.bytes().skip(usize::from(is_negative)) {
             // Below zero, because `i64` reaches further there.
-            let next = match digit {
-                b'0'..=b'9' => value.checked_mul(10).and_then(|v| v.checked_sub(i64::from(digit - b'0'))),
-                _ => None,
-            };
+            let next = value.checked_mul(10).and_then(|value| value.checked_sub(i64::from(digit) - i64::from(b'0')));
             match next {
-                Some(next) => value = next,
-                None => return Ok(None),
+                Some(next) if digit.is_ascii_digit() => value = next,
+                _ => return Ok(None),
             }
         }
-        Ok(if negative { Some(value) } else { value.checked_neg() })
+        Ok(if is_negative { Some(value) } else { value.checked_neg() })
     }
 
     /// Checks that nothing but white space is left.
@@ -248,10 +373,13 @@ impl<'a> Reader<'a> {
     /// Something is left.
     pub fn end(&mut self) -> Result {
         self.peek();
-        if self.position == self.text.len() { Ok(()) } else { Err(self.expected("the end")) }
+        if self.position() == self.text.len() { Ok(()) } else { Err(self.expected("the end")) }
     }
 
     /// Steps over one value of any kind.
+    ///
+    /// This is where a policy spends its time: what is usual in compact JSON comes first, and what is rare
+    /// is elsewhere.
     ///
     /// # Errors
     /// No well-formed value is here.
@@ -259,184 +387,209 @@ impl<'a> Reader<'a> {
     pub fn skip(&mut self) -> Result {
         // One bit for each open bracket: 1 for an object.
         let mut outer = 0u128;
-        let mut in_object = false;
-        let base = self.depth;
-        loop {
-            match self.peek() {
-                b'"' => {
-                    self.position += 1;
-                    self.string_tail()?;
+        let (mut in_object, mut depth) = (false, 0);
+        let mut at = self.at;
+        'value: loop {
+            let byte = at.byte();
+            if byte == b'"' {
+                at = self.string_end(at.next());
+            } else if byte == b'{' || byte == b'[' {
+                depth += 1;
+                if self.depth + depth > MAX_DEPTH {
+                    return self.fail(at, TOO_DEEP);
                 }
-                bracket @ (b'{' | b'[') => {
-                    self.position += 1;
-                    self.depth += 1;
-                    if self.depth > MAX_DEPTH {
-                        return Err(self.expected("at most 127 levels"));
-                    }
-                    outer = outer << 1 | u128::from(in_object);
-                    in_object = bracket == b'{';
+                outer = outer << 1 | u128::from(in_object);
+                in_object = byte == b'{';
+                let (byte, next) = at.next().token();
+                at = next;
+                if byte != closing(in_object) {
                     if in_object {
-                        if self.peek() != b'}' {
-                            self.skip_key()?;
-                            continue;
-                        }
-                    } else if self.peek() != b']' {
-                        continue;
+                        at = self.key_end(at);
                     }
+                    continue 'value;
                 }
-                b'-' | b'0'..=b'9' => self.number()?,
-                b't' => self.literal(b"true")?,
-                b'f' => self.literal(b"false")?,
-                b'n' => self.literal(b"null")?,
-                _ => return Err(self.expected("a value")),
+            } else if byte <= b' ' {
+                let (byte, next) = at.after_space();
+                at = next;
+                if byte > b' ' {
+                    continue 'value;
+                }
+                return self.fail(at, "a value");
+            } else {
+                self.at = at;
+                self.scalar(byte)?;
+                at = self.at;
             }
             loop {
-                if self.depth == base {
-                    return Ok(());
+                if depth == 0 {
+                    self.at = at;
+                    return if self.expected.is_empty() { Ok(()) } else { Err(NotJson) };
                 }
-                let token = self.peek();
-                if token == b',' {
-                    self.position += 1;
+                let (byte, next) = at.token();
+                at = next;
+                if byte == b',' {
+                    at = at.next();
                     if in_object {
-                        self.skip_key()?;
+                        at = self.key_end(at);
                     }
-                    break;
+                    continue 'value;
                 }
-                if token != if in_object { b'}' } else { b']' } {
-                    return Err(self.expected(if in_object { "',' or '}'" } else { "',' or ']'" }));
+                if byte != closing(in_object) {
+                    return self.fail(at, if in_object { "',' or '}'" } else { "',' or ']'" });
                 }
-                self.position += 1;
-                self.depth -= 1;
+                at = at.next();
+                depth -= 1;
                 in_object = outer & 1 == 1;
                 outer >>= 1;
             }
         }
     }
 
+    /// From a key's opening quote to behind the colon; to the end of the text if there are none.
     #[inline(always)]
-    fn skip_key(&mut self) -> Result {
-        if !self.eat(b'"') {
-            return Err(self.expected("'\"'"));
+    fn key_end(&mut self, at: Cursor) -> Cursor {
+        let (byte, at) = at.token();
+        if byte != b'"' {
+            return self.give_up(at, "'\"'");
         }
-        self.string_tail()?;
-        if !self.eat(b':') {
-            return Err(self.expected("':'"));
+        let (byte, at) = self.string_end(at.next()).token();
+        if byte != b':' {
+            return self.give_up(at, "':'");
         }
-        Ok(())
+        at.next()
     }
 
-    /// From behind the opening quote to behind the closing one; says whether there are escapes.
+    /// From behind the opening quote to behind the closing one; to the end of the text if there is none.
     #[inline(always)]
-    fn string_tail(&mut self) -> Result<bool> {
-        let mut escaped = false;
-        loop {
-            self.find_special();
-            match self.byte() {
-                b'"' => {
-                    self.position += 1;
-                    return Ok(escaped);
-                }
-                b'\\' => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                _ => return Err(self.expected("'\"'")),
-            }
-        }
-    }
-
-    /// Moves to the next quote, backslash or control character; the padding is one.
-    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    #[inline(always)]
-    #[allow(unsafe_code)]
-    fn find_special(&mut self) {
-        use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, v128, v128_load, v128_or};
-        let (quote, backslash, space) = (u8x16_splat(b'"'), u8x16_splat(b'\\'), u8x16_splat(b' '));
-        loop {
-            // SAFETY: `position` is in front of the padding, which is as long as what is loaded; and
-            // the loop ends in the padding at the latest, since zero is a control character.
-            let bytes = unsafe { v128_load(self.padded.as_ptr().add(self.position).cast::<v128>()) };
-            let special = u8x16_bitmask(v128_or(
-                v128_or(u8x16_eq(bytes, quote), u8x16_eq(bytes, backslash)),
-                u8x16_lt(bytes, space),
-            ));
-            if special != 0 {
-                self.position += special.trailing_zeros() as usize;
-                return;
-            }
-            self.position += 16;
-        }
-    }
-
-    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-    #[inline(always)]
-    fn find_special(&mut self) {
-        while !matches!(self.byte(), b'"' | b'\\' | 0..=0x1f) {
-            self.position += 1;
-        }
+    fn string_end(&mut self, at: Cursor) -> Cursor {
+        let end = at.special();
+        if end.byte() == b'"' { end.next() } else { self.escaped_string_end(end) }
     }
 
     #[cold]
-    fn escape(&mut self) -> Result {
-        self.position += 1;
-        match self.byte() {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.position += 1,
-            b'u' => {
-                let unit = self.hex()?;
-                if is_low_surrogate(unit) {
-                    return Err(self.expected("a high surrogate first"));
-                }
-                if is_high_surrogate(unit) {
-                    let paired = self.byte() == b'\\' && {
-                        self.position += 1;
-                        self.byte() == b'u'
-                    };
-                    if !paired || !is_low_surrogate(self.hex()?) {
-                        return Err(self.expected("a low surrogate"));
-                    }
-                }
+    #[inline(never)]
+    fn escaped_string_end(&mut self, at: Cursor) -> Cursor {
+        self.at = at;
+        while self.byte() == b'\\' {
+            if self.escape().is_err() {
+                return self.give_up(self.at, self.expected);
             }
-            _ => return Err(self.expected("an escape")),
+            self.at = self.at.special();
         }
-        Ok(())
+        if self.byte() == b'"' { self.at.next() } else { self.give_up(self.at, "'\"'") }
+    }
+
+    /// Fails, unless it failed before.
+    #[cold]
+    #[inline(never)]
+    fn fail(&mut self, at: Cursor, expected: &'static str) -> Result {
+        if self.expected.is_empty() {
+            (self.at, self.expected) = (at, expected);
+        }
+        Err(NotJson)
+    }
+
+    /// Fails, and goes to the end of the text, where nothing is expected: so the way of what is right need
+    /// not ask at each step.
+    #[cold]
+    #[inline(never)]
+    fn give_up(&mut self, at: Cursor, expected: &'static str) -> Cursor {
+        (self.at, self.expected) = (at, expected);
+        let mut end = at;
+        while end.byte() != 0 {
+            end = end.next();
+        }
+        end
+    }
+
+    /// Reads the escape that starts here.
+    #[cold]
+    #[inline(never)]
+    fn escape(&mut self) -> Result<char> {
+        self.at = self.at.next();
+        let byte = self.byte();
+        let char = match byte {
+            b'"' | b'\\' | b'/' => byte,
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => return self.unicode_escape(),
+            _ => return Err(self.expected("an escape")),
+        };
+        self.at = self.at.next();
+        Ok(char::from(char))
+    }
+
+    fn unicode_escape(&mut self) -> Result<char> {
+        let mut unit = self.hex()?;
+        if unit & 0xfc00 == 0xd800 && self.byte() == b'\\' {
+            self.at = self.at.next();
+            if self.byte() == b'u' {
+                let low = self.hex()?;
+                // Anything but a low surrogate leaves a code beyond the last one.
+                unit = if low & 0xfc00 == 0xdc00 { 0x10000 + ((unit & 0x3ff) << 10 | low & 0x3ff) } else { u32::MAX };
+            }
+        }
+        char::from_u32(unit).ok_or_else(|| self.expected("a pair of surrogates"))
     }
 
     /// From the `u` to behind its four digits.
     fn hex(&mut self) -> Result<u32> {
         let mut unit = 0;
         for _ in 0..4 {
-            self.position += 1;
+            self.at = self.at.next();
             match char::from(self.byte()).to_digit(16) {
                 Some(digit) => unit = unit << 4 | digit,
                 None => return Err(self.expected("a hexadecimal digit")),
             }
         }
-        self.position += 1;
+        self.at = self.at.next();
         Ok(unit)
     }
 
-    #[inline(always)]
-    fn number(&mut self) -> Result {
-        let start = self.position;
-        self.position += usize::from(self.byte() == b'-');
-        if self.byte() == b'0' {
-            self.position += 1;
-        } else {
-            self.digits()?;
+    /// Steps over a number or a literal, which starts with this byte.
+    #[inline(never)]
+    fn scalar(&mut self, byte: u8) -> Result {
+        let literal: &[u8] = match byte {
+            b't' => b"true",
+            b'f' => b"false",
+            b'n' => b"null",
+            _ => return self.number(),
+        };
+        for &expected in literal {
+            if self.byte() != expected {
+                return Err(self.expected("a value"));
+            }
+            self.at = self.at.next();
         }
-        if matches!(self.byte(), b'.' | b'e' | b'E') || self.position - start > 300 {
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn number(&mut self) -> Result {
+        let start = self.position();
+        if self.byte() == b'-' {
+            self.at = self.at.next();
+        }
+        if self.byte() == b'0' {
+            self.at = self.at.next();
+        } else {
+            self.digits("a value")?;
+        }
+        if matches!(self.byte(), b'.' | b'e' | b'E') || self.position() - start > 300 {
             self.fraction(start)?;
         }
         Ok(())
     }
 
-    #[inline(always)]
-    fn digits(&mut self) -> Result {
+    fn digits(&mut self, expected: &'static str) -> Result {
         if !self.byte().is_ascii_digit() {
-            return Err(self.expected("a digit"));
+            return Err(self.expected(expected));
         }
         while self.byte().is_ascii_digit() {
-            self.position += 1;
+            self.at = self.at.next();
         }
         Ok(())
     }
@@ -445,131 +598,78 @@ impl<'a> Reader<'a> {
     #[inline(never)]
     fn fraction(&mut self, start: usize) -> Result {
         if self.byte() == b'.' {
-            self.position += 1;
-            self.digits()?;
+            self.at = self.at.next();
+            self.digits("a digit")?;
         }
         if matches!(self.byte(), b'e' | b'E') {
-            self.position += 1;
-            self.position += usize::from(matches!(self.byte(), b'+' | b'-'));
-            self.digits()?;
+            self.at = self.at.next();
+            if matches!(self.byte(), b'+' | b'-') {
+                self.at = self.at.next();
+            }
+            self.digits("a digit")?;
         }
         if is_infinite(self.since(start).as_bytes()) {
             return Err(self.expected("a number in the range of a double"));
         }
         Ok(())
     }
+}
 
-    #[inline(always)]
-    fn literal(&mut self, literal: &'static [u8]) -> Result {
-        for &expected in literal {
-            if self.byte() != expected {
-                return Err(self.expected("a value"));
-            }
-            self.position += 1;
-        }
-        Ok(())
-    }
+const fn closing(object: bool) -> u8 {
+    if object { b'}' } else { b']' }
 }
 
 /// Whether a well-formed number is beyond the largest `f64`.
 fn is_infinite(number: &[u8]) -> bool {
-    const LARGEST: [u8; 17] = *b"17976931348623157";
-    let mut significant = [b'0'; LARGEST.len()];
-    let (mut known, mut magnitude) = (0, -1i32);
-    let (mut after_point, mut exponent, mut exponent_negative, mut in_exponent) = (false, 0i32, false, false);
+    const LARGEST: &[u8; 17] = b"17976931348623157";
+    let (mut digits, mut order) = (LARGEST.iter(), core::cmp::Ordering::Equal);
+    // The power of ten of the first digit that is not zero.
+    let mut magnitude = -1i32;
+    let (mut is_zero, mut after_point, mut in_exponent) = (true, false, false);
+    let (mut exponent, mut sign) = (0i32, 1);
     for &byte in number {
+        let digit = i32::from(byte) - i32::from(b'0');
         match byte {
             b'.' => after_point = true,
             b'e' | b'E' => in_exponent = true,
-            b'-' => exponent_negative = in_exponent,
-            b'0'..=b'9' if in_exponent => {
-                exponent = exponent.saturating_mul(10).saturating_add(i32::from(byte - b'0'));
-            }
-            b'0'..=b'9' => {
-                let leading_zero = known == 0 && byte == b'0';
-                // The magnitude is the power of ten of the first significant digit.
-                magnitude += match (leading_zero, after_point) {
-                    (true, true) => -1,
-                    (false, false) => 1,
-                    _ => 0,
-                };
-                if !leading_zero {
-                    if let Some(digit) = significant.get_mut(known) {
-                        *digit = byte;
-                    }
-                    known += 1;
+            b'-' => sign = -1,
+            b'+' => {}
+            _ if in_exponent => exponent = exponent.saturating_mul(10).saturating_add(digit),
+            _ => {
+                is_zero &= digit == 0;
+                magnitude += i32::from(!is_zero && !after_point) - i32::from(is_zero && after_point);
+                if !is_zero {
+                    order = order.then(digits.next().map_or(core::cmp::Ordering::Equal, |largest| byte.cmp(largest)));
                 }
             }
-            _ => {}
         }
+        // The sign of the number itself does not count.
+        sign = if in_exponent { sign } else { 1 };
     }
-    let magnitude = magnitude.saturating_add(if exponent_negative { -exponent } else { exponent });
-    known > 0 && (magnitude > 308 || magnitude == 308 && significant > LARGEST)
-}
-
-fn is_high_surrogate(unit: u32) -> bool {
-    unit & 0xfc00 == 0xd800
-}
-
-fn is_low_surrogate(unit: u32) -> bool {
-    unit & 0xfc00 == 0xdc00
-}
-
-/// What a string means, from what stands between its quotes; it was found well-formed before.
-#[cold]
-#[inline(never)]
-fn unescape(raw: &str) -> String {
-    let mut text = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some((plain, escape)) = rest.split_once('\\') {
-        text.push_str(plain);
-        let unit = |escape: &str, at: usize| {
-            escape.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0)
-        };
-        let (char, length) = match escape.as_bytes().first() {
-            Some(b'b') => ('\u{8}', 1),
-            Some(b'f') => ('\u{c}', 1),
-            Some(b'n') => ('\n', 1),
-            Some(b'r') => ('\r', 1),
-            Some(b't') => ('\t', 1),
-            Some(b'u') => match unit(escape, 1) {
-                high if is_high_surrogate(high) => {
-                    let code = 0x10000 + ((high & 0x3ff) << 10 | unit(escape, 7) & 0x3ff);
-                    (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 11)
-                }
-                code => (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 5),
-            },
-            Some(&byte) => (char::from(byte), 1),
-            None => break,
-        };
-        text.push(char);
-        rest = escape.get(length..).unwrap_or("");
-    }
-    text.push_str(rest);
-    text
+    let magnitude = magnitude.saturating_add(sign * exponent);
+    !is_zero && (magnitude > 308 || magnitude == 308 && order.is_gt())
 }
 
 /// Appends a JSON string that means `text`.
+#[inline(never)]
 pub fn quote(text: &str, json: &mut String) {
-    json.push('"');
-    let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
-        let byte = rest.as_bytes()[at];
-        json.push_str(rest.get(..at).unwrap_or(""));
-        match byte {
-            b'\n' => json.push_str("\\n"),
-            0..=0x1f => {
-                json.push_str("\\u00");
-                json.push(if byte < 16 { '0' } else { '1' });
-                json.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
-            }
-            _ => {
-                json.push('\\');
-                json.push(char::from(byte));
-            }
+    put(json, "\"");
+    let mut start = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= b' ' && byte != b'"' && byte != b'\\' {
+            continue;
         }
-        rest = rest.get(at + 1..).unwrap_or("");
+        put(json, cut(text, start, at));
+        // The byte itself follows a backslash, and a control character is told by its number.
+        start = at;
+        put(json, "\\");
+        if byte < b' ' {
+            put(json, if byte < 16 { "u000" } else { "u001" });
+            let digit = usize::from(byte & 15);
+            put(json, cut("0123456789abcdef", digit, digit + 1));
+            start += 1;
+        }
     }
-    json.push_str(rest);
-    json.push('"');
+    put(json, cut(text, start, text.len()));
+    put(json, "\"");
 }

@@ -44,11 +44,11 @@ pub mod workload;
 
 pub use alloc::{string::String, vec, vec::Vec};
 pub use pod::{Container, Edits, LISTS, Pod, Role};
-pub use policy::{Check, Mutate, Policy, validate, validate_settings};
-pub use settings::{Definition, Settings, common};
+pub use policy::{Case, Check, Mutate, Mutation, Policy, mutated, validate, validate_settings};
+pub use settings::{Definition, Settings, common, problem};
 pub use shape::{Entry, Field, Kind, Scope};
-pub use text::sort;
-pub use view::{List, Object, Problem, Type, types};
+pub use text::{sort, split};
+pub use view::{List, Object, Type, Value, count_defaults, defaults, types};
 pub use violation::{Place, Rule, Violations};
 
 /// Makes a policy of a check: the constant `POLICY`, the exports of its module, and its tests.
@@ -66,17 +66,19 @@ macro_rules! policy {
                 $crate::shape::build(STATEMENTS);
             static SETTINGS_SHAPES: [$crate::shape::Shape; $crate::shape::count_flat(SETTINGS_STATEMENTS)] =
                 $crate::shape::build_flat(SETTINGS_STATEMENTS);
+            static DEFAULTS: [$crate::Value<'static>; $crate::count_defaults(SETTINGS_STATEMENTS)] =
+                $crate::defaults(SETTINGS_STATEMENTS);
             $crate::Policy {
                 name: $name,
                 shapes: &SHAPES,
                 settings: $crate::Definition {
                     entries: SETTINGS,
                     shapes: &SETTINGS_SHAPES,
-                    defaults: DEFAULTS,
+                    defaults: &DEFAULTS,
                     validate: $crate::optional!($($validate)?),
                 },
                 check: $check,
-                mutate: $crate::optional!($($mutate)?),
+                mutate: $crate::mutation!($($mutate)?),
                 #[cfg(not(target_arch = "wasm32"))]
                 fields: FIELDS,
             }
@@ -99,6 +101,18 @@ macro_rules! optional {
     };
     ($value:path) => {
         Some($value)
+    };
+}
+
+/// A [`policy::Mutation`] of what is given, or `None`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! mutation {
+    () => {
+        None
+    };
+    ($mutate:path) => {
+        Some(|case| $crate::mutated($mutate, case))
     };
 }
 

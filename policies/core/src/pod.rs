@@ -93,25 +93,28 @@ impl<'v> Pod<'v> {
         editable: bool,
     ) -> Self {
         let exempt = settings.texts(EXEMPT_IMAGES);
-        let old_names = old.map(ephemeral_containers);
+        let old = old.map(ephemeral_containers);
         let mut containers = Vec::with_capacity(8);
         for (list, role) in LISTS.into_iter().zip(ROLES) {
             for (index, object) in spec.get(list).unwrap_or_default().objects().enumerate() {
                 let name = object.get(NAME).unwrap_or_default();
-                let is_new =
-                    || role == Role::Ephemeral && old_names.as_ref().is_some_and(|old| find(old, name).is_none());
                 let image = object.get(IMAGE).unwrap_or_default();
-                if !crate::exempt::matches_image(exempt, image) {
-                    containers.push(Container {
-                        role,
-                        is_sidecar: role == Role::Init && object.get(RESTART_POLICY) == Some("Always"),
-                        name,
-                        index,
-                        object,
-                        spec,
-                        editable: editable || is_new(),
-                    });
+                if crate::exempt::matches_image(exempt, image) {
+                    continue;
                 }
+                let is_new = match &old {
+                    Some(old) => role == Role::Ephemeral && old.binary_search(&(name, image)).is_err(),
+                    None => false,
+                };
+                containers.push(Container {
+                    role,
+                    is_sidecar: role == Role::Init && object.get(RESTART_POLICY) == Some("Always"),
+                    name,
+                    index,
+                    object,
+                    spec,
+                    editable: editable || is_new,
+                });
             }
         }
         Self { root, spec, containers, editable }
@@ -199,39 +202,31 @@ impl<'v> Edits<'v> {
 /// the pod was created.
 pub(crate) fn is_significant(new: Object<'_>, old: Object<'_>) -> bool {
     for list in [LISTS[0], LISTS[1]] {
-        let (mut new, mut old) = (images(new, list), images(old, list));
+        let mut new = new.get(list).unwrap_or_default().objects();
+        let mut old = old.get(list).unwrap_or_default().objects();
         loop {
             match (new.next(), old.next()) {
                 (None, None) => break,
-                (new, old) if new == old => {}
+                (Some(new), Some(old)) if new.get(IMAGE) == old.get(IMAGE) => {}
                 _ => return true,
             }
         }
     }
     let old = ephemeral_containers(old);
-    new.get(LISTS[2]).unwrap_or_default().objects().any(|container| {
-        let before = find(&old, container.get(NAME).unwrap_or_default());
-        before.is_none_or(|before| before.get(IMAGE) != container.get(IMAGE))
-    })
+    !ephemeral_containers(new).iter().all(|container| old.binary_search(container).is_ok())
 }
 
-fn images<'v>(spec: Object<'v>, list: Field<types::Objects>) -> impl Iterator<Item = &'v str> {
-    spec.get(list).unwrap_or_default().objects().map(|container| container.get(IMAGE).unwrap_or_default())
-}
-
-/// The ephemeral containers of a pod spec, sorted by name.
-fn ephemeral_containers(spec: Object<'_>) -> Vec<Object<'_>> {
-    let mut containers: Vec<Object<'_>> = spec.get(LISTS[2]).unwrap_or_default().objects().collect();
-    text::sort(&mut containers, |container| container.get(NAME).unwrap_or_default());
+/// The names and images of the ephemeral containers, sorted.
+fn ephemeral_containers(spec: Object<'_>) -> Vec<(&str, &str)> {
+    let mut containers = Vec::new();
+    for container in spec.get(LISTS[2]).unwrap_or_default().objects() {
+        containers.push((container.get(NAME).unwrap_or_default(), container.get(IMAGE).unwrap_or_default()));
+    }
+    text::sort(&mut containers);
     containers
 }
 
-fn find<'v>(sorted: &[Object<'v>], name: &str) -> Option<Object<'v>> {
-    let at = sorted.binary_search_by(|container| container.get(NAME).unwrap_or_default().cmp(name)).ok()?;
-    sorted.get(at).copied()
-}
-
-/// Unused views are empty.
+/// The spec of an object that may not be there, and may not have one.
 pub(crate) fn spec_or_empty<'v>(view: Option<&'v View<'_>>) -> Option<Object<'v>> {
     view.map(|view| view.root().get(SPEC).unwrap_or_default())
 }

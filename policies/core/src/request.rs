@@ -11,9 +11,11 @@ use crate::{
     settings::{
         Definition, Settings,
         common::{PATH_GROUP, PATH_KIND, PATH_PATH, POD_SPEC_PATHS},
+        problem,
     },
-    shape::{self, PERSISTENT_VOLUME, POD, Shape},
-    view::{Object, Problem, Result, Stop, View, Walk},
+    shape::{self, Kind, PERSISTENT_VOLUME, POD, Shape},
+    text::{put, split},
+    view::{Object, Result, Stop, View, Walk},
     workload::WORKLOADS,
 };
 
@@ -57,7 +59,7 @@ pub(crate) enum Reading<'a> {
     /// The walker has not come to it, or did not know its kind there.
     Pending,
     Done(View<'a>),
-    Failed(Problem),
+    Failed(String),
 }
 
 /// An admission request and the settings that came with it.
@@ -76,9 +78,9 @@ impl<'a> Request<'a> {
     pub(crate) fn read(text: Text<'a>, shapes: &'static [Shape]) -> Result<Self, String> {
         let mut walk = Walk::at(&text, 0, &ENVELOPE);
         walk.subject = Some(Subject { shapes, reading: Reading::Pending });
-        let result = walk.value(0).and_then(|()| Ok(walk.reader.end()?));
+        let result = walk.root(0).and_then(|()| Ok(walk.reader.end()?));
         if let Err(stop) = result {
-            return Err(walk.explain(stop, ""));
+            return Err(walk.explain(stop));
         }
         let reading = walk.subject.take().map_or(Reading::Pending, |subject| subject.reading);
         Ok(Self { view: walk.take(), text, shapes, reading })
@@ -97,7 +99,8 @@ impl<'a> Request<'a> {
     /// # Errors
     /// What is wrong with them, as a sentence.
     pub(crate) fn settings(&self, definition: &Definition) -> Result<Settings<'a>, String> {
-        Settings::read(definition, &self.text, self.offset(SETTINGS))
+        let given = self.offset(SETTINGS).filter(|_| self.envelope().find_raw(SETTINGS) != Some("{}"));
+        Settings::read(definition, &self.text, given)
     }
 
     /// The text of the object.
@@ -111,9 +114,9 @@ impl<'a> Request<'a> {
         let (group, kind) = (self.envelope().get(GROUP), self.envelope().get(KIND));
         let mut text = String::from("request.kind: this policy judges pods and cannot read kind ");
         json::quote(kind.unwrap_or_default(), &mut text);
-        text.push_str(" of group ");
+        put(&mut text, " of group ");
         json::quote(group.unwrap_or_default(), &mut text);
-        text.push_str("; say where its pod template is with podSpecPaths, or set otherKinds to accept");
+        put(&mut text, "; say where its pod template is with podSpecPaths, or set otherKinds to accept");
         text
     }
 
@@ -139,7 +142,7 @@ impl<'a> Request<'a> {
     pub(crate) fn object(&mut self, place: Place<'_>) -> Result<View<'a>, String> {
         match core::mem::replace(&mut self.reading, Reading::Pending) {
             Reading::Done(view) => Ok(view),
-            Reading::Failed(problem) => Err(problem.to_text("")),
+            Reading::Failed(problem) => Err(problem),
             Reading::Pending => self.read_object(OBJECT, place, self.shapes),
         }
     }
@@ -162,7 +165,7 @@ impl<'a> Request<'a> {
         shapes: &'static [Shape],
     ) -> Result<View<'a>, String> {
         let Some(at) = self.offset(field) else {
-            return Err([field.path, ": expected an object, found nothing"].concat());
+            return Err(problem(field.path, "expected an object, found nothing", ""));
         };
         read_at(&self.text, at, place, shapes)
     }
@@ -181,7 +184,7 @@ pub(crate) fn read_at<'a>(
     let mut walk = Walk::at(text, at, shapes);
     match walk.descend(place.path, place.root) {
         Ok(()) => Ok(walk.take()),
-        Err(stop) => Err(walk.explain(stop, "")),
+        Err(stop) => Err(walk.explain(stop)),
     }
 }
 
@@ -189,7 +192,7 @@ fn known_place(shapes: &[Shape], group: &str, kind: &str) -> Option<Place<'stati
     if let Some(workload) = WORKLOADS.iter().find(|w| w.kind == kind && w.group == group) {
         return Some(Place { path: workload.template, root: POD });
     }
-    let reads_volumes = shapes.get(PERSISTENT_VOLUME).is_some_and(|root| root.child != 0);
+    let reads_volumes = shapes.get(PERSISTENT_VOLUME).is_some_and(|root| root.count != 0);
     (reads_volumes && group.is_empty() && kind == "PersistentVolume")
         .then_some(Place { path: "", root: PERSISTENT_VOLUME })
 }
@@ -204,7 +207,7 @@ impl Walk<'_> {
         let (Some(place), Some(mut subject)) = (place, self.subject.take()) else {
             return Ok(self.reader.skip()?);
         };
-        let (start, depth) = (self.reader.position(), self.reader.depth());
+        let start = self.reader.mark();
         let outer_values = core::mem::replace(&mut self.values, Vec::with_capacity(64));
         let outer_shapes = core::mem::replace(&mut self.shapes, subject.shapes);
         let result = self.descend(place.path, place.root);
@@ -215,10 +218,11 @@ impl Walk<'_> {
             Ok(()) => Reading::Done(view),
             Err(Stop::Malformed) => return Err(Stop::Malformed),
             Err(Stop::Mismatch) => {
+                let problem = self.explain(Stop::Mismatch);
                 // Someone exempt may send it all the same, if it is JSON.
-                self.reader.rewind(start, depth);
+                self.reader.rewind(start);
                 self.reader.skip()?;
-                Reading::Failed(core::mem::take(&mut self.problem))
+                Reading::Failed(problem)
             }
         };
         self.subject = Some(subject);
@@ -227,24 +231,25 @@ impl Walk<'_> {
 
     /// Reads what a dotted path below the object that starts here leads to.
     fn descend(&mut self, path: &str, root: usize) -> Result {
-        if self.reader.peek() != b'{' {
-            return self.mismatch("an object");
+        let first = self.reader.peek();
+        if first != b'{' {
+            return Err(self.mismatch(Kind::Object, first));
         }
         if path.is_empty() {
-            return self.value(root);
+            return self.root(root);
         }
-        let (wanted, rest) = path.split_once('.').unwrap_or((path, ""));
-        self.reader.open(b'{')?;
+        let (wanted, rest) = split(path, b'.');
         let mut found = false;
+        self.reader.open(b'{')?;
         let mut more = !self.reader.is_empty(b'}');
         while more {
             let key = self.reader.key()?;
             if key != wanted {
                 self.reader.skip()?;
             } else if core::mem::replace(&mut found, true) {
-                return self.duplicate(&key);
+                return Err(self.duplicate(key));
             } else if let Err(stop) = self.descend(rest, root) {
-                return self.within(&key, stop);
+                return Err(self.within(key, stop));
             }
             more = self.reader.more(b'}')?;
         }
@@ -252,7 +257,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let stop = self.missing("an object");
-        self.within(wanted, stop)
+        Err(self.within(wanted, stop))
     }
 }
 
@@ -262,7 +267,8 @@ impl Walk<'_> {
 /// There is none; a path and a sentence.
 pub(crate) fn spec_of<'v>(view: &'v View<'_>, place: Place<'_>) -> Result<Object<'v>, String> {
     view.root().get(SPEC).ok_or_else(|| {
-        let dot = if place.path.is_empty() { "" } else { "." };
-        [place.path, dot, SPEC.path, ": expected an object, found nothing"].concat()
+        let mut path = String::from(place.path);
+        put(&mut path, if place.path.is_empty() { "spec" } else { ".spec" });
+        problem(&path, "expected an object, found nothing", "")
     })
 }

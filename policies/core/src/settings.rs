@@ -1,12 +1,12 @@
 //! Settings: strict, with the ones that every policy has.
 
-use alloc::{string::String, vec::Vec};
+use alloc::string::String;
 
 use crate::{
     json::{self, Text, pad},
     shape::{Entry, Field, Shape},
-    text,
-    view::{Type, View, Walk, types},
+    text::{self, put, split},
+    view::{List, Object, Type, Value, View, Walk, types},
 };
 
 /// The settings of every policy.
@@ -46,8 +46,8 @@ pub struct Definition {
     pub entries: &'static [Entry],
     /// The table for the walker.
     pub shapes: &'static [Shape],
-    /// The defaults as padded JSON.
-    pub defaults: &'static [u8],
+    /// The defaults, see [`crate::defaults`].
+    pub defaults: &'static [Value<'static>],
     /// What types cannot say; the error tells what is wrong.
     pub validate: Option<fn(&Settings) -> Result<(), String>>,
 }
@@ -55,7 +55,7 @@ pub struct Definition {
 /// Settings as given, over the defaults.
 pub struct Settings<'a> {
     given: View<'a>,
-    defaults: View<'a>,
+    defaults: &'static [Value<'static>],
 }
 
 impl<'a> Settings<'a> {
@@ -64,22 +64,25 @@ impl<'a> Settings<'a> {
     /// # Errors
     /// What is wrong with them, as a sentence.
     pub(crate) fn read(definition: &Definition, text: &Text<'a>, at: Option<usize>) -> Result<Self, String> {
-        let mut settings = Self { given: View::default(), defaults: View::default() };
+        let mut settings = Self { given: View::default(), defaults: definition.defaults };
         if let Some(at) = at {
             settings.given = read(definition, text, at)?;
+            for entry in all(definition) {
+                settings.resolve(entry)?;
+            }
+            settings.validate(definition)?;
         }
-        if let Ok(text) = Text::new(definition.defaults) {
-            settings.defaults = read(definition, &text, 0)?;
+        match definition.validate {
+            Some(validate) => validate(&settings).map(|()| settings),
+            None => Ok(settings),
         }
-        for entry in all(definition).filter(|entry| !entry.aliases.is_empty()) {
-            settings.resolve(entry)?;
-        }
-        settings.validate(definition)?;
-        Ok(settings)
     }
 
     /// Files what was given under an alias under the setting's own name.
     fn resolve(&mut self, entry: &Entry) -> Result<(), String> {
+        if entry.aliases.is_empty() {
+            return Ok(());
+        }
         let setting = Field::<types::Any>::new(entry.path);
         let is_given = self.is_given(setting);
         for alias in entry.aliases {
@@ -88,9 +91,10 @@ impl<'a> Settings<'a> {
                 continue;
             }
             if is_given {
-                return Err([alias.path, ": the same setting as ", entry.path, ", keep one"].concat());
+                return Err(problem(alias.path, "the same setting as ", entry.path));
             }
             self.given.rename(alias, setting);
+            break;
         }
         Ok(())
     }
@@ -107,7 +111,7 @@ impl<'a> Settings<'a> {
 
     /// A setting, or its default; `None` if it has neither.
     pub fn get<T: Type>(&self, setting: Field<T>) -> Option<T::Value<'_>> {
-        self.given.root().get(setting).or_else(|| self.defaults.root().get(setting))
+        self.given.root().get(setting).or_else(|| Object::of(self.defaults).get(setting))
     }
 
     /// A setting that is on or off.
@@ -116,7 +120,7 @@ impl<'a> Settings<'a> {
     }
 
     /// A setting that is a list of strings; empty if it has no default.
-    pub fn texts(&self, setting: Field<types::Texts>) -> crate::List<'_> {
+    pub fn texts(&self, setting: Field<types::Texts>) -> List<'_> {
         self.get(setting).unwrap_or_default()
     }
 
@@ -131,37 +135,53 @@ impl<'a> Settings<'a> {
                 self.validate_options(entry)?;
             }
         }
-        for (index, custom) in self.get(POD_SPEC_PATHS).unwrap_or_default().objects().enumerate() {
-            let wrong = |expected| {
-                let index = text::number(index as i64);
-                Err(["podSpecPaths[", &index, "]", expected].concat())
-            };
-            if custom.get(PATH_KIND).unwrap_or_default().is_empty() || custom.get(PATH_GROUP).is_none() {
-                return wrong(": expected group, kind and path");
-            }
-            match custom.get(PATH_PATH) {
-                None => return wrong(": expected group, kind and path"),
-                Some(path) if path.split('.').any(str::is_empty) || path.split('.').count() > MOST_KEYS => {
-                    return wrong(".path: expected one to eight keys with dots between them");
-                }
-                Some(_) => {}
-            }
-        }
-        definition.validate.map_or(Ok(()), |validate| validate(self))
-    }
-
-    fn validate_options(&self, entry: &Entry) -> Result<(), String> {
-        let Some(value) = self.get(Field::<types::Any>::new(entry.path)) else {
-            return Ok(());
-        };
-        let elements = types::Texts::read(value).unwrap_or_default();
-        for text in value.text().into_iter().chain(elements.texts()) {
-            if !entry.options.contains(&text) {
-                return Err([entry.path, ": ", &unlisted("value", text, entry.options)].concat());
+        for custom in self.get(POD_SPEC_PATHS).unwrap_or_default().objects() {
+            let is_named = custom.get(PATH_GROUP).is_some() && custom.get(PATH_KIND).is_some();
+            if !is_named || !is_path(custom.get(PATH_PATH).unwrap_or_default()) {
+                let expected = "expected group, kind and path (one to eight keys with dots between them) in ";
+                return Err(problem(POD_SPEC_PATHS.path, expected, custom.raw()));
             }
         }
         Ok(())
     }
+
+    fn validate_options(&self, entry: &Entry) -> Result<(), String> {
+        let Some(value) = self.get(Field::<types::Any>::new(entry.path)) else { return Ok(()) };
+        // The elements of a list are its children, and a string has none.
+        for text in value.text().into_iter().chain(List::of(value).texts()) {
+            if !entry.options.contains(&text) {
+                return Err(problem(entry.path, &unlisted("value", text, entry.options), ""));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a setting, as a sentence.
+#[cold]
+#[inline(never)]
+pub fn problem(setting: &str, what: &str, with: &str) -> String {
+    let mut message = String::from(setting);
+    put(&mut message, ": ");
+    put(&mut message, what);
+    put(&mut message, with);
+    message
+}
+
+fn is_path(path: &str) -> bool {
+    let mut rest = path;
+    for _ in 0..MOST_KEYS {
+        let (key, behind) = split(rest, b'.');
+        if key.is_empty() {
+            return false;
+        }
+        // A dot at the end leaves an empty key behind it.
+        if key.len() == rest.len() {
+            return true;
+        }
+        rest = behind;
+    }
+    false
 }
 
 fn all(definition: &Definition) -> impl Iterator<Item = &'static Entry> {
@@ -171,29 +191,31 @@ fn all(definition: &Definition) -> impl Iterator<Item = &'static Entry> {
 fn read<'a>(definition: &Definition, text: &Text<'a>, at: usize) -> Result<View<'a>, String> {
     let mut walk = Walk::at(text, at, definition.shapes);
     walk.strict = true;
-    match walk.value(0) {
+    match walk.root(0) {
         Ok(()) => Ok(walk.take()),
-        Err(stop) => Err(walk.explain(stop, "")),
+        Err(stop) => Err(walk.explain(stop)),
     }
 }
 
-/// Says that a key is unknown, and which one was probably meant.
-pub(crate) fn unknown(key: &str, known: &[&str]) -> String {
-    unlisted("setting", key, known)
-}
-
-fn unlisted(what: &str, word: &str, known: &[&str]) -> String {
-    let mut message = ["unknown ", what, " "].concat();
+/// Says that a word is not one of those that are known, and which one was probably meant.
+#[cold]
+#[inline(never)]
+pub(crate) fn unlisted(what: &str, word: &str, known: &[&str]) -> String {
+    let mut message = String::from("unknown ");
+    put(&mut message, what);
+    put(&mut message, " ");
     json::quote(word, &mut message);
-    let (hint, words) = match text::nearest(word, known) {
-        Some(nearest) => (", did you mean ", Vec::from([nearest])),
-        None => (", known are ", known.to_vec()),
-    };
-    message.push_str(hint);
-    for (index, word) in words.iter().enumerate() {
-        message.push_str(if index == 0 { "" } else { ", " });
-        json::quote(word, &mut message);
+    if let Some(nearest) = text::nearest(word, known) {
+        put(&mut message, ", did you mean ");
+        json::quote(nearest, &mut message);
+        put(&mut message, "?");
+        return message;
     }
-    message.push_str(if words.len() == 1 && hint.contains("did") { "?" } else { "" });
+    let mut separator = ", known are ";
+    for word in known {
+        put(&mut message, separator);
+        json::quote(word, &mut message);
+        separator = ", ";
+    }
     message
 }

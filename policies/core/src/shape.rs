@@ -144,7 +144,7 @@ macro_rules! fields {
     };
 }
 
-/// States the settings of a policy, as constants and as the tables `SETTINGS` and `DEFAULTS`.
+/// States the settings of a policy, as constants and as the table `SETTINGS`.
 ///
 /// The doc comment becomes the documentation. Settings are strict: an unknown key, a wrong type and
 /// a text that is not `one_of` are errors.
@@ -177,12 +177,6 @@ macro_rules! settings {
             doc: concat!($($doc, "\n"),*),
             ..$name.entry($crate::Scope::Root)
         }),*];
-        /// The defaults as settings, padded.
-        pub const DEFAULTS: &[u8] = concat!(
-            "{\"otherKinds\":\"reject\"",
-            $($(",\"", $path, "\":", $default,)?)*
-            "}\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
-        ).as_bytes();
     };
 }
 
@@ -203,19 +197,26 @@ pub struct Shape {
     /// The key; one that ends in `*` stands for each key that starts so.
     pub(crate) key: &'static str,
     pub(crate) kind: Kind,
+    /// Whether the key stands for many.
+    pub(crate) is_pattern: bool,
     /// Of the field; 0 if this is only on the way to one.
     pub(crate) id: u32,
-    /// The first key inside, 0 if there is none.
-    pub(crate) child: u8,
-    /// The next key beside it, 0 if there is none.
-    pub(crate) next: u8,
-    /// Its number among the keys beside it.
-    pub(crate) slot: u8,
+    /// Where the keys inside are in the table, and how many.
+    pub(crate) first: u8,
+    pub(crate) count: u8,
 }
 
-const NOTHING: Shape = Shape { key: "", kind: Kind::Object, id: 0, child: 0, next: 0, slot: 0 };
+impl Shape {
+    /// What the keys that a pattern stands for start with.
+    pub(crate) fn prefix(&self) -> &'static str {
+        crate::text::cut(self.key, 0, self.key.len() - 1)
+    }
+}
+
+const NOTHING: Shape = Shape { key: "", kind: Kind::Object, is_pattern: false, id: 0, first: 0, count: 0 };
 /// Where reading starts; the hash of no field.
-const ROOT: Shape = Shape { id: 1, ..NOTHING };
+const ROOT: Shape = Shape { id: ROOT_ID, ..NOTHING };
+pub(crate) const ROOT_ID: u32 = 1;
 
 /// The shapes where reading starts.
 pub(crate) const POD: usize = 0;
@@ -224,40 +225,79 @@ pub(crate) const PERSISTENT_VOLUME: usize = 2;
 const ROOTS: usize = 3;
 const MOST: usize = 240;
 
+/// Most keys in one object: the walker remembers in 64 bits which it has seen.
+const MOST_KEYS: u8 = 64;
+
+/// A tree that is being built: `first` is the first key inside, `next` the one beside.
 struct Tree {
     shapes: [Shape; MOST],
+    next: [u8; MOST],
     length: usize,
 }
 
 impl Tree {
-    const fn add(&mut self, parent: usize, key: &'static str) -> usize {
-        assert!(self.length < MOST, "too many fields");
-        let new = self.length;
-        let mut last = self.shapes[parent].child as usize;
-        if last == 0 {
-            self.shapes[parent].child = new as u8;
-        } else {
-            while self.shapes[last].next != 0 {
-                last = self.shapes[last].next as usize;
-            }
-            self.shapes[last].next = new as u8;
+    const fn new(roots: usize) -> Self {
+        let mut tree = Self { shapes: [NOTHING; MOST], next: [0; MOST], length: roots };
+        let mut root = 0;
+        while root < roots {
+            tree.shapes[root] = ROOT;
+            root += 1;
         }
-        let slot = if last == 0 { 0 } else { self.shapes[last].slot + 1 };
-        assert!(slot < 64, "too many fields in one object");
-        self.shapes[new] = Shape { key, slot, ..NOTHING };
-        self.length += 1;
-        new
+        tree
     }
 
+    /// The key inside a parent, which is added if it is not there.
     const fn child(&mut self, parent: usize, key: &'static str) -> usize {
-        let mut at = self.shapes[parent].child as usize;
+        let mut last = 0;
+        let mut at = self.shapes[parent].first as usize;
         while at != 0 {
             if equal(self.shapes[at].key, key) {
                 return at;
             }
-            at = self.shapes[at].next as usize;
+            last = at;
+            at = self.next[at] as usize;
         }
-        self.add(parent, key)
+        assert!(self.length < MOST, "too many fields");
+        assert!(self.shapes[parent].count < MOST_KEYS, "too many fields in one object");
+        let new = self.length;
+        if last == 0 {
+            self.shapes[parent].first = new as u8;
+        } else {
+            self.next[last] = new as u8;
+        }
+        self.shapes[parent].count += 1;
+        self.shapes[new] = Shape { key, is_pattern: matches!(key.as_bytes().last(), Some(b'*')), ..NOTHING };
+        self.length += 1;
+        new
+    }
+
+    /// The table: the same shapes, but the keys of an object next to each other.
+    const fn table<const N: usize>(&self, roots: usize) -> [Shape; N] {
+        let mut table = [NOTHING; N];
+        // Where each shape of the table is in the tree, and where the keys inside one went.
+        let mut origin = [0; N];
+        let mut moved = [0; MOST];
+        let mut length = roots;
+        let mut i = 0;
+        while i < length {
+            if i < roots {
+                origin[i] = i;
+            }
+            let shape = self.shapes[origin[i]];
+            table[i] = shape;
+            let mut child = shape.first as usize;
+            if child != 0 && moved[child] == 0 {
+                moved[child] = length as u8;
+                while child != 0 {
+                    origin[length] = child;
+                    length += 1;
+                    child = self.next[child] as usize;
+                }
+            }
+            table[i].first = moved[shape.first as usize];
+            i += 1;
+        }
+        table
     }
 
     /// Adds the keys of a path below a parent.
@@ -327,13 +367,7 @@ const fn equal(a: &str, b: &str) -> bool {
 }
 
 const fn tree(statements: &[&[Entry]]) -> Tree {
-    let mut tree = Tree { shapes: [NOTHING; MOST], length: ROOTS };
-    let mut root = 0;
-    while root < ROOTS {
-        tree.shapes[root] = ROOT;
-        root += 1;
-    }
-    let metadata = tree.child(POD, "metadata");
+    let mut tree = Tree::new(ROOTS);
     tree.insert(POD, &crate::pod::SPEC.entry(Scope::Root));
     let spec = tree.child(POD, "spec");
     let mut s = 0;
@@ -348,7 +382,10 @@ const fn tree(statements: &[&[Entry]]) -> Tree {
                     tree.insert(spec, entry);
                     tree.insert(CONTAINER, entry);
                 }
-                Scope::Metadata => tree.insert(metadata, entry),
+                Scope::Metadata => {
+                    let metadata = tree.child(POD, "metadata");
+                    tree.insert(metadata, entry);
+                }
                 Scope::PersistentVolume => {
                     tree.insert(PERSISTENT_VOLUME, &crate::pod::SPEC.entry(Scope::Root));
                     let spec = tree.child(PERSISTENT_VOLUME, "spec");
@@ -365,15 +402,15 @@ const fn tree(statements: &[&[Entry]]) -> Tree {
         let field = &crate::pod::LISTS[list];
         tree.insert(spec, &field.entry(Scope::Pod));
         let at = tree.child(spec, first_key(field.path).0);
-        tree.shapes[at].child = tree.shapes[CONTAINER].child;
+        tree.shapes[at].first = tree.shapes[CONTAINER].first;
+        tree.shapes[at].count = tree.shapes[CONTAINER].count;
         list += 1;
     }
     tree
 }
 
 const fn flat(statements: &[&[Entry]]) -> Tree {
-    let mut tree = Tree { shapes: [NOTHING; MOST], length: 1 };
-    tree.shapes[0] = ROOT;
+    let mut tree = Tree::new(1);
     let mut s = 0;
     while s < statements.len() {
         let mut i = 0;
@@ -392,16 +429,6 @@ const fn flat(statements: &[&[Entry]]) -> Tree {
     tree
 }
 
-const fn take<const N: usize>(tree: &Tree) -> [Shape; N] {
-    let mut shapes = [NOTHING; N];
-    let mut i = 0;
-    while i < N {
-        shapes[i] = tree.shapes[i];
-        i += 1;
-    }
-    shapes
-}
-
 /// How many shapes [`build`] makes.
 pub const fn count(statements: &[&[Entry]]) -> usize {
     tree(statements).length
@@ -409,7 +436,7 @@ pub const fn count(statements: &[&[Entry]]) -> usize {
 
 /// The table for reading a pod: what core always reads, and these statements.
 pub const fn build<const N: usize>(statements: &[&[Entry]]) -> [Shape; N] {
-    take(&tree(statements))
+    tree(statements).table(ROOTS)
 }
 
 /// How many shapes [`build_flat`] makes.
@@ -419,5 +446,5 @@ pub const fn count_flat(statements: &[&[Entry]]) -> usize {
 
 /// The table for reading settings or a request.
 pub const fn build_flat<const N: usize>(statements: &[&[Entry]]) -> [Shape; N] {
-    take(&flat(statements))
+    flat(statements).table(1)
 }

@@ -1,78 +1,120 @@
-//! Small things with text that core::fmt and the sorts of the standard library do at ten times the size.
+//! Small things with text, for which the standard library would bring ten times the code: every byte of
+//! a module is paid for by each policy and at each start of a host.
 
-use alloc::{string::String, vec::Vec};
+use alloc::string::String;
 
-/// A number in decimal.
-pub fn number(number: i64) -> String {
-    let mut digits = [0u8; 20];
-    let mut start = digits.len();
-    let mut rest = number.unsigned_abs();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
+/// Appends text. A call is nine bytes, where `push_str` would be unfolded each time.
+#[inline(never)]
+pub(crate) fn put(text: &mut String, more: &str) {
+    text.push_str(more);
+}
+
+/// The part between two offsets; empty if they are not in order, or not between characters.
+#[inline(never)]
+pub(crate) fn cut(text: &str, start: usize, end: usize) -> &str {
+    text.get(start..end).unwrap_or("")
+}
+
+/// The text before a separator and the one behind it; all of it and nothing if there is none.
+#[inline(never)]
+pub fn split(text: &str, separator: u8) -> (&str, &str) {
+    let at = text.bytes().position(|byte| byte == separator).unwrap_or(text.len());
+    (cut(text, 0, at), cut(text, at + 1, text.len()))
+}
+
+/// Appends a number in decimal.
+#[inline(never)]
+pub(crate) fn put_number(text: &mut String, number: usize) {
+    if number > 9 {
+        put_number(text, number / 10);
     }
-    let mut text = String::from(if number < 0 { "-" } else { "" });
-    text.extend(digits[start..].iter().map(|&digit| char::from(digit)));
-    text
+    let digit = number % 10;
+    put(text, cut("0123456789", digit, digit + 1));
 }
 
-/// Sorts by the bytes of a key.
-pub fn sort<T>(items: &mut [T], key: fn(&T) -> &str) {
-    sort_by(items, |a, b| key(a) < key(b));
+/// Appends `[number]`.
+pub(crate) fn put_index(text: &mut String, index: usize) {
+    put(text, "[");
+    put_number(text, index);
+    put(text, "]");
 }
 
-/// Heapsort: no input makes it slow.
-pub fn sort_by<T>(items: &mut [T], less: impl Fn(&T, &T) -> bool) {
-    let sift = |items: &mut [T], mut parent: usize, end: usize| {
+/// Sorts pairs by their bytes. Heapsort: no input makes it slow.
+pub fn sort(pairs: &mut [(&str, &str)]) {
+    sort_by(pairs, |a, b| a < b);
+}
+
+/// Sorts by a relation.
+#[inline(never)]
+pub(crate) fn sort_by<T>(items: &mut [T], less: fn(&T, &T) -> bool) {
+    let is_less = |items: &[T], a: usize, b: usize| match (items.get(a), items.get(b)) {
+        (Some(a), Some(b)) => less(a, b),
+        _ => false,
+    };
+    let swap = |items: &mut [T], a: usize, b: usize| {
+        if let Ok([a, b]) = items.get_disjoint_mut([a, b]) {
+            core::mem::swap(a, b);
+        }
+    };
+    // First the heap is built from its last parent down, then its top goes behind it again and again.
+    let (mut root, mut end) = (items.len() / 2, items.len());
+    while end > 1 {
+        if root > 0 {
+            root -= 1;
+        } else {
+            end -= 1;
+            swap(items, 0, end);
+        }
+        let mut parent = root;
         loop {
             let mut child = 2 * parent + 1;
             if child >= end {
-                return;
+                break;
             }
-            if child + 1 < end && less(&items[child], &items[child + 1]) {
-                child += 1;
+            child += usize::from(child + 1 < end && is_less(items, child, child + 1));
+            if !is_less(items, parent, child) {
+                break;
             }
-            if !less(&items[parent], &items[child]) {
-                return;
-            }
-            items.swap(parent, child);
+            swap(items, parent, child);
             parent = child;
         }
-    };
-    for parent in (0..items.len() / 2).rev() {
-        sift(items, parent, items.len());
-    }
-    for end in (1..items.len()).rev() {
-        items.swap(0, end);
-        sift(items, 0, end);
     }
 }
 
 /// The known word nearest to one that was probably mistyped, if one is near.
-pub fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    let most = word.len() / 3 + 1;
-    let ranked = known.iter().map(|&candidate| (distance(word, candidate), candidate));
-    ranked.filter(|&(distance, _)| distance <= most).min_by_key(|&(distance, _)| distance).map(|(_, word)| word)
+#[cold]
+pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let mut least = word.len() / 3 + 2;
+    let mut nearest = None;
+    for &candidate in known {
+        let distance = distance(word, candidate);
+        if distance < least {
+            (least, nearest) = (distance, Some(candidate));
+        }
+    }
+    nearest
 }
 
 /// Levenshtein distance in bytes, letters of either case being the same.
 fn distance(a: &str, b: &str) -> usize {
     // Beyond this nothing is near, and the work stays small whatever the input.
-    if a.len() > 64 {
+    const LONGEST: usize = 64;
+    if a.len() > LONGEST {
         return usize::MAX;
     }
-    let mut row: Vec<usize> = (0..=a.len()).collect();
+    let mut row = [0; LONGEST];
+    for (distance, cell) in (1..).zip(&mut row) {
+        *cell = distance;
+    }
+    let mut last = a.len();
     for (i, b) in b.bytes().enumerate() {
-        let mut diagonal = core::mem::replace(&mut row[0], i + 1);
-        for (j, a) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        last = i + 1;
+        for (a, above) in a.bytes().zip(&mut row) {
             let replaced = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+            last = replaced.min(*above + 1).min(last + 1);
+            diagonal = core::mem::replace(above, last);
         }
     }
-    row[a.len()]
+    last
 }

@@ -3,16 +3,17 @@
 //! A [`View`] is one flat list in the order of the text, each value followed by what is inside it.
 //! Nothing else of the text is kept, and strings are borrowed from it.
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
 use crate::{
     json::{self, NotJson, Reader, Text},
-    shape::{Field, Kind, Shape},
-    text,
+    shape::{Entry, Field, Kind, Shape},
+    text::{self, put, put_number},
 };
 
 /// A value that was read, and what it is called in the text.
-pub(crate) struct Value<'a> {
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
     id: u32,
     /// How many values this one and those inside it are.
     size: u32,
@@ -20,20 +21,91 @@ pub(crate) struct Value<'a> {
     data: Data<'a>,
 }
 
+impl Value<'static> {
+    const fn new(id: u32, raw: &'static str, data: Data<'static>) -> Self {
+        Self { id, size: 1, raw, data }
+    }
+}
+
+#[derive(Clone, Copy)]
 enum Data<'a> {
     /// An object, a list, or something that was skipped.
     Other,
     Bool(bool),
     Integer(i64),
-    Text(Cow<'a, str>),
+    Text(&'a str),
     /// The key of a member that matched a pattern; its value follows.
-    Key(Cow<'a, str>),
+    Key(&'a str),
 }
 
 /// The values that were read of one object.
 #[derive(Default)]
 pub struct View<'a> {
     values: Vec<Value<'a>>,
+}
+
+/// How many values [`defaults`] makes.
+pub const fn count_defaults(statements: &[&[Entry]]) -> usize {
+    default_values(statements).1
+}
+
+/// The values of the settings' defaults, as if they had been read.
+pub const fn defaults<const N: usize>(statements: &[&[Entry]]) -> [Value<'static>; N] {
+    let values = default_values(statements).0;
+    let mut defaults = [values[0]; N];
+    let mut i = 0;
+    while i < N {
+        defaults[i] = values[i];
+        i += 1;
+    }
+    // The object that they are in.
+    defaults[0].size = N as u32;
+    defaults
+}
+
+const MOST_DEFAULTS: usize = 64;
+
+const fn default_values(statements: &[&[Entry]]) -> ([Value<'static>; MOST_DEFAULTS], usize) {
+    let mut values = [Value::new(crate::shape::ROOT_ID, "{}", Data::Other); MOST_DEFAULTS];
+    let mut length = 1;
+    let mut s = 0;
+    while s < statements.len() {
+        let mut i = 0;
+        while i < statements[s].len() {
+            let entry = &statements[s][i];
+            i += 1;
+            let json = entry.default;
+            if json.is_empty() {
+                continue;
+            }
+            let at = length;
+            let data = match (entry.kind, json.as_bytes()[0]) {
+                (Kind::Bool, first) => Data::Bool(first == b't'),
+                (Kind::Text, b'"') => Data::Text(json.split_at(1).1.split_at(json.len() - 2).0),
+                (Kind::Texts | Kind::Objects, b'[') => Data::Other,
+                _ => panic!("a default is a boolean, a string or a list of strings"),
+            };
+            values[at] = Value::new(crate::shape::id(entry.path), json, data);
+            length += 1;
+            let mut rest = json.split_at(1).1;
+            while matches!(entry.kind, Kind::Texts) && rest.as_bytes()[0] == b'"' {
+                let mut end = 1;
+                while rest.as_bytes()[end] != b'"' {
+                    end += 1;
+                }
+                let (raw, behind) = rest.split_at(end + 1);
+                values[length] = Value::new(ELEMENT, raw, Data::Text(raw.split_at(1).1.split_at(end - 1).0));
+                length += 1;
+                rest = behind.split_at(1).1;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            values[at].size = (length - at) as u32;
+        }
+        s += 1;
+    }
+    (values, length)
 }
 
 impl View<'_> {
@@ -47,6 +119,16 @@ impl View<'_> {
     /// The outermost object; without any field if nothing was read.
     pub fn root(&self) -> Object<'_> {
         Object { values: &self.values }
+    }
+}
+
+/// What the elements of lists are known by; the hash of no field.
+const ELEMENT: u32 = 1;
+
+impl<'v> Object<'v> {
+    /// The outermost object of values that were not read.
+    pub(crate) fn of(values: &'v [Value<'v>]) -> Self {
+        Self { values }
     }
 }
 
@@ -81,10 +163,10 @@ impl<'v> Object<'v> {
     /// Each entry of a field whose last key ends in `*`: its key and its value.
     pub fn entries<T: Type>(self, field: Field<T>) -> impl Iterator<Item = (&'v str, Object<'v>)> {
         self.children().filter(move |child| child.id() == field.id).filter_map(|entry| {
-            let Data::Key(key) = &entry.values.first()?.data else {
+            let Data::Key(key) = entry.values.first()?.data else {
                 return None;
             };
-            Some((&**key, entry.children().next()?))
+            Some((key, entry.children().next()?))
         })
     }
 
@@ -130,6 +212,11 @@ pub struct List<'v> {
 }
 
 impl<'v> List<'v> {
+    /// The list that a value is; empty if it is none.
+    pub(crate) fn of(list: Object<'v>) -> Self {
+        Self { list }
+    }
+
     /// Each element, as an object.
     pub fn objects(self) -> impl Iterator<Item = Object<'v>> {
         self.list.children()
@@ -141,6 +228,7 @@ impl<'v> List<'v> {
     }
 
     /// Whether an element is exactly this.
+    #[inline(never)]
     pub fn has(self, text: &str) -> bool {
         self.texts().any(|element| element == text)
     }
@@ -202,7 +290,7 @@ macro_rules! types {
 types! {
     Bool => bool, |value| match value.values.first()?.data { Data::Bool(bool) => Some(bool), _ => None };
     Integer => i64, |value| match value.values.first()?.data { Data::Integer(integer) => Some(integer), _ => None };
-    Text => &'v str, |value| match &value.values.first()?.data { Data::Text(text) => Some(text), _ => None };
+    Text => &'v str, |value| match value.values.first()?.data { Data::Text(text) => Some(text), _ => None };
     Texts => List<'v>, |list| Some(List { list });
     Objects => List<'v>, |list| Some(List { list });
     Object => Object<'v>, |value| Some(value);
@@ -227,35 +315,19 @@ impl From<NotJson> for Stop {
 
 pub(crate) type Result<T = (), E = Stop> = core::result::Result<T, E>;
 
-/// A path and what is wrong there: `spec.containers[1].name: expected a string, found a number`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Problem {
-    /// Where, from the root of what was read.
-    pub path: String,
-    /// What was expected and what was found.
-    pub text: String,
-}
-
-impl Problem {
-    /// The path, from a root that has this name, and the text.
-    pub fn to_text(&self, root: &str) -> String {
-        let dot = if root.is_empty() || self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
-        [root, dot, &self.path, ": ", &self.text].concat()
-    }
-}
-
 /// Reads the fields of a table from a text, one object at a time.
 pub(crate) struct Walk<'a> {
     pub(crate) reader: Reader<'a>,
     pub(crate) shapes: &'static [Shape],
     /// What was read so far.
     pub(crate) values: Vec<Value<'a>>,
-    /// After [`Stop::Mismatch`].
-    pub(crate) problem: Problem,
     /// Keys that the table does not have are a mismatch.
     pub(crate) strict: bool,
     /// What to do at [`Kind::Subject`].
     pub(crate) subject: Option<crate::request::Subject<'a>>,
+    /// After [`Stop::Mismatch`]: where, from the root of what is read, and what is wrong there.
+    path: String,
+    problem: String,
 }
 
 impl<'a> Walk<'a> {
@@ -265,9 +337,10 @@ impl<'a> Walk<'a> {
             reader: Reader::at(text, at),
             shapes,
             values: Vec::with_capacity(32),
-            problem: Problem::default(),
             strict: false,
             subject: None,
+            path: String::new(),
+            problem: String::new(),
         }
     }
 
@@ -281,81 +354,66 @@ impl<'a> Walk<'a> {
         Object { values: &self.values }
     }
 
-    /// Why reading stopped, as a sentence.
+    /// Why reading stopped, as a sentence: `spec.containers[1].name: expected a string, found a number`.
     #[cold]
-    pub(crate) fn explain(&self, stop: Stop, root: &str) -> String {
+    #[inline(never)]
+    pub(crate) fn explain(&mut self, stop: Stop) -> String {
+        let mut text = core::mem::take(&mut self.path);
         match stop {
-            Stop::Mismatch => self.problem.to_text(root),
+            Stop::Mismatch => {
+                let separator = if text.is_empty() { "" } else { ": " };
+                put(&mut text, separator);
+                put(&mut text, &self.problem);
+            }
             Stop::Malformed => {
                 let malformed = self.reader.malformed();
-                ["not JSON: expected ", malformed.expected, " at byte ", &text::number(malformed.at as i64)].concat()
+                text = String::from("not JSON: expected ");
+                put(&mut text, malformed.expected);
+                put(&mut text, " at byte ");
+                put_number(&mut text, malformed.at);
             }
+        }
+        text
+    }
+
+    /// Reads the object that starts here, whose table starts at this index.
+    pub(crate) fn root(&mut self, index: usize) -> Result {
+        match self.shapes.get(index) {
+            Some(shape) => self.value(shape),
+            None => Err(self.missing("an object")),
         }
     }
 
-    /// Reads one value, which the table has at this index.
-    pub(crate) fn value(&mut self, index: usize) -> Result {
-        let Some(&shape) = self.shapes.get(index) else {
-            return self.mismatch("nothing");
-        };
+    /// Reads one value.
+    fn value(&mut self, shape: &Shape) -> Result {
         let first = self.reader.peek();
-        if first == b'n' {
+        if first == b'n' || shape.id == 0 && shape.count == 0 {
             self.reader.skip()?;
             return Ok(());
         }
-        let keep = shape.id != 0;
-        let at = self.values.len();
-        let start = self.reader.position();
-        if keep {
+        let (at, start) = (self.values.len(), self.reader.position());
+        if shape.id != 0 {
             self.values.push(Value { id: shape.id, size: 0, raw: "", data: Data::Other });
         }
-        let data = match (shape.kind, first) {
-            (Kind::Object, b'{') => {
-                self.object(shape.child)?;
-                Data::Other
-            }
-            (Kind::Objects, b'[') => {
-                self.list(|walk| {
-                    if walk.reader.peek() != b'{' {
-                        return walk.mismatch(Kind::Object.expectation());
-                    }
-                    walk.object(shape.child)?;
-                    Ok(Data::Other)
-                })?;
-                Data::Other
-            }
-            (Kind::Texts, b'[') => {
-                self.list(|walk| {
-                    if walk.reader.peek() != b'"' {
-                        return walk.mismatch(Kind::Text.expectation());
-                    }
-                    Ok(Data::Text(walk.reader.string()?))
-                })?;
-                Data::Other
-            }
-            (Kind::Text, b'"') => Data::Text(self.reader.string()?),
+        let mut data = Data::Other;
+        match (shape.kind, first) {
+            (Kind::Object, b'{') => self.object(shape)?,
+            (Kind::Objects, b'[') => self.list(&Shape { kind: Kind::Object, id: ELEMENT, ..*shape })?,
+            (Kind::Texts, b'[') => self.list(&Shape { kind: Kind::Text, id: ELEMENT, ..*shape })?,
+            (Kind::Text, b'"') => data = Data::Text(self.reader.string()?),
             (Kind::Bool, b't' | b'f') => {
                 self.reader.skip()?;
-                Data::Bool(first == b't')
+                data = Data::Bool(first == b't');
             }
             (Kind::Integer, b'-' | b'0'..=b'9') => match self.reader.integer()? {
-                Some(integer) => Data::Integer(integer),
-                None => {
-                    self.reader.rewind(start, self.reader.depth());
-                    return self.mismatch(shape.kind.expectation());
-                }
+                Some(integer) => data = Data::Integer(integer),
+                None => return Err(self.mismatch(shape.kind, first)),
             },
-            (Kind::Any, _) => {
-                self.reader.skip()?;
-                Data::Other
-            }
-            (Kind::Subject, b'{') => {
-                self.subject()?;
-                Data::Other
-            }
-            _ => return self.mismatch(shape.kind.expectation()),
-        };
-        if keep {
+            (Kind::Any, _) => self.reader.skip()?,
+            (Kind::Subject, b'{') => self.subject()?,
+            _ => return Err(self.mismatch(shape.kind, first)),
+        }
+        if shape.id != 0 {
             self.close(at, start, data);
         }
         Ok(())
@@ -369,38 +427,36 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn object(&mut self, first_child: u8) -> Result {
+    fn object(&mut self, shape: &Shape) -> Result {
         self.reader.open(b'{')?;
         if self.reader.is_empty(b'}') {
             return Ok(());
         }
+        let first = usize::from(shape.first);
+        let keys: &'static [Shape] = self.shapes.get(first..first + usize::from(shape.count)).unwrap_or(&[]);
         let first_value = self.values.len();
         let (mut seen, mut patterns) = (0u64, 0);
         loop {
             let key = self.reader.key()?;
-            match self.child(first_child, &key) {
-                Some((index, shape)) => {
-                    let pattern = shape.key.ends_with('*');
-                    let slot = 1 << shape.slot;
-                    if seen & slot != 0 && !pattern {
-                        return self.duplicate(&key);
-                    }
-                    seen |= slot;
-                    let at = self.values.len();
-                    let start = self.reader.position();
-                    if pattern {
-                        patterns += 1;
-                        self.values.push(Value { id: shape.id, size: 0, raw: "", data: Data::Other });
-                    }
-                    if let Err(stop) = self.value(index) {
-                        return self.within(&key, stop);
-                    }
-                    if pattern {
-                        self.close(at, start, Data::Key(key));
-                    }
+            if let Some((slot, shape)) = find(keys, key) {
+                let (at, start) = (self.values.len(), self.reader.position());
+                if shape.is_pattern {
+                    patterns += 1;
+                    self.values.push(Value { id: shape.id, size: 0, raw: "", data: Data::Other });
+                } else if seen & slot != 0 {
+                    return Err(self.duplicate(key));
                 }
-                None if self.strict => return self.unknown(first_child, &key),
-                None => self.reader.skip()?,
+                seen |= slot;
+                if let Err(stop) = self.value(shape) {
+                    return Err(self.within(key, stop));
+                }
+                if shape.is_pattern {
+                    self.close(at, start, Data::Key(key));
+                }
+            } else if self.strict {
+                return Err(self.unknown(keys, key));
+            } else {
+                self.reader.skip()?;
             }
             if !self.reader.more(b'}')? {
                 break;
@@ -409,98 +465,95 @@ impl<'a> Walk<'a> {
         if patterns > 1 { self.unique_keys(first_value) } else { Ok(()) }
     }
 
-    #[inline(always)]
-    fn child(&self, first: u8, key: &str) -> Option<(usize, Shape)> {
-        let mut index = usize::from(first);
-        while index != 0 {
-            let shape = self.shapes.get(index)?;
-            if shape.key == key || shape.key.strip_suffix('*').is_some_and(|prefix| key.starts_with(prefix)) {
-                return Some((index, *shape));
-            }
-            index = usize::from(shape.next);
-        }
-        None
-    }
-
-    fn list(&mut self, mut element: impl FnMut(&mut Self) -> Result<Data<'a>>) -> Result {
+    fn list(&mut self, element: &Shape) -> Result {
         self.reader.open(b'[')?;
         if self.reader.is_empty(b']') {
             return Ok(());
         }
-        let mut count = 0usize;
+        let mut index = 0;
         loop {
-            let at = self.values.len();
-            self.reader.peek();
-            let start = self.reader.position();
-            self.values.push(Value { id: 0, size: 0, raw: "", data: Data::Other });
-            match element(self) {
-                Ok(data) => self.close(at, start, data),
-                Err(stop) => {
-                    return self.within(&["[", &text::number(count as i64), "]"].concat(), stop);
-                }
+            let result = match self.reader.peek() {
+                b'n' => Err(self.mismatch(element.kind, b'n')),
+                _ => self.value(element),
+            };
+            if let Err(stop) = result {
+                return Err(self.within_element(index, stop));
             }
-            count += 1;
+            index += 1;
             if !self.reader.more(b']')? {
                 return Ok(());
             }
         }
     }
 
-    /// Says what stands here instead of what was expected.
+    /// Says what stands here, which starts with this byte, instead of what was expected.
     #[cold]
     #[inline(never)]
-    pub(crate) fn mismatch<T>(&mut self, expected: &str) -> Result<T> {
-        let found = match self.reader.peek() {
+    pub(crate) fn mismatch(&mut self, kind: Kind, first: u8) -> Stop {
+        let found = match first {
             b'"' => "a string",
             b'{' => "an object",
             b'[' => "a list",
             b't' | b'f' => "a boolean",
             b'n' => "null",
             b'-' | b'0'..=b'9' => "a number",
-            _ => return Err(self.reader.expected("a value").into()),
+            _ => return self.reader.expected("a value").into(),
         };
-        self.refuse(["expected ", expected, ", found ", found].concat())
+        self.refuse(kind.expectation(), found)
     }
 
     /// Says that nothing stands where something was expected.
-    #[cold]
     pub(crate) fn missing(&mut self, expected: &str) -> Stop {
-        let text = ["expected ", expected, ", found nothing"].concat();
-        self.problem = Problem { path: String::new(), text };
-        Stop::Mismatch
+        self.refuse(expected, "nothing")
     }
 
     #[cold]
-    pub(crate) fn refuse<T>(&mut self, text: String) -> Result<T> {
-        self.problem = Problem { path: String::new(), text };
-        Err(Stop::Mismatch)
+    #[inline(never)]
+    fn refuse(&mut self, expected: &str, found: &str) -> Stop {
+        self.problem = String::from("expected ");
+        put(&mut self.problem, expected);
+        put(&mut self.problem, ", found ");
+        put(&mut self.problem, found);
+        Stop::Mismatch
     }
 
     /// Adds the key that a problem is below to its path.
     #[cold]
     #[inline(never)]
-    pub(crate) fn within<T>(&mut self, key: &str, stop: Stop) -> Result<T> {
-        let path = core::mem::take(&mut self.problem.path);
-        let plain =
-            key.starts_with('[') || key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
-        let mut quoted = String::new();
-        if !plain {
-            quoted.push('[');
-            json::quote(key, &mut quoted);
-            quoted.push(']');
+    pub(crate) fn within(&mut self, key: &str, stop: Stop) -> Stop {
+        let mut path = String::new();
+        if key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            put(&mut path, key);
+        } else {
+            put(&mut path, "[");
+            json::quote(key, &mut path);
+            put(&mut path, "]");
         }
-        self.problem.path = [if plain { key } else { &quoted }, dot, &path].concat();
-        Err(stop)
+        self.prepend(path, stop)
     }
 
     #[cold]
     #[inline(never)]
-    pub(crate) fn duplicate<T>(&mut self, key: &str) -> Result<T> {
-        let mut text = String::from("the key ");
-        json::quote(key, &mut text);
-        text.push_str(" is there twice");
-        self.refuse(text)
+    fn within_element(&mut self, index: usize, stop: Stop) -> Stop {
+        let mut path = String::new();
+        text::put_index(&mut path, index);
+        self.prepend(path, stop)
+    }
+
+    fn prepend(&mut self, mut path: String, stop: Stop) -> Stop {
+        put(&mut path, if matches!(self.path.as_bytes(), [] | [b'[', ..]) { "" } else { "." });
+        put(&mut path, &self.path);
+        self.path = path;
+        stop
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn duplicate(&mut self, key: &str) -> Stop {
+        self.problem = String::from("the key ");
+        json::quote(key, &mut self.problem);
+        put(&mut self.problem, " is there twice");
+        Stop::Mismatch
     }
 
     /// Refuses a key that a pattern matched twice in one object.
@@ -510,28 +563,39 @@ impl<'a> Walk<'a> {
         let mut keys = Vec::new();
         let mut at = first;
         while let Some(value) = self.values.get(at) {
-            if let Data::Key(key) = &value.data {
-                keys.push(&**key);
+            if let Data::Key(key) = value.data {
+                keys.push((key, ""));
             }
             at += value.size as usize;
         }
-        text::sort(&mut keys, |key| key);
-        let twice = keys.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| String::from(pair[0]));
-        match twice {
-            Some(key) => self.duplicate(&key),
-            None => Ok(()),
+        text::sort(&mut keys);
+        let mut last = None;
+        for (key, _) in keys {
+            if last.replace(key) == Some(key) {
+                return Err(self.duplicate(key));
+            }
         }
+        Ok(())
     }
 
     #[cold]
     #[inline(never)]
-    fn unknown<T>(&mut self, first_child: u8, key: &str) -> Result<T> {
-        let mut known = Vec::new();
-        let mut index = usize::from(first_child);
-        while let (true, Some(shape)) = (index != 0, self.shapes.get(index)) {
-            known.push(shape.key);
-            index = usize::from(shape.next);
-        }
-        self.refuse(crate::settings::unknown(key, &known))
+    fn unknown(&mut self, known: &[Shape], key: &str) -> Stop {
+        let known: Vec<&str> = known.iter().map(|shape| shape.key).collect();
+        self.problem = crate::settings::unlisted("setting", key, &known);
+        Stop::Mismatch
     }
+}
+
+/// The shape of a key, and a bit of its own.
+#[inline(always)]
+fn find(keys: &'static [Shape], key: &str) -> Option<(u64, &'static Shape)> {
+    let mut slot = 1;
+    for shape in keys {
+        if shape.key.len() == key.len() && shape.key == key || shape.is_pattern && key.starts_with(shape.prefix()) {
+            return Some((slot, shape));
+        }
+        slot <<= 1;
+    }
+    None
 }

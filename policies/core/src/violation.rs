@@ -8,8 +8,8 @@ use crate::{
     json::quote,
     pod::{Container, LISTS},
     settings::Settings,
-    text,
-    view::{Object, types},
+    text::{cut, put, put_index, sort, split},
+    view::{List, Object, types},
 };
 
 /// What a control demands, and how it says that something does not meet it.
@@ -92,40 +92,32 @@ impl<'v> Place<'v> {
         self
     }
 
-    /// Its path below the pod template.
-    fn push_path(&self, path: &mut String) {
-        path.push_str("spec.");
+    /// Puts its path below the pod template.
+    fn put_path(&self, path: &mut String) {
+        put(path, "spec.");
         if let Subject::Container(container) = self.subject {
-            path.push_str(LISTS[container.role as usize].path);
-            push_index(path, container.index);
-            path.push('.');
+            put(path, LISTS.get(container.role as usize).map_or("", |list| list.path));
+            put_index(path, container.index);
+            put(path, ".");
         }
-        let mut elements = self.elements.iter().flatten();
-        let mut pieces = self.path.split("[*]");
-        path.push_str(pieces.next().unwrap_or(""));
-        for piece in pieces {
-            elements.next().into_iter().for_each(|&index| push_index(path, index));
-            path.push_str(piece);
+        let mut rest = self.path;
+        for &element in self.elements.iter().flatten() {
+            // An element is where `[*]` is, or else at the end.
+            let (list, behind) = split(rest, b'[');
+            put(path, list);
+            put_index(path, element);
+            rest = cut(behind, "*]".len(), behind.len());
         }
-        elements.for_each(|&index| push_index(path, index));
+        put(path, rest);
     }
 
     fn value_text(&self) -> &'v str {
-        self.name.or_else(|| self.value.map(|value| value.text().unwrap_or(value.raw()))).unwrap_or_default()
-    }
-
-    fn container(&self) -> Option<&Container<'v>> {
-        match &self.subject {
-            Subject::Container(container) => Some(container),
-            _ => None,
+        match (self.name, self.value) {
+            (Some(name), _) => name,
+            (None, Some(value)) => value.text().unwrap_or(value.raw()),
+            (None, None) => "",
         }
     }
-}
-
-fn push_index(path: &mut String, index: usize) {
-    path.push('[');
-    path.push_str(&text::number(index as i64));
-    path.push(']');
 }
 
 struct Violation<'v> {
@@ -154,30 +146,26 @@ impl<'v> Violations<'v> {
         self.found.is_empty()
     }
 
-    /// The text of the verdict; with settings, what would have been allowed is told.
+    /// The text of the verdict; with settings, what they would have allowed is told.
     pub fn message(&self, settings: Option<&Settings>) -> String {
         let mut message = String::new();
         let mut last: Option<&Rule> = None;
         for &rule in &self.rules {
             let group = Group { rule, found: &self.found, settings };
             match last {
-                Some(last) if last.control == rule.control && last.reason == rule.reason => message.push_str("; "),
+                Some(last) if last.control == rule.control && last.reason == rule.reason => put(&mut message, "; "),
                 _ => {
-                    message.push_str(if last.is_some() { "), " } else { "" });
-                    group.push(rule.reason, &mut message);
-                    message.push_str(" (");
+                    put(&mut message, if last.is_some() { "), " } else { "" });
+                    group.put(rule.reason, &mut message);
+                    put(&mut message, " (");
                 }
             }
-            group.push(rule.detail, &mut message);
-            if let (Some(name), Some(settings), false) = (rule.setting, settings, rule.detail.contains("{allowed}")) {
-                let allowed = settings.get(Field::<types::Any>::new(name));
-                for part in ["; ", name, ": ", allowed.map_or("[]", Object::raw)] {
-                    message.push_str(part);
-                }
+            if !group.put(rule.detail, &mut message) {
+                group.put_setting(&mut message);
             }
             last = Some(rule);
         }
-        message.push(')');
+        put(&mut message, ")");
         message
     }
 
@@ -185,32 +173,34 @@ impl<'v> Violations<'v> {
     /// Paths start at the object, in which the pod is at `template`.
     pub fn to_json(&self, template: &str) -> String {
         let mut json = String::from("[");
+        let mut start = "{\"control\":";
         for violation in &self.found {
-            let place = &violation.place;
-            let mut path = String::from(template);
-            path.push_str(if template.is_empty() { "" } else { "." });
-            place.push_path(&mut path);
-            let group = Group { rule: violation.rule, found: core::slice::from_ref(violation), settings: None };
-            let mut reason = String::new();
-            group.push(violation.rule.reason, &mut reason);
-            let member = |json: &mut String, key: &str, value: Option<&str>| {
-                json.push_str(key);
-                match value {
-                    Some(value) => quote(value, json),
-                    None => json.push_str("null"),
-                }
-            };
-            json.push_str(if json.len() == 1 { "" } else { "," });
-            member(&mut json, "{\"control\":", Some(violation.rule.control));
-            member(&mut json, ",\"reason\":", Some(&reason));
-            member(&mut json, ",\"container\":", place.container().map(|container| container.name));
-            member(&mut json, ",\"path\":", Some(&path));
-            json.push_str(",\"value\":");
-            json.push_str(place.value.map_or("null", Object::raw));
-            member(&mut json, ",\"fix\":", Some(violation.rule.fix));
-            json.push('}');
+            let (rule, place) = (violation.rule, &violation.place);
+            put(&mut json, start);
+            start = ",{\"control\":";
+            quote(rule.control, &mut json);
+            put(&mut json, ",\"reason\":");
+            let mut text = String::new();
+            Group { rule, found: core::slice::from_ref(violation), settings: None }.put(rule.reason, &mut text);
+            quote(&text, &mut json);
+            put(&mut json, ",\"container\":");
+            match place.subject {
+                Subject::Container(container) => quote(container.name, &mut json),
+                _ => put(&mut json, "null"),
+            }
+            put(&mut json, ",\"path\":");
+            text.clear();
+            put(&mut text, template);
+            put(&mut text, if template.is_empty() { "" } else { "." });
+            place.put_path(&mut text);
+            quote(&text, &mut json);
+            put(&mut json, ",\"value\":");
+            put(&mut json, place.value.map_or("null", Object::raw));
+            put(&mut json, ",\"fix\":");
+            quote(rule.fix, &mut json);
+            put(&mut json, "}");
         }
-        json.push(']');
+        put(&mut json, "]");
         json
     }
 }
@@ -223,85 +213,142 @@ struct Group<'g, 'v> {
 }
 
 impl<'v> Group<'_, 'v> {
+    /// Puts a template with its placeholders filled in; says whether one was `{allowed}`.
+    fn put(&self, template: &str, message: &mut String) -> bool {
+        let mut tells_allowed = false;
+        let mut rest = template;
+        while !rest.is_empty() {
+            let (plain, behind) = split(rest, b'{');
+            let (placeholder, behind) = split(behind, b'}');
+            let (what, words) = split(placeholder, b':');
+            rest = behind;
+            put(message, plain);
+            let text = if words.is_empty() { Some(&mut *message) } else { None };
+            let is_one = match what {
+                "" => continue,
+                "who" => self.put_subjects(text),
+                "allowed" => {
+                    tells_allowed = true;
+                    self.put_allowed(message)
+                }
+                _ => self.put_values(what, text),
+            };
+            let (one, many) = split(words, b'|');
+            put(message, if is_one { one } else { many });
+        }
+        tells_allowed
+    }
+
+    fn setting(&self) -> Option<(&'static str, Object<'_>)> {
+        let name = self.rule.setting?;
+        Some((name, self.settings?.get(Field::<types::Any>::new(name))?))
+    }
+
+    fn put_setting(&self, message: &mut String) {
+        if let Some((name, value)) = self.setting() {
+            put(message, "; ");
+            put(message, name);
+            put(message, ": ");
+            put(message, value.raw());
+        }
+    }
+
+    fn put_allowed(&self, message: &mut String) -> bool {
+        let allowed = self.setting().map(|(_, allowed)| List::of(allowed)).unwrap_or_default();
+        let mut list = Listing { message: Some(message), quotes: "\"", separator: " or ", count: 0 };
+        allowed.texts().for_each(|word| list.add(word));
+        list.count == 1
+    }
+
     fn places(&self) -> impl Iterator<Item = &Place<'v>> {
         self.found.iter().filter(|v| core::ptr::eq(v.rule, self.rule)).map(|v| &v.place)
     }
 
-    fn push(&self, template: &str, message: &mut String) {
-        let mut rest = template;
-        while let Some((plain, behind)) = rest.split_once('{') {
-            let (placeholder, behind) = behind.split_once('}').unwrap_or((behind, ""));
-            message.push_str(plain);
-            let (what, words) = placeholder.split_once(':').unwrap_or((placeholder, ""));
-            let count = match what {
-                "who" => self.push_subjects(words.is_empty().then_some(&mut *message)),
-                "list" => {
-                    let list: Vec<&str> = self.places().map(Place::value_text).collect();
-                    push_list(&list, "", ", ", message);
-                    list.len()
-                }
-                "allowed" => {
-                    let settings = self.settings.zip(self.rule.setting);
-                    let allowed = settings.and_then(|(settings, name)| settings.get(Field::<types::Texts>::new(name)));
-                    push_list(&allowed.unwrap_or_default().texts().collect::<Vec<_>>(), "\"", " or ", message);
-                    0
-                }
-                _ => {
-                    let mut values: Vec<&str> = self.places().map(Place::value_text).collect();
-                    text::sort(&mut values, |value| value);
-                    values.dedup();
-                    if words.is_empty() {
-                        push_list(&values, if what == "values" { "\"" } else { "" }, ", ", message);
-                    }
-                    values.len()
-                }
-            };
-            if let Some((one, many)) = words.split_once('|') {
-                message.push_str(if count == 1 { one } else { many });
-            }
-            rest = behind;
+    /// Puts the values, if there is a message; says whether there is just one.
+    fn put_values(&self, what: &str, message: Option<&mut String>) -> bool {
+        let mut values: Vec<(&str, &str)> = Vec::new();
+        for place in self.places() {
+            values.push((place.value_text(), ""));
         }
-        message.push_str(rest);
+        let mut list = Listing { message, quotes: if what == "values" { "\"" } else { "" }, separator: ", ", count: 0 };
+        let is_sorted = what != "list";
+        if is_sorted {
+            sort(&mut values);
+        }
+        let mut last = None;
+        for (value, _) in values {
+            if last.replace(value) != Some(value) || !is_sorted {
+                list.add(value);
+            }
+        }
+        list.count == 1
     }
 
-    /// Pushes `pod and containers "a", "b"`; says how many containers or volumes there are.
-    fn push_subjects(&self, message: Option<&mut String>) -> usize {
+    /// Puts `pod and containers "a", "b"`, if there is a message; says whether there is just one container
+    /// or volume.
+    fn put_subjects(&self, message: Option<&mut String>) -> bool {
         let mut names = Vec::new();
-        let (mut pod, mut noun) = (false, "");
+        let (mut pod, mut noun) = ("", "");
         let mut last = None;
         for place in self.places() {
             match place.subject {
-                Subject::Pod => pod = true,
+                Subject::Pod => pod = "pod",
                 Subject::Container(container) => {
+                    noun = "container";
                     // Of one container, all violations of a rule are next to each other.
-                    if last.replace((container.role, container.index)) != Some((container.role, container.index)) {
+                    let this = Some((container.role, container.index));
+                    if last != this {
                         names.push(container.name);
                     }
-                    noun = "container";
+                    last = this;
                 }
                 Subject::Volume(name) => {
-                    names.push(name);
                     noun = "volume";
+                    names.push(name);
                 }
             }
         }
+        let is_one = names.len() == 1;
         if let Some(message) = message {
-            message.push_str(if pod { "pod" } else { "" });
-            message.push_str(if pod && !names.is_empty() { " and " } else { "" });
-            if !names.is_empty() {
-                message.push_str(noun);
-                message.push_str(if names.len() == 1 { " " } else { "s " });
-                push_list(&names, "\"", ", ", message);
+            put(message, pod);
+            put(message, if pod.is_empty() || names.is_empty() { "" } else { " and " });
+            put(message, noun);
+            put(
+                message,
+                if names.is_empty() {
+                    ""
+                } else if is_one {
+                    " "
+                } else {
+                    "s "
+                },
+            );
+            let mut list = Listing { message: Some(message), quotes: "\"", separator: ", ", count: 0 };
+            for name in names {
+                list.add(name);
             }
         }
-        names.len()
+        is_one
     }
 }
 
-fn push_list(words: &[&str], quotes: &str, separator: &str, message: &mut String) {
-    for (index, word) in words.iter().enumerate() {
-        for part in [if index == 0 { "" } else { separator }, quotes, word, quotes] {
-            message.push_str(part);
+/// A list of words in a message.
+struct Listing<'m> {
+    message: Option<&'m mut String>,
+    quotes: &'static str,
+    separator: &'static str,
+    count: usize,
+}
+
+impl Listing<'_> {
+    #[inline(never)]
+    fn add(&mut self, word: &str) {
+        if let Some(message) = &mut self.message {
+            put(message, if self.count == 0 { "" } else { self.separator });
+            put(message, self.quotes);
+            put(message, word);
+            put(message, self.quotes);
         }
+        self.count += 1;
     }
 }

@@ -9,6 +9,7 @@ use core::{
     alloc::{GlobalAlloc, Layout},
     arch::wasm32,
     cell::UnsafeCell,
+    ptr::NonNull,
 };
 
 use crate::{Policy, json::PADDING};
@@ -85,23 +86,9 @@ static HEAP: Heap = Heap(UnsafeCell::new(Free { next: 0, end: 0 }));
 
 // SAFETY: every block is between the static data and the end of memory, and no two of a call overlap.
 unsafe impl GlobalAlloc for Heap {
-    #[inline(never)]
+    #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: an instance has one thread, and this reference does not leave the function.
-        let free = unsafe { &mut *self.0.get() };
-        if free.next == 0 {
-            free.next = &raw const __heap_base as usize;
-            free.end = wasm32::memory_size(0) * PAGE;
-        }
-        let start = (free.next + layout.align() - 1) & !(layout.align() - 1);
-        let Some(end) = start.checked_add(layout.size()) else {
-            return core::ptr::null_mut();
-        };
-        if end > free.end && !grow(free, end) {
-            return core::ptr::null_mut();
-        }
-        free.next = end;
-        start as *mut u8
+        allocate(layout).as_ptr()
     }
 
     /// The next call starts over, so that code to free each value need not be there.
@@ -110,35 +97,49 @@ unsafe impl GlobalAlloc for Heap {
 
     #[inline(never)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as in `alloc`.
+        // SAFETY: an instance has one thread, and this reference ends before another one is made.
         let free = unsafe { &mut *self.0.get() };
-        let is_last = block as usize + layout.size() == free.next;
-        if let (true, Some(end)) = (is_last, (block as usize).checked_add(size)) {
-            if end > free.end && !grow(free, end) {
-                return core::ptr::null_mut();
-            }
-            free.next = end;
+        if block as usize + layout.size() == free.next {
+            free.take(block as usize, size);
             return block;
         }
         // SAFETY: the alignment is a valid one, and the new block is apart from the old one and has
         // room for what is copied.
         unsafe {
             let moved = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-            if !moved.is_null() {
-                moved.copy_from_nonoverlapping(block, layout.size().min(size));
-            }
+            moved.copy_from_nonoverlapping(block, layout.size().min(size));
             moved
         }
     }
 }
 
-#[cold]
+/// Never null, so that the compiler leaves out what would come of it.
 #[inline(never)]
-fn grow(free: &mut Free, end: usize) -> bool {
-    let pages = (end - free.end).div_ceil(PAGE);
-    let grown = wasm32::memory_grow(0, pages) != usize::MAX;
-    free.end += if grown { pages * PAGE } else { 0 };
-    grown
+fn allocate(layout: Layout) -> NonNull<u8> {
+    // SAFETY: an instance has one thread, and this reference does not leave the function.
+    let free = unsafe { &mut *HEAP.0.get() };
+    if free.next == 0 {
+        free.next = &raw const __heap_base as usize;
+        free.end = wasm32::memory_size(0) * PAGE;
+    }
+    let start = (free.next + layout.align() - 1) & !(layout.align() - 1);
+    free.take(start, layout.size());
+    NonNull::new(start as *mut u8).unwrap_or(NonNull::dangling())
+}
+
+impl Free {
+    /// Hands out what is behind `start`, of new memory if need be.
+    fn take(&mut self, start: usize, size: usize) {
+        let Some(next) = start.checked_add(size) else { wasm32::unreachable() };
+        if next > self.end {
+            let pages = (next - self.end).div_ceil(PAGE);
+            if wasm32::memory_grow(0, pages) == usize::MAX {
+                wasm32::unreachable();
+            }
+            self.end += pages * PAGE;
+        }
+        self.next = next;
+    }
 }
 
 #[panic_handler]

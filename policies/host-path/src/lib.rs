@@ -86,15 +86,15 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
         match decide(host_path.get(PATH), settings) {
             Use::NotPlain => found.add(&NOT_PLAIN, place),
             Use::NotAllowed => found.add(&NOT_ALLOWED, place),
-            Use::ReadOnly => read_only.push(name),
+            Use::ReadOnly => read_only.push((name, "")),
             Use::Any => {}
         }
     }
-    sort(&mut read_only, |name| name);
+    sort(&mut read_only);
     for container in pod.containers() {
         for (index, mount) in container.get(MOUNTS).unwrap_or_default().objects().enumerate() {
             let name = mount.get(MOUNT_NAME).unwrap_or_default();
-            if mount.get(MOUNT_READ_ONLY) != Some(true) && read_only.binary_search(&name).is_ok() {
+            if mount.get(MOUNT_READ_ONLY) != Some(true) && read_only.binary_search(&(name, "")).is_ok() {
                 let place = container.at(MOUNT_READ_ONLY).element(index, mount);
                 found.add(&WRITABLE, place.value(mount.at(MOUNT_READ_ONLY)).named(name));
             }

@@ -54,7 +54,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Value> {
             reader.open(b'{').ok()?;
             let mut more = !reader.is_empty(b'}');
             while more {
-                let key = reader.key().ok()?.into_owned();
+                let key = reader.key().ok()?.to_owned();
                 members.insert(key, read(reader)?);
                 more = reader.more(b'}').ok()?;
             }
@@ -70,7 +70,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Value> {
             }
             Some(Value::Array(elements))
         }
-        b'"' => Some(Value::String(reader.string().ok()?.into_owned())),
+        b'"' => Some(Value::String(reader.string().ok()?.to_owned())),
         b'-' | b'0'..=b'9' => {
             let start = reader.position();
             let integer = reader.integer().ok()?;
