@@ -33,7 +33,7 @@ static DROP_ALL: Rule = Rule {
     reason: "unrestricted capabilities",
     detail: "{who} must set securityContext.capabilities.drop=[\"ALL\"]",
     fix: "set securityContext.capabilities.drop to [\"ALL\"]",
-    setting: None,
+    ..Rule::PLAIN
 };
 
 static DROP_REQUIRED: Rule = Rule {
@@ -42,6 +42,7 @@ static DROP_REQUIRED: Rule = Rule {
     detail: "{who} must include each required capability in securityContext.capabilities.drop",
     fix: "add each of requiredDropCapabilities to securityContext.capabilities.drop",
     setting: Some(REQUIRED_DROP.path),
+    ..Rule::PLAIN
 };
 
 static ADD_REQUIRED_DROP: Rule = Rule {
@@ -50,6 +51,7 @@ static ADD_REQUIRED_DROP: Rule = Rule {
     detail: "{who} must not include {values} in securityContext.capabilities.add, which must be dropped",
     fix: "remove it from securityContext.capabilities.add",
     setting: Some(REQUIRED_DROP.path),
+    ..Rule::PLAIN
 };
 
 static ADD_NOT_ALLOWED: Rule = Rule {
@@ -58,6 +60,7 @@ static ADD_NOT_ALLOWED: Rule = Rule {
     detail: "{who} must not include {values} in securityContext.capabilities.add",
     fix: "remove it from securityContext.capabilities.add",
     setting: Some(ALLOWED.path),
+    ..Rule::PLAIN
 };
 
 /// Looks for capabilities that are added though they may not be, or not dropped though they must be.

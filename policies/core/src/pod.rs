@@ -145,6 +145,11 @@ impl<'v> Pod<'v> {
         Place::new(Subject::Pod, field.path, self.spec.at(field))
     }
 
+    /// The place of an annotation, for a violation.
+    pub fn at_annotation(&self, key: &'v str, value: Object<'v>) -> Place<'v> {
+        Place::new(Subject::Annotation(key), "", Some(value))
+    }
+
     /// Whether it runs on Windows, where fields that only Linux knows are not asked for.
     pub fn is_windows(&self) -> bool {
         self.get(OS_NAME) == Some("windows")

@@ -40,6 +40,9 @@ use common::{PATH_GROUP, PATH_KIND, PATH_PATH, POD_SPEC_PATHS};
 /// Longest path of a custom kind, in keys.
 const MOST_KEYS: usize = 8;
 
+/// Looks for what the types of settings cannot say; the error tells what is wrong.
+pub type Validate = fn(&Settings<'_>) -> Result<(), String>;
+
 /// What a policy knows about its settings.
 pub struct Definition {
     /// The policy's own statement.
@@ -49,7 +52,7 @@ pub struct Definition {
     /// The defaults, see [`crate::defaults`].
     pub defaults: &'static [Value<'static>],
     /// What types cannot say; the error tells what is wrong.
-    pub validate: Option<fn(&Settings) -> Result<(), String>>,
+    pub validate: Option<Validate>,
 }
 
 /// Settings as given, over the defaults.

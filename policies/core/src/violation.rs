@@ -20,7 +20,8 @@ pub struct Rule {
     pub reason: &'static str,
     /// The long text, with:
     ///
-    /// - `{who}`: `pod`, `container "a"`, `pod and containers "a", "b"`, `volumes "v", "w"`
+    /// - `{who}`: `pod`, `container "a"`, `pod and containers "a", "b"`, `volumes "v", "w"`, `annotation`
+    /// - `{sorted}`: the same, the names sorted, each once
     /// - `{values}`: the values, quoted, sorted, each once
     /// - `{numbers}`: the same without quotes
     /// - `{list}`: the values as found, without quotes
@@ -29,8 +30,16 @@ pub struct Rule {
     pub detail: &'static str,
     /// How to mend it.
     pub fix: &'static str,
+    /// What stands once before the details of all rules that have the same one. Its placeholders are
+    /// filled in from all of these.
+    pub lead: &'static str,
     /// The path of the setting that decided, with which the detail ends, unless it has `{allowed}`.
     pub setting: Option<&'static str>,
+}
+
+impl Rule {
+    /// A rule that needs no more than its own texts, to be filled in.
+    pub const PLAIN: Self = Self { control: "", reason: "", detail: "", fix: "", lead: "", setting: None };
 }
 
 /// What a violation is about.
@@ -42,6 +51,8 @@ pub enum Subject<'v> {
     Container(Container<'v>),
     /// A volume, by name.
     Volume(&'v str),
+    /// An annotation of the pod, by key.
+    Annotation(&'v str),
 }
 
 /// A place in the object, and what stands there.
@@ -94,6 +105,12 @@ impl<'v> Place<'v> {
 
     /// Puts its path below the pod template.
     fn put_path(&self, path: &mut String) {
+        if let Subject::Annotation(key) = self.subject {
+            put(path, "metadata.annotations[");
+            quote(key, path);
+            put(path, "]");
+            return;
+        }
         put(path, "spec.");
         if let Subject::Container(container) = self.subject {
             put(path, LISTS.get(container.role as usize).map_or("", |list| list.path));
@@ -151,7 +168,7 @@ impl<'v> Violations<'v> {
         let mut message = String::new();
         let mut last: Option<&Rule> = None;
         for &rule in &self.rules {
-            let group = Group { rule, found: &self.found, settings };
+            let mut group = Group { rule, found: &self.found, settings, by_lead: true };
             match last {
                 Some(last) if last.control == rule.control && last.reason == rule.reason => put(&mut message, "; "),
                 _ => {
@@ -160,6 +177,10 @@ impl<'v> Violations<'v> {
                     put(&mut message, " (");
                 }
             }
+            if last.is_none_or(|last| last.lead != rule.lead) {
+                group.put(rule.lead, &mut message);
+            }
+            group.by_lead = false;
             if !group.put(rule.detail, &mut message) {
                 group.put_setting(&mut message);
             }
@@ -181,7 +202,8 @@ impl<'v> Violations<'v> {
             quote(rule.control, &mut json);
             put(&mut json, ",\"reason\":");
             let mut text = String::new();
-            Group { rule, found: core::slice::from_ref(violation), settings: None }.put(rule.reason, &mut text);
+            Group { rule, found: core::slice::from_ref(violation), settings: None, by_lead: false }
+                .put(rule.reason, &mut text);
             quote(&text, &mut json);
             put(&mut json, ",\"container\":");
             match place.subject {
@@ -210,6 +232,8 @@ struct Group<'g, 'v> {
     rule: &'static Rule,
     found: &'g [Violation<'v>],
     settings: Option<&'g Settings<'g>>,
+    /// Those of all rules with the same lead.
+    by_lead: bool,
 }
 
 impl<'v> Group<'_, 'v> {
@@ -226,7 +250,7 @@ impl<'v> Group<'_, 'v> {
             let text = if words.is_empty() { Some(&mut *message) } else { None };
             let is_one = match what {
                 "" => continue,
-                "who" => self.put_subjects(text),
+                "who" | "sorted" => self.put_subjects(what == "sorted", text),
                 "allowed" => {
                     tells_allowed = true;
                     self.put_allowed(message)
@@ -256,39 +280,34 @@ impl<'v> Group<'_, 'v> {
     fn put_allowed(&self, message: &mut String) -> bool {
         let allowed = self.setting().map(|(_, allowed)| List::of(allowed)).unwrap_or_default();
         let mut list = Listing { message: Some(message), quotes: "\"", separator: " or ", count: 0 };
-        allowed.texts().for_each(|word| list.add(word));
+        allowed.texts().for_each(|word| list.add("", word));
         list.count == 1
     }
 
     fn places(&self) -> impl Iterator<Item = &Place<'v>> {
-        self.found.iter().filter(|v| core::ptr::eq(v.rule, self.rule)).map(|v| &v.place)
+        let belongs = |rule: &Rule| {
+            core::ptr::eq(rule, self.rule) || self.by_lead && !rule.lead.is_empty() && rule.lead == self.rule.lead
+        };
+        self.found.iter().filter(move |violation| belongs(violation.rule)).map(|violation| &violation.place)
     }
 
     /// Puts the values, if there is a message; says whether there is just one.
     fn put_values(&self, what: &str, message: Option<&mut String>) -> bool {
-        let mut values: Vec<(&str, &str)> = Vec::new();
+        let mut values = Vec::new();
         for place in self.places() {
-            values.push((place.value_text(), ""));
+            let key = if let Subject::Annotation(key) = place.subject { key } else { "" };
+            values.push((key, place.value_text()));
         }
         let mut list = Listing { message, quotes: if what == "values" { "\"" } else { "" }, separator: ", ", count: 0 };
-        let is_sorted = what != "list";
-        if is_sorted {
-            sort(&mut values);
-        }
-        let mut last = None;
-        for (value, _) in values {
-            if last.replace(value) != Some(value) || !is_sorted {
-                list.add(value);
-            }
-        }
+        list.add_all(values, what != "list");
         list.count == 1
     }
 
     /// Puts `pod and containers "a", "b"`, if there is a message; says whether there is just one container
     /// or volume.
-    fn put_subjects(&self, message: Option<&mut String>) -> bool {
+    fn put_subjects(&self, is_sorted: bool, message: Option<&mut String>) -> bool {
         let mut names = Vec::new();
-        let (mut pod, mut noun) = ("", "");
+        let (mut pod, mut noun, mut annotation) = ("", "", "");
         let mut last = None;
         for place in self.places() {
             match place.subject {
@@ -298,35 +317,31 @@ impl<'v> Group<'_, 'v> {
                     // Of one container, all violations of a rule are next to each other.
                     let this = Some((container.role, container.index));
                     if last != this {
-                        names.push(container.name);
+                        names.push(("", container.name));
                     }
                     last = this;
                 }
                 Subject::Volume(name) => {
                     noun = "volume";
-                    names.push(name);
+                    names.push(("", name));
                 }
+                Subject::Annotation(_) if annotation.is_empty() => annotation = "annotation",
+                Subject::Annotation(_) => annotation = "annotations",
             }
         }
         let is_one = names.len() == 1;
         if let Some(message) = message {
             put(message, pod);
-            put(message, if pod.is_empty() || names.is_empty() { "" } else { " and " });
+            put(message, if pod.is_empty() || noun.is_empty() { "" } else { " and " });
             put(message, noun);
-            put(
-                message,
-                if names.is_empty() {
-                    ""
-                } else if is_one {
-                    " "
-                } else {
-                    "s "
-                },
-            );
-            let mut list = Listing { message: Some(message), quotes: "\"", separator: ", ", count: 0 };
-            for name in names {
-                list.add(name);
+            if !noun.is_empty() {
+                put(message, if is_one { " " } else { "s " });
+                let mut list = Listing { message: Some(message), quotes: "\"", separator: ", ", count: 0 };
+                list.add_all(names, is_sorted);
             }
+            let is_alone = annotation.is_empty() || pod.is_empty() && noun.is_empty();
+            put(message, if is_alone { "" } else { " and " });
+            put(message, annotation);
         }
         is_one
     }
@@ -341,14 +356,32 @@ struct Listing<'m> {
 }
 
 impl Listing<'_> {
-    #[inline(never)]
-    fn add(&mut self, word: &str) {
-        if let Some(message) = &mut self.message {
-            put(message, if self.count == 0 { "" } else { self.separator });
-            put(message, self.quotes);
-            put(message, word);
-            put(message, self.quotes);
+    /// Adds words, and `key="word"` for those that have a key; sorted and each once, or as they are.
+    fn add_all(&mut self, mut words: Vec<(&str, &str)>, is_sorted: bool) {
+        if is_sorted {
+            sort(&mut words);
         }
+        let mut last = None;
+        for word in words {
+            if last.replace(word) != Some(word) || !is_sorted {
+                self.add(word.0, word.1);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn add(&mut self, key: &str, word: &str) {
         self.count += 1;
+        let Some(message) = &mut self.message else { return };
+        put(message, if self.count == 1 { "" } else { self.separator });
+        put(message, self.quotes);
+        if key.is_empty() {
+            put(message, word);
+        } else {
+            put(message, key);
+            put(message, "=");
+            quote(word, message);
+        }
+        put(message, self.quotes);
     }
 }

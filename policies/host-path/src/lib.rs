@@ -40,7 +40,7 @@ static NOT_PLAIN: Rule = Rule {
     reason: "hostPath volumes",
     detail: "{who} must use an absolute path without \"..\"",
     fix: "write the absolute path that is meant",
-    setting: None,
+    ..Rule::PLAIN
 };
 
 static NOT_ALLOWED: Rule = Rule {
@@ -49,6 +49,7 @@ static NOT_ALLOWED: Rule = Rule {
     detail: "{who}",
     fix: "use another type of volume, or a path that is allowed",
     setting: Some(ALLOWED.path),
+    ..Rule::PLAIN
 };
 
 static WRITABLE: Rule = Rule {
@@ -57,6 +58,7 @@ static WRITABLE: Rule = Rule {
     detail: "{who} must set volumeMounts.readOnly=true for {values:volume|volumes} {values}",
     fix: "set readOnly of the mount to true",
     setting: Some(ALLOWED.path),
+    ..Rule::PLAIN
 };
 
 static PERSISTENT_VOLUME: Rule = Rule {
@@ -65,6 +67,7 @@ static PERSISTENT_VOLUME: Rule = Rule {
     detail: "PersistentVolume must not use {values} of the node",
     fix: "use another type of volume, or a path that is allowed for writing",
     setting: Some(ALLOWED.path),
+    ..Rule::PLAIN
 };
 
 /// How a path of the node may be used.

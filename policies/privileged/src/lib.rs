@@ -26,7 +26,7 @@ static RULE: Rule = Rule {
     reason: "privileged",
     detail: "{who} must not set securityContext.privileged=true",
     fix: "set securityContext.privileged to false or remove it; add the capabilities that are needed instead",
-    setting: None,
+    ..Rule::PLAIN
 };
 
 /// Looks for privileged containers.

@@ -38,6 +38,7 @@ static FORBIDDEN_TYPE: Rule = Rule {
     detail: "{who} must not set securityContext.seccompProfile.type to {values}",
     fix: "set securityContext.seccompProfile.type to RuntimeDefault",
     setting: Some(ALLOWED.path),
+    ..Rule::PLAIN
 };
 
 static FORBIDDEN_FILE: Rule = Rule {
@@ -46,6 +47,7 @@ static FORBIDDEN_FILE: Rule = Rule {
     detail: "{who} must not set securityContext.seccompProfile.localhostProfile to {values}",
     fix: "set securityContext.seccompProfile.localhostProfile to a file that is allowed",
     setting: Some(FILES.path),
+    ..Rule::PLAIN
 };
 
 static MISSING: Rule = Rule {
@@ -54,6 +56,7 @@ static MISSING: Rule = Rule {
     detail: "pod or {who} must set securityContext.seccompProfile.type to {allowed}",
     fix: "set securityContext.seccompProfile.type of the pod to RuntimeDefault",
     setting: Some(ALLOWED.path),
+    ..Rule::PLAIN
 };
 
 /// What a setting or a pod says in one of two spellings.
