@@ -155,7 +155,9 @@ impl<'a> Request<'a> {
         if self.envelope().get(OLD_OBJECT).is_none() {
             return Ok(None);
         }
-        self.read_object(OLD_OBJECT, place, &crate::pod::BASE).map(Some)
+        // A path alone would be taken for one in the new object.
+        let old = self.read_object(OLD_OBJECT, place, &crate::pod::BASE);
+        old.map(Some).map_err(|wrong| problem(OLD_OBJECT.path, &wrong, ""))
     }
 
     fn read_object<T>(
