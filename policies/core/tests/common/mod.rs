@@ -2,4 +2,5 @@
 #![allow(dead_code)]
 
 pub mod differential;
+pub mod spans;
 pub mod texts;

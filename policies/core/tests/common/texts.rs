@@ -124,10 +124,20 @@ pub fn strings() -> impl Strategy<Value = String> {
 
 /// Well-formed values with well-formed keys, of which some are there twice. A number may be too big.
 pub fn values() -> impl Strategy<Value = Json> {
+    values_of(numbers(), 6, 48)
+}
+
+/// The same, smaller and without numbers that are too big.
+pub fn valid_values() -> impl Strategy<Value = Json> {
+    let is_valid = |number: &String| serde_json::from_str::<serde_json::Value>(number).is_ok();
+    values_of(numbers().prop_filter("too big", is_valid), 3, 8)
+}
+
+fn values_of(numbers: impl Strategy<Value = String> + 'static, depth: u32, size: u32) -> impl Strategy<Value = Json> {
     let literals = select(vec!["true", "false", "null"]).prop_map(str::to_owned);
-    let scalar = prop_oneof![literals, numbers(), strings()].prop_map(Json::Scalar);
-    scalar.prop_recursive(6, 48, 6, |inner| {
+    let scalar = prop_oneof![literals, numbers, strings()].prop_map(Json::Scalar);
+    scalar.prop_recursive(depth, size, 6, |inner| {
         let key = prop_oneof![strings(), select(vec!["\"a\"", "\"\\u0061\"", "\"\""]).prop_map(str::to_owned)];
-        prop_oneof![vec(inner.clone(), 0..6).prop_map(Json::List), vec((key, inner), 0..6).prop_map(Json::Object),]
+        prop_oneof![vec(inner.clone(), 0..6).prop_map(Json::List), vec((key, inner), 0..6).prop_map(Json::Object)]
     })
 }

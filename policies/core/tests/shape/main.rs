@@ -202,7 +202,7 @@ fn judge(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, max_shrink_iters: 4096, ..ProptestConfig::default() })]
 
     #[test]
     fn every_pod_of_kubernetes_is_judged_as_by_hand(
