@@ -1,11 +1,12 @@
 //! `podfence bench`
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use comfy_table::{Cell, Table};
 use host_test::AdmissionRequest;
@@ -14,6 +15,7 @@ use host_test::evaluate::validate_payload;
 use host_test::report::{number, table};
 use host_test::sample::{self, Size};
 use indicatif::{ProgressBar, ProgressStyle};
+use podfence_core::testing::generate;
 use serde::Serialize;
 
 use super::{Output, module_name, origin, printable, read_module, read_requests, read_settings};
@@ -52,6 +54,11 @@ pub(super) struct Arguments {
     /// How often each module has its turn
     #[arg(long, default_value = "30", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
+
+    /// Also write a small table into a Markdown file, between the lines <!-- figures:start --> and
+    /// <!-- figures:end -->
+    #[arg(long, value_name = "FILE")]
+    figures: Option<PathBuf>,
 
     /// What to print
     #[arg(short, long, value_enum, default_value_t = Output::Human)]
@@ -99,6 +106,9 @@ impl Arguments {
             }
         }
         out.flush()?;
+        if let Some(path) = &self.figures {
+            report.write_markdown(path).with_context(|| origin(path))?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -170,6 +180,27 @@ impl Report<'_> {
             writeln!(out, "{}", self.ratios_table(|row| row.to_vs))?;
         }
         Ok(())
+    }
+
+    fn write_markdown(&self, path: &Path) -> Result<()> {
+        let mut table = String::from(
+            "| Module | Bytes | Fuel per byte | Memory above the payload | Fresh call | Compiling |\n|---|--:|--:|--:|--:|--:|\n",
+        );
+        for Row { figures, to_no_op, .. } in &self.modules {
+            writeln!(
+                table,
+                "| `{}` | {} | {:.1} | {} KiB | {}× | {}× |",
+                figures.name,
+                figures.measurement.bytes,
+                figures.fuel_per_byte,
+                figures.peak_above_payload >> 10,
+                ratio(to_no_op.fresh.p50),
+                ratio(to_no_op.compile),
+            )?;
+        }
+        let text = std::fs::read_to_string(path)?;
+        let text = generate::between(&text, "figures", &table).map_err(anyhow::Error::msg)?;
+        Ok(std::fs::write(path, text)?)
     }
 
     fn figures_table(&self) -> Table {

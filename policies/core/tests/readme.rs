@@ -7,9 +7,6 @@ use std::{
 
 use podfence_core::testing::generate;
 
-const START: &str = "<!-- policies:start -->\n";
-const END: &str = "<!-- policies:end -->\n";
-
 /// What a policy consists of.
 const FILES: [&str; 4] = ["Cargo.toml", "README.md", "fixtures.yaml", "src/lib.rs"];
 
@@ -67,13 +64,11 @@ fn a_policy_has_its_files_and_no_others() {
 fn the_readme_lists_every_policy() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let text = fs::read_to_string(&readme).expect("the README at the root");
-    let (before, rest) = text.split_once(START).expect("<!-- policies:start --> on a line of the README");
-    let (_, after) = rest.split_once(END).expect("<!-- policies:end --> on a line of the README, behind the start");
     let mut table = String::from("| Policy | What it is about |\n|---|---|\n");
     for policy in policies() {
         table.push_str(&generate::row(&policy).expect("docs"));
     }
-    let generated = format!("{before}{START}{table}{END}{after}");
+    let generated = generate::between(&text, "policies", &table).expect("the markers of the table");
     if let Err(problem) = generate::is_current(&readme, &generated) {
         panic!("{problem}");
     }

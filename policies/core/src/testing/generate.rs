@@ -31,6 +31,17 @@ pub fn is_blessing() -> bool {
     std::env::var_os("BLESS").is_some_and(|value| value == "1")
 }
 
+/// A text with another part between its lines `<!-- name:start -->` and `<!-- name:end -->`.
+///
+/// # Errors
+/// A line is not there.
+pub fn between(text: &str, name: &str, part: &str) -> Result<String, String> {
+    let (start, end) = (format!("<!-- {name}:start -->\n"), format!("<!-- {name}:end -->\n"));
+    let split = text.split_once(&start).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+    let (before, after) = split.ok_or_else(|| format!("expected the lines {start}and {end}"))?;
+    Ok(format!("{before}{start}{part}{end}{after}"))
+}
+
 /// The `//!` docs of a policy.
 ///
 /// # Errors

@@ -1,0 +1,76 @@
+# A directory that holds fixtures.yaml is a policy; nothing lists them.
+POLICIES := $(patsubst policies/%/fixtures.yaml,%,$(wildcard policies/*/fixtures.yaml))
+MODULES  := $(POLICIES:%=target/policies/%.wasm)
+
+SOURCES  := $(shell find policies -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock .cargo/config.toml rust-toolchain.toml
+WASM     := target/wasm32-unknown-unknown/wasm
+WASM_OPT := target/binaryen/node_modules/.bin/wasm-opt
+
+CARGO_HOME ?= $(HOME)/.cargo
+# The same bytes wherever the repository and cargo's files are.
+REMAP := target.wasm32-unknown-unknown.rustflags=["--remap-path-prefix=$(CURDIR)=/podfence","--remap-path-prefix=$(CARGO_HOME)=/cargo"]
+# What wasmtime has by default and the compiler was told to use; all features would be more than it has.
+FEATURES := --enable-simd --enable-bulk-memory --enable-sign-ext --enable-mutable-globals --enable-nontrapping-float-to-int
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+help: ## Print this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+all: modules ## Build the modules and run their fixtures
+	cargo run --quiet --release -p host-test -- test
+
+modules: $(MODULES) ## Build the modules: target/policies/<policy>.wasm
+
+# Each one alone: together, cargo would unify their features.
+target/policies/%.wasm: $(SOURCES) Makefile | toolchain $(WASM_OPT)
+	@mkdir -p $(@D)
+	@echo 'module   $*'
+	@cargo build --quiet --locked --profile wasm --target wasm32-unknown-unknown -p podfence-$* --config '$(REMAP)'
+	@$(WASM_OPT) $(FEATURES) -Os $(WASM)/podfence_$(subst -,_,$*).wasm -o $@
+
+test: lint modules ## Pass all tests and gates
+	cargo test --locked
+	cargo test --locked --release -p host-test
+	$(MAKE) --no-print-directory reproducible
+
+reproducible: modules ## Check that another directory and another cargo home give the same modules
+	set -e; elsewhere=$$(mktemp -d); trap "rm -rf $$elsewhere" EXIT; \
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $$elsewhere; \
+	CARGO_HOME=$$elsewhere/cargo-home $(MAKE) --no-print-directory -C $$elsewhere modules; \
+	sha256sum $(MODULES) > $$elsewhere/modules.sha256; \
+	cd $$elsewhere && sha256sum --check modules.sha256
+
+bench: modules ## Measure the modules and refresh the table in the README
+	cargo run --quiet --release -p host-test -- bench $(MODULES) --figures README.md
+
+bless: modules ## Refresh what is generated, and record what the modules cost
+	BLESS=1 cargo test --locked --quiet --no-fail-fast
+	BLESS=1 cargo test --locked --quiet --release -p host-test --test gates
+
+lint: toolchain ## Check format and lints
+	cargo fmt --all --check
+	cargo clippy --locked --quiet --all-targets -- -D warnings
+	cargo clippy --locked --quiet --release -p host-test --all-targets -- -D warnings
+
+deny: target/tools/bin/cargo-deny ## Check licences, sources and duplicate versions of dependencies
+	target/tools/bin/cargo-deny --locked check bans licenses sources
+
+target/tools/bin/cargo-deny:
+	cargo install --quiet --locked --root target/tools cargo-deny@0.20.2
+
+clean: ## Remove what was built
+	cargo clean
+
+toolchain:
+	@rustup target list --installed 2>/dev/null | grep -qx wasm32-unknown-unknown \
+		|| rustup target add wasm32-unknown-unknown || rustup toolchain install
+
+$(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.json
+	@mkdir -p target/binaryen
+	cp $^ target/binaryen
+	cd target/binaryen && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.PHONY: help all modules test reproducible bench bless lint deny clean toolchain
