@@ -1,0 +1,85 @@
+//! A process that may gain privileges becomes root with the first setuid program that it finds.
+//!
+//! With `allowPrivilegeEscalation: false` the kernel gives no process of the container more privileges
+//! than its parent has: setuid bits and file capabilities count for nothing. Kubernetes allows escalation
+//! wherever that is not said.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_core::{Container, Edits, Pod, Rule, Settings, String, Violations, problem, vec};
+
+podfence_core::fields! {
+    /// `false`
+    ALLOW_ESCALATION: Bool = Container "securityContext.allowPrivilegeEscalation";
+    PRIVILEGED: Bool = Container "securityContext.privileged";
+    ADD: Texts = Container "securityContext.capabilities.add";
+}
+
+podfence_core::settings! {
+    /// Whether to set the field to `false` where it is not set, instead of rejecting; not unless this says so.
+    /// Containers that are privileged or add `SYS_ADMIN` are left as they are, and rejected, since Kubernetes
+    /// refuses the two together.
+    MUTATE: Bool = "mutate";
+    /// What the Kubewarden policy calls it: `false` is the same as `mutate: true`, and `true` is refused.
+    DEFAULT: Bool = "default_allow_privilege_escalation";
+}
+
+podfence_core::policy! { name: "allow-privilege-escalation", check: check, mutate: mutate, validate: validate }
+
+static RULE: Rule = Rule {
+    control: "allowPrivilegeEscalation",
+    reason: "allowPrivilegeEscalation != false",
+    detail: "{who} must set securityContext.allowPrivilegeEscalation=false",
+    fix: "set securityContext.allowPrivilegeEscalation to false; a container cannot have that and be privileged or add SYS_ADMIN",
+    ..Rule::PLAIN
+};
+
+/// Looks for containers whose processes may gain privileges.
+pub fn check<'v>(pod: &Pod<'v>, _: &Settings<'_>, found: &mut Violations<'v>) {
+    // Kubernetes refuses the field on Windows.
+    if pod.is_windows() {
+        return;
+    }
+    for container in pod.containers() {
+        if container.get(ALLOW_ESCALATION) != Some(false) {
+            found.add(&RULE, container.at(ALLOW_ESCALATION));
+        }
+    }
+}
+
+/// Sets the field where it is not set. A container that asks for escalation does not get something else.
+pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
+    let is_asked = settings.is(MUTATE) || settings.get(DEFAULT) == Some(false);
+    if !is_asked || pod.is_windows() {
+        return;
+    }
+    for container in pod.containers() {
+        if container.get(ALLOW_ESCALATION).is_none() && !is_powerful(&container) {
+            edits.container(&container, "securityContext", vec![("allowPrivilegeEscalation", String::from("false"))]);
+        }
+    }
+}
+
+/// Whether Kubernetes refuses the field beside what a container has. Of the capabilities it knows only
+/// `CAP_SYS_ADMIN` there, but a runtime makes that of the others, too.
+fn is_powerful(container: &Container<'_>) -> bool {
+    let is_power = |name: &str| {
+        ["SYS_ADMIN", "CAP_SYS_ADMIN", "ALL", "CAP_ALL"].iter().any(|power| name.eq_ignore_ascii_case(power))
+    };
+    container.get(PRIVILEGED) == Some(true) || container.get(ADD).unwrap_or_default().texts().any(is_power)
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// Escalation would be the default, or `mutate` is given under both names.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    match settings.get(DEFAULT) {
+        Some(true) => Err(problem(
+            DEFAULT.path,
+            "this policy allows no escalation, so it cannot be the default; leave it out",
+            "",
+        )),
+        Some(false) if settings.is_given(MUTATE) => Err(problem(DEFAULT.path, "the same setting as ", MUTATE.path)),
+        _ => Ok(()),
+    }
+}
