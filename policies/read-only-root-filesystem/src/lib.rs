@@ -1,0 +1,52 @@
+//! A container that can write to its root filesystem can be made to run what its image never had.
+//!
+//! An intruder keeps tools there, and changes the programs and the configuration that are used next. With
+//! a read-only root a container writes only to volumes, and those the pod has to name.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_core::{Edits, Pod, Rule, Settings, String, Violations, vec};
+
+podfence_core::fields! {
+    /// `true`
+    READ_ONLY_ROOT: Bool = Container "securityContext.readOnlyRootFilesystem";
+}
+
+podfence_core::settings! {
+    /// Whether to set the field to `true` where it is not set, instead of rejecting.
+    MUTATE: Bool = "mutate", default "false";
+}
+
+podfence_core::policy! { name: "read-only-root-filesystem", check: check, mutate: mutate }
+
+static RULE: Rule = Rule {
+    control: "readOnlyRootFilesystem",
+    reason: "readOnlyRootFilesystem != true",
+    detail: "{who} must set securityContext.readOnlyRootFilesystem=true",
+    fix: "set securityContext.readOnlyRootFilesystem to true, and mount an emptyDir where the container writes",
+    ..Rule::PLAIN
+};
+
+/// Looks for containers that can write to their root filesystem.
+pub fn check<'v>(pod: &Pod<'v>, _: &Settings<'_>, found: &mut Violations<'v>) {
+    // Kubernetes refuses the field on Windows.
+    if pod.is_windows() {
+        return;
+    }
+    for container in pod.containers() {
+        if container.get(READ_ONLY_ROOT) != Some(true) {
+            found.add(&RULE, container.at(READ_ONLY_ROOT));
+        }
+    }
+}
+
+/// Sets the field where it is not set. A container that asks for a writable root does not get something else.
+pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
+    if !settings.is(MUTATE) || pod.is_windows() {
+        return;
+    }
+    for container in pod.containers() {
+        if container.get(READ_ONLY_ROOT).is_none() {
+            edits.container(&container, "securityContext", vec![("readOnlyRootFilesystem", String::from("true"))]);
+        }
+    }
+}
