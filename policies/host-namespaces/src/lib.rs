@@ -1,0 +1,78 @@
+//! A pod in a namespace of the node is past the wall that containers are.
+//!
+//! In the node's network it hears what the node hears, and reaches what trusts localhost; among its
+//! processes it sees, traces and kills those of others; in its IPC it reads memory that others share.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
+
+podfence_core::fields! {
+    /// unset, `false`
+    HOST_NETWORK: Bool = Pod "hostNetwork";
+    /// unset, `false`
+    HOST_PID: Bool = Pod "hostPID";
+    /// unset, `false`
+    HOST_IPC: Bool = Pod "hostIPC";
+    /// any; unset, `false` if `allowShareProcessNamespace` is `false`
+    SHARE_PROCESS_NAMESPACE: Bool = Pod "shareProcessNamespace";
+}
+
+podfence_core::settings! {
+    /// Whether pods may be in the network of the node.
+    ALLOW_NETWORK: Bool = "allowHostNetwork", alias "allow_host_network", default "false";
+    /// Whether pods may be among the processes of the node.
+    ALLOW_PID: Bool = "allowHostPID", alias "allow_host_pid", default "false";
+    /// Whether pods may share memory with the processes of the node.
+    ALLOW_IPC: Bool = "allowHostIPC", alias "allow_host_ipc", default "false";
+    /// Whether the containers of a pod may see each other's processes, and through them each other's files
+    /// and environment. That is no namespace of the node.
+    ALLOW_SHARE: Bool = "allowShareProcessNamespace", default "true";
+    /// A setting of the Kubewarden policy that is refused: ports of the node are what the policy `host-ports`
+    /// judges, with its `hostPorts`.
+    HOST_PORTS: Any = "allow_host_ports";
+}
+
+podfence_core::policy! { name: "host-namespaces", check: check, validate: validate }
+
+static HOST: Rule = Rule {
+    control: "hostNamespaces",
+    reason: "host namespaces",
+    detail: "{list}",
+    fix: "set the field to false or remove it",
+    ..Rule::PLAIN
+};
+
+static SHARED: Rule = Rule {
+    control: "shareProcessNamespace",
+    reason: "shared process namespace",
+    detail: "shareProcessNamespace=true",
+    fix: "set shareProcessNamespace to false or remove it",
+    ..Rule::PLAIN
+};
+
+/// Looks for namespaces of the node, and for a process namespace that containers share.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    for (field, setting, name) in [
+        (HOST_NETWORK, ALLOW_NETWORK, "hostNetwork=true"),
+        (HOST_PID, ALLOW_PID, "hostPID=true"),
+        (HOST_IPC, ALLOW_IPC, "hostIPC=true"),
+    ] {
+        if pod.get(field) == Some(true) && !settings.is(setting) {
+            found.add(&HOST, pod.at(field).named(name));
+        }
+    }
+    if pod.get(SHARE_PROCESS_NAMESPACE) == Some(true) && !settings.is(ALLOW_SHARE) {
+        found.add(&SHARED, pod.at(SHARE_PROCESS_NAMESPACE));
+    }
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// They are about host ports.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    if settings.is_given(HOST_PORTS) {
+        return Err(problem(HOST_PORTS.path, "host ports are judged by the policy host-ports, with hostPorts", ""));
+    }
+    Ok(())
+}
