@@ -1,0 +1,105 @@
+//! A host port makes a container a service of the node itself.
+//!
+//! It is reached at the node's address, past Services and network policies; it can take the place of
+//! something that the node trusts; and no other pod with that port fits on the node.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use core::ops::RangeInclusive;
+
+use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
+
+podfence_core::fields! {
+    PORTS: Objects = Container "ports";
+    /// unset, `0`, or within `hostPorts` (none)
+    HOST_PORT: Integer = Container "ports[*].hostPort";
+}
+
+podfence_core::settings! {
+    /// Ports of the node that containers may take.
+    ALLOWED: Objects = "hostPorts", default "[]";
+    /// The first port of a range.
+    RANGE_MIN: Integer = "hostPorts[*].min";
+    /// The last port of a range.
+    RANGE_MAX: Integer = "hostPorts[*].max";
+    /// The first port, in place of `hostPorts`, as for the Gatekeeper template; 0 if there is only `max`.
+    MIN: Integer = "min";
+    /// The last port, in place of `hostPorts`, as for the Gatekeeper template; 65535 if there is only `min`.
+    MAX: Integer = "max";
+}
+
+podfence_core::policy! { name: "host-ports", check: check, validate: validate }
+
+static NOT_ALLOWED: Rule = Rule {
+    control: "hostPorts",
+    reason: "hostPort",
+    detail: "{who} {who:uses|use} {numbers:hostPort|hostPorts} {numbers}",
+    fix: "remove hostPort, and reach the pod through a Service",
+    setting: Some(ALLOWED.path),
+    ..Rule::PLAIN
+};
+
+static BELOW_MIN: Rule = Rule { setting: Some(MIN.path), ..NOT_ALLOWED };
+
+static ABOVE_MAX: Rule = Rule { setting: Some(MAX.path), ..NOT_ALLOWED };
+
+/// Looks for host ports that are not allowed.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    for container in pod.containers() {
+        for (index, port) in container.get(PORTS).unwrap_or_default().objects().enumerate() {
+            let Some(number) = port.get(HOST_PORT).filter(|&number| number != 0) else { continue };
+            if let Some(rule) = refusal(number, settings) {
+                found.add(rule, container.at(HOST_PORT).element(index, port).value(port.at(HOST_PORT)));
+            }
+        }
+    }
+}
+
+/// Why a port is not allowed; `None` if it is.
+fn refusal(port: i64, settings: &Settings<'_>) -> Option<&'static Rule> {
+    let (min, max) = (settings.get(MIN), settings.get(MAX));
+    if min.is_none() && max.is_none() {
+        let mut allowed = settings.get(ALLOWED).unwrap_or_default().objects();
+        let is_allowed = allowed.any(|range| bounds(range.get(RANGE_MIN), range.get(RANGE_MAX)).contains(&port));
+        return if is_allowed { None } else { Some(&NOT_ALLOWED) };
+    }
+    let allowed = bounds(min, max);
+    if port < *allowed.start() {
+        Some(&BELOW_MIN)
+    } else if port > *allowed.end() {
+        Some(&ABOVE_MAX)
+    } else {
+        None
+    }
+}
+
+const LAST_PORT: i64 = 65535;
+
+fn bounds(min: Option<i64>, max: Option<i64>) -> RangeInclusive<i64> {
+    min.unwrap_or(0)..=max.unwrap_or(LAST_PORT)
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// A range lacks an end, is empty, or has what is no port; or ranges are given in both ways.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    const EXPECTED: &str = "expected ports from 0 to 65535, min not above max";
+    let is_wrong = |range: RangeInclusive<i64>| range.is_empty() || *range.start() < 0 || *range.end() > LAST_PORT;
+    let ranges = settings.get(ALLOWED).unwrap_or_default();
+    for range in ranges.objects() {
+        let (min, max) = (range.get(RANGE_MIN), range.get(RANGE_MAX));
+        if min.is_none() || max.is_none() || is_wrong(bounds(min, max)) {
+            return Err([ALLOWED.path, ": ", EXPECTED, ", in ", range.raw()].concat());
+        }
+    }
+    for bound in [MIN, MAX] {
+        // The list that is the default says nothing, so it may be there.
+        if settings.is_given(bound) && !ranges.is_empty() {
+            return Err(problem(bound.path, "the same setting as ", ALLOWED.path));
+        }
+    }
+    if is_wrong(bounds(settings.get(MIN), settings.get(MAX))) {
+        return Err(problem("min, max", EXPECTED, ""));
+    }
+    Ok(())
+}
