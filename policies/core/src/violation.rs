@@ -8,7 +8,7 @@ use crate::{
     json::quote,
     pod::{Container, LISTS},
     settings::Settings,
-    text::{cut, put, put_index, sort, split},
+    text::{cut, put, put_index, sort_by, split},
     view::{List, Object, types},
 };
 
@@ -147,6 +147,7 @@ struct Violation<'v> {
 pub struct Violations<'v> {
     found: Vec<Violation<'v>>,
     rules: Vec<&'static Rule>,
+    head: String,
 }
 
 impl<'v> Violations<'v> {
@@ -158,6 +159,16 @@ impl<'v> Violations<'v> {
         self.found.push(Violation { rule, place });
     }
 
+    /// Says in which order the details of rules come, whichever is found first.
+    pub fn order(&mut self, rules: &[&'static Rule]) {
+        self.rules.extend_from_slice(rules);
+    }
+
+    /// Says what the text of the verdict starts with.
+    pub fn head(&mut self, head: String) {
+        self.head = head;
+    }
+
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()
@@ -166,8 +177,12 @@ impl<'v> Violations<'v> {
     /// The text of the verdict; with settings, what they would have allowed is told.
     pub fn message(&self, settings: Option<&Settings>) -> String {
         let mut message = String::new();
+        put(&mut message, &self.head);
         let mut last: Option<&Rule> = None;
         for &rule in &self.rules {
+            if !self.found.iter().any(|violation| core::ptr::eq(violation.rule, rule)) {
+                continue;
+            }
             let mut group = Group { rule, found: &self.found, settings, by_lead: true };
             match last {
                 Some(last) if last.control == rule.control && last.reason == rule.reason => put(&mut message, "; "),
@@ -299,7 +314,7 @@ impl<'v> Group<'_, 'v> {
             values.push((key, place.value_text()));
         }
         let mut list = Listing { message, quotes: if what == "values" { "\"" } else { "" }, separator: ", ", count: 0 };
-        list.add_all(values, what != "list");
+        list.add_all(&mut values, what != "list");
         list.count == 1
     }
 
@@ -329,15 +344,18 @@ impl<'v> Group<'_, 'v> {
                 Subject::Annotation(_) => annotation = "annotations",
             }
         }
-        let is_one = names.len() == 1;
+        let mut list = Listing { message: None, quotes: "\"", separator: ", ", count: 0 };
+        list.add_all(&mut names, is_sorted);
+        let is_one = list.count == 1;
         if let Some(message) = message {
             put(message, pod);
             put(message, if pod.is_empty() || noun.is_empty() { "" } else { " and " });
             put(message, noun);
             if !noun.is_empty() {
                 put(message, if is_one { " " } else { "s " });
-                let mut list = Listing { message: Some(message), quotes: "\"", separator: ", ", count: 0 };
-                list.add_all(names, is_sorted);
+                let mut list = Listing { message: Some(message), ..list };
+                list.count = 0;
+                list.add_all(&mut names, is_sorted);
             }
             let is_alone = annotation.is_empty() || pod.is_empty() && noun.is_empty();
             put(message, if is_alone { "" } else { " and " });
@@ -357,12 +375,12 @@ struct Listing<'m> {
 
 impl Listing<'_> {
     /// Adds words, and `key="word"` for those that have a key; sorted and each once, or as they are.
-    fn add_all(&mut self, mut words: Vec<(&str, &str)>, is_sorted: bool) {
+    fn add_all(&mut self, words: &mut [(&str, &str)], is_sorted: bool) {
         if is_sorted {
-            sort(&mut words);
+            sort_by(words, is_before);
         }
         let mut last = None;
-        for word in words {
+        for &mut word in words {
             if last.replace(word) != Some(word) || !is_sorted {
                 self.add(word.0, word.1);
             }
@@ -383,5 +401,20 @@ impl Listing<'_> {
             quote(word, message);
         }
         put(message, self.quotes);
+    }
+}
+
+/// Whether a word is sorted before another one: as `key="word"` if it has a key, and behind those without.
+fn is_before(a: &(&str, &str), b: &(&str, &str)) -> bool {
+    let mut keys = a.0.bytes().zip(b.0.bytes());
+    match keys.find(|(a, b)| a != b) {
+        Some((a, b)) => a < b,
+        None if a.0.len() == b.0.len() => a.1 < b.1,
+        // One key is the start of the other: what stands behind it there is compared with `=`.
+        None => match (a.0.as_bytes().get(b.0.len()), b.0.as_bytes().get(a.0.len())) {
+            (Some(behind), _) => !b.0.is_empty() && *behind < b'=',
+            (_, Some(behind)) => a.0.is_empty() || b'=' < *behind,
+            _ => false,
+        },
     }
 }
