@@ -353,18 +353,7 @@ impl<'a> Reader<'a> {
         self.peek();
         let start = self.position();
         self.number()?;
-        let digits = self.since(start);
-        let is_negative = digits.starts_with('-');
-        let mut value = 0i64;
-        for digit in digits.bytes().skip(usize::from(is_negative)) {
-            // Below zero, because `i64` reaches further there.
-            let next = value.checked_mul(10).and_then(|value| value.checked_sub(i64::from(digit) - i64::from(b'0')));
-            match next {
-                Some(next) if digit.is_ascii_digit() => value = next,
-                _ => return Ok(None),
-            }
-        }
-        Ok(if is_negative { Some(value) } else { value.checked_neg() })
+        Ok(integer(self.since(start)))
     }
 
     /// Checks that nothing but white space is left.
@@ -617,6 +606,20 @@ impl<'a> Reader<'a> {
 
 const fn closing(object: bool) -> u8 {
     if object { b'}' } else { b']' }
+}
+
+/// The value of a well-formed number that is an integer in the range of `i64`.
+pub fn integer(number: &str) -> Option<i64> {
+    let is_negative = number.starts_with('-');
+    let mut value = 0i64;
+    for digit in number.bytes().skip(usize::from(is_negative)) {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        // Below zero, because `i64` reaches further there.
+        value = value.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))?;
+    }
+    if is_negative { Some(value) } else { value.checked_neg() }
 }
 
 /// Whether a well-formed number is beyond the largest `f64`.

@@ -48,7 +48,7 @@ pub use policy::{Case, Check, Mutate, Mutation, Policy, mutated, validate, valid
 pub use settings::{Definition, Settings, common, problem};
 pub use shape::{Entry, Field, Kind, Scope};
 pub use text::{sort, split};
-pub use view::{List, Object, Type, Value, count_defaults, defaults, types};
+pub use view::{List, Object, Type, Value, count_defaults, default_elements, defaults, types};
 pub use violation::{Place, Rule, Violations};
 
 /// Makes a policy of a check: the constant `POLICY`, the exports of its module, and its tests.
@@ -66,8 +66,10 @@ macro_rules! policy {
                 $crate::shape::build(STATEMENTS);
             static SETTINGS_SHAPES: [$crate::shape::Shape; $crate::shape::count_flat(SETTINGS_STATEMENTS)] =
                 $crate::shape::build_flat(SETTINGS_STATEMENTS);
-            static DEFAULTS: [$crate::Value<'static>; $crate::count_defaults(SETTINGS_STATEMENTS)] =
-                $crate::defaults(SETTINGS_STATEMENTS);
+            static ELEMENTS: [$crate::Value<'static>; $crate::count_defaults(SETTINGS_STATEMENTS)[1]] =
+                $crate::default_elements(SETTINGS_STATEMENTS);
+            static DEFAULTS: [$crate::Value<'static>; $crate::count_defaults(SETTINGS_STATEMENTS)[0]] =
+                $crate::defaults(SETTINGS_STATEMENTS, &ELEMENTS);
             $crate::Policy {
                 name: $name,
                 shapes: &SHAPES,

@@ -8,7 +8,7 @@ use crate::{
     settings::{Settings, common::EXEMPT_IMAGES},
     shape::{self, Shape},
     text,
-    view::{Object, Type, View, types},
+    view::{Object, Type, types},
     violation::{Place, Subject},
 };
 
@@ -229,9 +229,4 @@ fn ephemeral_containers(spec: Object<'_>) -> Vec<(&str, &str)> {
     }
     text::sort(&mut containers);
     containers
-}
-
-/// The spec of an object that may not be there, and may not have one.
-pub(crate) fn spec_or_empty<'v>(view: Option<&'v View<'_>>) -> Option<Object<'v>> {
-    view.map(|view| view.root().get(SPEC).unwrap_or_default())
 }

@@ -137,14 +137,14 @@ fn judge(policy: &Policy, payload: &[u8]) -> Result<String, Unreadable> {
     let is_pod = place.is_pod();
     let object = request.object(place)?;
     let old = if is_update && is_pod { request.old_object(place)? } else { None };
-    let old_spec = pod::spec_or_empty(old.as_ref());
-    let spec = spec_of(&object, place)?;
+    let old_spec = old.map(|old| old.get(pod::SPEC).unwrap_or_default());
+    let spec = spec_of(object, place)?;
     if old_spec.is_some_and(|old| !pod::is_significant(spec, old)) {
         return Ok(accept());
     }
     // Most of a pod cannot be changed once it is there.
     let editable = !(is_update && is_pod);
-    let pod = Pod::new(object.root(), spec, old_spec, &settings, editable);
+    let pod = Pod::new(object, spec, old_spec, &settings, editable);
     if exempt::covers_runtime_class(&settings, pod.runtime_class()) {
         return Ok(accept());
     }
@@ -180,7 +180,7 @@ fn judge_edited(case: &Case<'_>, edited: &str) -> Result<Option<String>, Unreada
     let padded = pad(edited.as_bytes());
     let text = Text::new(&padded).map_err(|_| String::from(NOT_UTF8))?;
     let object = read_at(&text, 0, case.place, case.policy.shapes)?;
-    let pod = Pod::new(object.root(), spec_of(&object, case.place)?, case.old, case.settings, false);
+    let pod = Pod::new(object, spec_of(object, case.place)?, case.old, case.settings, false);
     Ok(rejection(case.policy, &pod, case.settings, case.place))
 }
 

@@ -15,7 +15,7 @@ use crate::{
     },
     shape::{self, Kind, PERSISTENT_VOLUME, POD, Shape},
     text::{put, split},
-    view::{Object, Result, Stop, View, Walk},
+    view::{self, Object, Result, Stop, Walk},
     workload::WORKLOADS,
 };
 
@@ -58,7 +58,7 @@ pub(crate) struct Subject<'a> {
 pub(crate) enum Reading<'a> {
     /// The walker has not come to it, or did not know its kind there.
     Pending,
-    Done(View<'a>),
+    Done(Object<'a>),
     Failed(String),
 }
 
@@ -66,7 +66,7 @@ pub(crate) enum Reading<'a> {
 pub(crate) struct Request<'a> {
     text: Text<'a>,
     shapes: &'static [Shape],
-    view: View<'a>,
+    envelope: Object<'a>,
     reading: Reading<'a>,
 }
 
@@ -83,11 +83,11 @@ impl<'a> Request<'a> {
             return Err(walk.explain(stop));
         }
         let reading = walk.subject.take().map_or(Reading::Pending, |subject| subject.reading);
-        Ok(Self { view: walk.take(), text, shapes, reading })
+        Ok(Self { envelope: walk.take(), text, shapes, reading })
     }
 
-    pub(crate) fn envelope(&self) -> Object<'_> {
-        self.view.root()
+    pub(crate) fn envelope(&self) -> Object<'a> {
+        self.envelope
     }
 
     pub(crate) fn text(&self) -> &Text<'a> {
@@ -139,9 +139,9 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// It cannot be read; a path and a sentence.
-    pub(crate) fn object(&mut self, place: Place<'_>) -> Result<View<'a>, String> {
+    pub(crate) fn object(&mut self, place: Place<'_>) -> Result<Object<'a>, String> {
         match core::mem::replace(&mut self.reading, Reading::Pending) {
-            Reading::Done(view) => Ok(view),
+            Reading::Done(object) => Ok(object),
             Reading::Failed(problem) => Err(problem),
             Reading::Pending => self.read_object(OBJECT, place, self.shapes),
         }
@@ -151,7 +151,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// It cannot be read; a path and a sentence.
-    pub(crate) fn old_object(&self, place: Place<'_>) -> Result<Option<View<'a>>, String> {
+    pub(crate) fn old_object(&self, place: Place<'_>) -> Result<Option<Object<'a>>, String> {
         if self.envelope().get(OLD_OBJECT).is_none() {
             return Ok(None);
         }
@@ -165,7 +165,7 @@ impl<'a> Request<'a> {
         field: crate::Field<T>,
         place: Place<'_>,
         shapes: &'static [Shape],
-    ) -> Result<View<'a>, String> {
+    ) -> Result<Object<'a>, String> {
         let Some(at) = self.offset(field) else {
             return Err(problem(field.path, "expected an object, found nothing", ""));
         };
@@ -182,7 +182,7 @@ pub(crate) fn read_at<'a>(
     at: usize,
     place: Place<'_>,
     shapes: &'static [Shape],
-) -> Result<View<'a>, String> {
+) -> Result<Object<'a>, String> {
     let mut walk = Walk::at(text, at, shapes);
     match walk.descend(place.path, place.root) {
         Ok(()) => Ok(walk.take()),
@@ -203,21 +203,21 @@ impl Walk<'_> {
     /// Reads the object under review if its kind is known by now, and else skips it.
     pub(crate) fn subject(&mut self) -> Result {
         let place = self.subject.as_ref().and_then(|subject| {
-            let envelope = self.so_far();
-            known_place(subject.shapes, envelope.get(GROUP).unwrap_or_default(), envelope.get(KIND)?)
+            let text = |field: crate::Field<_>| view::find(&self.values, field.id)?.text();
+            known_place(subject.shapes, text(GROUP).unwrap_or_default(), text(KIND)?)
         });
         let (Some(place), Some(mut subject)) = (place, self.subject.take()) else {
             return Ok(self.reader.skip()?);
         };
         let start = self.reader.mark();
-        let outer_values = core::mem::replace(&mut self.values, Vec::with_capacity(64));
+        let outer_values = core::mem::replace(&mut self.values, Vec::with_capacity(16));
         let outer_shapes = core::mem::replace(&mut self.shapes, subject.shapes);
         let result = self.descend(place.path, place.root);
-        let view = self.take();
+        let object = self.take();
         self.values = outer_values;
         self.shapes = outer_shapes;
         subject.reading = match result {
-            Ok(()) => Reading::Done(view),
+            Ok(()) => Reading::Done(object),
             Err(Stop::Malformed) => return Err(Stop::Malformed),
             Err(Stop::Mismatch) => {
                 let problem = self.explain(Stop::Mismatch);
@@ -263,12 +263,12 @@ impl Walk<'_> {
     }
 }
 
-/// The pod spec (or the spec of another kind) in a view of an object.
+/// The pod spec (or the spec of another kind) in an object.
 ///
 /// # Errors
 /// There is none; a path and a sentence.
-pub(crate) fn spec_of<'v>(view: &'v View<'_>, place: Place<'_>) -> Result<Object<'v>, String> {
-    view.root().get(SPEC).ok_or_else(|| {
+pub(crate) fn spec_of<'v>(object: Object<'v>, place: Place<'_>) -> Result<Object<'v>, String> {
+    object.get(SPEC).ok_or_else(|| {
         let mut path = String::from(place.path);
         put(&mut path, if place.path.is_empty() { "spec" } else { ".spec" });
         problem(&path, "expected an object, found nothing", "")

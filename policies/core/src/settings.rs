@@ -4,9 +4,9 @@ use alloc::string::String;
 
 use crate::{
     json::{self, Text, pad},
-    shape::{Entry, Field, Shape},
+    shape::{self, Entry, Field, Shape},
     text::{self, put, split},
-    view::{List, Object, Type, Value, View, Walk, types},
+    view::{self, List, Object, Type, Value, Walk, types},
 };
 
 /// The settings of every policy.
@@ -57,7 +57,7 @@ pub struct Definition {
 
 /// Settings as given, over the defaults.
 pub struct Settings<'a> {
-    given: View<'a>,
+    given: Object<'a>,
     defaults: &'static [Value<'static>],
 }
 
@@ -67,39 +67,15 @@ impl<'a> Settings<'a> {
     /// # Errors
     /// What is wrong with them, as a sentence.
     pub(crate) fn read(definition: &Definition, text: &Text<'a>, at: Option<usize>) -> Result<Self, String> {
-        let mut settings = Self { given: View::default(), defaults: definition.defaults };
+        let mut settings = Self { given: Object::default(), defaults: definition.defaults };
         if let Some(at) = at {
             settings.given = read(definition, text, at)?;
-            for entry in all(definition) {
-                settings.resolve(entry)?;
-            }
             settings.validate(definition)?;
         }
         match definition.validate {
             Some(validate) => validate(&settings).map(|()| settings),
             None => Ok(settings),
         }
-    }
-
-    /// Files what was given under an alias under the setting's own name.
-    fn resolve(&mut self, entry: &Entry) -> Result<(), String> {
-        if entry.aliases.is_empty() {
-            return Ok(());
-        }
-        let setting = Field::<types::Any>::new(entry.path);
-        let is_given = self.is_given(setting);
-        for alias in entry.aliases {
-            let alias = Field::<types::Any>::new(alias);
-            if !self.is_given(alias) {
-                continue;
-            }
-            if is_given {
-                return Err(problem(alias.path, "the same setting as ", entry.path));
-            }
-            self.given.rename(alias, setting);
-            break;
-        }
-        Ok(())
     }
 
     /// Reads settings that stand alone.
@@ -114,7 +90,7 @@ impl<'a> Settings<'a> {
 
     /// A setting, or its default; `None` if it has neither.
     pub fn get<T: Type>(&self, setting: Field<T>) -> Option<T::Value<'_>> {
-        self.given.root().get(setting).or_else(|| Object::of(self.defaults).get(setting))
+        self.given.at(setting).or_else(|| view::find(self.defaults, setting.id)).and_then(T::read)
     }
 
     /// A setting that is on or off.
@@ -129,7 +105,7 @@ impl<'a> Settings<'a> {
 
     /// Whether the setting was given, be it with its default.
     pub fn is_given<T>(&self, setting: Field<T>) -> bool {
-        self.given.root().find_raw(setting).is_some()
+        self.given.at(setting).is_some()
     }
 
     fn validate(&self, definition: &Definition) -> Result<(), String> {
@@ -191,13 +167,35 @@ fn all(definition: &Definition) -> impl Iterator<Item = &'static Entry> {
     common::SETTINGS.iter().chain(definition.entries)
 }
 
-fn read<'a>(definition: &Definition, text: &Text<'a>, at: usize) -> Result<View<'a>, String> {
+fn read<'a>(definition: &Definition, text: &Text<'a>, at: usize) -> Result<Object<'a>, String> {
     let mut walk = Walk::at(text, at, definition.shapes);
     walk.strict = true;
-    match walk.root(0) {
-        Ok(()) => Ok(walk.take()),
-        Err(stop) => Err(walk.explain(stop)),
+    if let Err(stop) = walk.root(0) {
+        return Err(walk.explain(stop));
     }
+    for entry in all(definition) {
+        resolve(&mut walk.values, entry)?;
+    }
+    Ok(walk.take())
+}
+
+/// Files what was given under an alias under the setting's own name.
+fn resolve(given: &mut [Value<'_>], entry: &Entry) -> Result<(), String> {
+    if entry.aliases.is_empty() {
+        return Ok(());
+    }
+    let setting = shape::id(entry.path);
+    let is_given = view::find(given, setting).is_some();
+    for alias in entry.aliases {
+        if !view::rename(given, shape::id(alias), setting) {
+            continue;
+        }
+        if is_given {
+            return Err(problem(alias, "the same setting as ", entry.path));
+        }
+        break;
+    }
+    Ok(())
 }
 
 /// Says that a word is not one of those that are known, and which one was probably meant.

@@ -1,8 +1,8 @@
 //! What a policy reads, said once: the fields, their types, and the table that the walker follows.
 //!
 //! [`fields!`](crate::fields) and [`settings!`](crate::settings) are the statements; [`build`] turns
-//! them into a tree of keys at compile time. A [`Field`] is found in a [`View`](crate::view::View) by
-//! its path, so a check works on any view that was read with its fields, whichever module it is in.
+//! them into a tree of keys at compile time. A [`Field`] is found in an [`Object`](crate::Object) by
+//! its path, so a check works on any that was read with its fields, whichever module it is in.
 
 use core::marker::PhantomData;
 
@@ -214,9 +214,6 @@ impl Shape {
 }
 
 const NOTHING: Shape = Shape { key: "", kind: Kind::Object, is_pattern: false, id: 0, first: 0, count: 0 };
-/// Where reading starts; the hash of no field.
-const ROOT: Shape = Shape { id: ROOT_ID, ..NOTHING };
-pub(crate) const ROOT_ID: u32 = 1;
 
 /// The shapes where reading starts.
 pub(crate) const POD: usize = 0;
@@ -237,13 +234,7 @@ struct Tree {
 
 impl Tree {
     const fn new(roots: usize) -> Self {
-        let mut tree = Self { shapes: [NOTHING; MOST], next: [0; MOST], length: roots };
-        let mut root = 0;
-        while root < roots {
-            tree.shapes[root] = ROOT;
-            root += 1;
-        }
-        tree
+        Self { shapes: [NOTHING; MOST], next: [0; MOST], length: roots }
     }
 
     /// The key inside a parent, which is added if it is not there.

@@ -1,9 +1,10 @@
 //! What was read: the fields of a statement, as they stand in one JSON text.
 //!
-//! A [`View`] is one flat list in the order of the text, each value followed by what is inside it.
-//! Nothing else of the text is kept, and strings are borrowed from it.
+//! An [`Object`] is one pointer: to a value, which has the values inside it next to each other. Nothing else
+//! of the text is kept, and strings are borrowed from it. What was read is never given back, as a module's
+//! memory is not: so everything that looks at it can be copied, and nothing has to be taken apart.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use crate::{
     json::{self, NotJson, Reader, Text},
@@ -15,59 +16,61 @@ use crate::{
 #[derive(Clone, Copy)]
 pub struct Value<'a> {
     id: u32,
-    /// How many values this one and those inside it are.
-    size: u32,
+    /// As it stands in the text; empty for what has only a key.
     raw: &'a str,
-    data: Data<'a>,
+    /// What a string means; the key of a member that matched a pattern, whose value is inside.
+    text: Option<&'a str>,
+    inside: &'a [Value<'a>],
 }
 
-impl Value<'static> {
-    const fn new(id: u32, raw: &'static str, data: Data<'static>) -> Self {
-        Self { id, size: 1, raw, data }
-    }
+const NOTHING: Value<'static> = Value { id: 0, raw: "", text: None, inside: &[] };
+
+/// How many values [`defaults`] makes, and how many [`default_elements`].
+pub const fn count_defaults(statements: &[&[Entry]]) -> [usize; 2] {
+    let Defaults { count, element_count, .. } = read_defaults(statements);
+    [count, element_count]
 }
 
-#[derive(Clone, Copy)]
-enum Data<'a> {
-    /// An object, a list, or something that was skipped.
-    Other,
-    Bool(bool),
-    Integer(i64),
-    Text(&'a str),
-    /// The key of a member that matched a pattern; its value follows.
-    Key(&'a str),
-}
-
-/// The values that were read of one object.
-#[derive(Default)]
-pub struct View<'a> {
-    values: Vec<Value<'a>>,
-}
-
-/// How many values [`defaults`] makes.
-pub const fn count_defaults(statements: &[&[Entry]]) -> usize {
-    default_values(statements).1
+/// The elements of the lists among the defaults.
+pub const fn default_elements<const N: usize>(statements: &[&[Entry]]) -> [Value<'static>; N] {
+    *read_defaults(statements).elements.first_chunk().unwrap()
 }
 
 /// The values of the settings' defaults, as if they had been read.
-pub const fn defaults<const N: usize>(statements: &[&[Entry]]) -> [Value<'static>; N] {
-    let values = default_values(statements).0;
-    let mut defaults = [values[0]; N];
+pub const fn defaults<const N: usize>(
+    statements: &[&[Entry]],
+    elements: &'static [Value<'static>],
+) -> [Value<'static>; N] {
+    let read = read_defaults(statements);
+    let mut defaults: [Value<'static>; N] = *read.values.first_chunk().unwrap();
     let mut i = 0;
     while i < N {
-        defaults[i] = values[i];
+        let (start, count) = read.insides[i];
+        defaults[i].inside = elements.split_at(start).1.split_at(count).0;
         i += 1;
     }
-    // The object that they are in.
-    defaults[0].size = N as u32;
     defaults
 }
 
 const MOST_DEFAULTS: usize = 64;
 
-const fn default_values(statements: &[&[Entry]]) -> ([Value<'static>; MOST_DEFAULTS], usize) {
-    let mut values = [Value::new(crate::shape::ROOT_ID, "{}", Data::Other); MOST_DEFAULTS];
-    let mut length = 1;
+/// The defaults while they are being read: where the elements of each start, and how many it has.
+struct Defaults {
+    values: [Value<'static>; MOST_DEFAULTS],
+    insides: [(usize, usize); MOST_DEFAULTS],
+    count: usize,
+    elements: [Value<'static>; MOST_DEFAULTS],
+    element_count: usize,
+}
+
+const fn read_defaults(statements: &[&[Entry]]) -> Defaults {
+    let mut read = Defaults {
+        values: [NOTHING; MOST_DEFAULTS],
+        insides: [(0, 0); MOST_DEFAULTS],
+        count: 0,
+        elements: [NOTHING; MOST_DEFAULTS],
+        element_count: 0,
+    };
     let mut s = 0;
     while s < statements.len() {
         let mut i = 0;
@@ -78,15 +81,13 @@ const fn default_values(statements: &[&[Entry]]) -> ([Value<'static>; MOST_DEFAU
             if json.is_empty() {
                 continue;
             }
-            let at = length;
-            let data = match (entry.kind, json.as_bytes()[0]) {
-                (Kind::Bool, first) => Data::Bool(first == b't'),
-                (Kind::Text, b'"') => Data::Text(json.split_at(1).1.split_at(json.len() - 2).0),
-                (Kind::Texts | Kind::Objects, b'[') => Data::Other,
+            let text = match (entry.kind, json.as_bytes()[0]) {
+                (Kind::Bool, b't' | b'f') => None,
+                (Kind::Text, b'"') => Some(unquoted(json)),
+                (Kind::Texts | Kind::Objects, b'[') => None,
                 _ => panic!("a default is a boolean, a string or a list of strings"),
             };
-            values[at] = Value::new(crate::shape::id(entry.path), json, data);
-            length += 1;
+            let first = read.element_count;
             let mut rest = json.split_at(1).1;
             while matches!(entry.kind, Kind::Texts) && rest.as_bytes()[0] == b'"' {
                 let mut end = 1;
@@ -94,115 +95,83 @@ const fn default_values(statements: &[&[Entry]]) -> ([Value<'static>; MOST_DEFAU
                     end += 1;
                 }
                 let (raw, behind) = rest.split_at(end + 1);
-                values[length] = Value::new(ELEMENT, raw, Data::Text(raw.split_at(1).1.split_at(end - 1).0));
-                length += 1;
+                read.elements[read.element_count] = Value { id: ELEMENT, raw, text: Some(unquoted(raw)), inside: &[] };
+                read.element_count += 1;
                 rest = behind.split_at(1).1;
                 if rest.is_empty() {
                     break;
                 }
             }
-            values[at].size = (length - at) as u32;
+            read.values[read.count] = Value { id: crate::shape::id(entry.path), raw: json, text, inside: &[] };
+            read.insides[read.count] = (first, read.element_count - first);
+            read.count += 1;
         }
         s += 1;
     }
-    (values, length)
+    read
 }
 
-impl View<'_> {
-    /// Makes the value of one field of the root the value of another one, behind any that it has.
-    pub(crate) fn rename<T, U>(&mut self, from: Field<T>, to: Field<U>) {
-        if let Some(value) = self.values.iter_mut().find(|value| value.id == from.id) {
-            value.id = to.id;
-        }
-    }
-
-    /// The outermost object; without any field if nothing was read.
-    pub fn root(&self) -> Object<'_> {
-        Object { values: &self.values }
-    }
+const fn unquoted(string: &'static str) -> &'static str {
+    string.split_at(1).1.split_at(string.len() - 2).0
 }
 
 /// What the elements of lists are known by; the hash of no field.
 const ELEMENT: u32 = 1;
 
-impl<'v> Object<'v> {
-    /// The outermost object of values that were not read.
-    pub(crate) fn of(values: &'v [Value<'v>]) -> Self {
-        Self { values }
-    }
-}
+/// An object, or another value, that was read.
+#[derive(Clone, Copy)]
+pub struct Object<'v>(&'v Value<'v>);
 
-/// An object, or another value, in a [`View`].
-#[derive(Clone, Copy, Default)]
-pub struct Object<'v> {
-    /// Itself, then what is inside it.
-    values: &'v [Value<'v>],
+impl Default for Object<'_> {
+    fn default() -> Self {
+        static EMPTY: Value<'static> = NOTHING;
+        Self(&EMPTY)
+    }
 }
 
 impl<'v> Object<'v> {
     /// The value of a field, if it is there and not null.
     pub fn get<T: Type>(self, field: Field<T>) -> Option<T::Value<'v>> {
-        self.find(field.id).and_then(T::read)
+        self.at(field).and_then(T::read)
     }
 
     /// The same, whatever its type is.
     pub fn at<T>(self, field: Field<T>) -> Option<Object<'v>> {
-        self.find(field.id)
+        find(self.0.inside, field.id)
     }
 
     /// The same, as it stands in the text.
     pub fn find_raw<T>(self, field: Field<T>) -> Option<&'v str> {
-        self.find(field.id).map(Object::raw)
+        self.at(field).map(Object::raw)
     }
 
     /// The text it was read from.
     pub fn raw(self) -> &'v str {
-        self.values.first().map_or("", |value| value.raw)
+        self.0.raw
     }
 
     /// Each entry of a field whose last key ends in `*`: its key and its value.
     pub fn entries<T: Type>(self, field: Field<T>) -> impl Iterator<Item = (&'v str, Object<'v>)> {
-        self.children().filter(move |child| child.id() == field.id).filter_map(|entry| {
-            let Data::Key(key) = entry.values.first()?.data else {
-                return None;
-            };
-            Some((key, entry.children().next()?))
-        })
-    }
-
-    #[inline(never)]
-    fn find(self, id: u32) -> Option<Object<'v>> {
-        self.children().find(|child| child.id() == id)
+        let entries = self.0.inside.iter().filter(move |entry| entry.id == field.id);
+        entries.filter_map(|entry| Some((entry.text?, Object(entry.inside.first()?))))
     }
 
     /// Its text, if it is a string.
     pub fn text(self) -> Option<&'v str> {
-        types::Text::read(self)
-    }
-
-    fn id(self) -> u32 {
-        self.values.first().map_or(0, |value| value.id)
-    }
-
-    fn children(self) -> Children<'v> {
-        Children { rest: self.values.get(1..).unwrap_or(&[]) }
+        self.0.text
     }
 }
 
-struct Children<'v> {
-    rest: &'v [Value<'v>],
+/// The value of a field among others.
+#[inline(never)]
+pub(crate) fn find<'v>(values: &'v [Value<'v>], id: u32) -> Option<Object<'v>> {
+    values.iter().find(|value| value.id == id).map(Object)
 }
 
-impl<'v> Iterator for Children<'v> {
-    type Item = Object<'v>;
-
-    fn next(&mut self) -> Option<Object<'v>> {
-        // Nothing is inside a value that is still being read: its size is not yet known.
-        let size = self.rest.first().map(|value| value.size as usize).filter(|&size| size > 0)?;
-        let (values, rest) = self.rest.split_at_checked(size)?;
-        self.rest = rest;
-        Some(Object { values })
-    }
+/// Makes the value of one field the value of another one; says whether there is one.
+pub(crate) fn rename(values: &mut [Value<'_>], from: u32, to: u32) -> bool {
+    let value = values.iter_mut().find(|value| value.id == from);
+    value.map(|value| value.id = to).is_some()
 }
 
 /// The elements of a list, in order.
@@ -219,12 +188,12 @@ impl<'v> List<'v> {
 
     /// Each element, as an object.
     pub fn objects(self) -> impl Iterator<Item = Object<'v>> {
-        self.list.children()
+        self.list.0.inside.iter().map(Object)
     }
 
     /// Each element, as a string.
     pub fn texts(self) -> impl Iterator<Item = &'v str> {
-        self.list.children().filter_map(Object::text)
+        self.list.0.inside.iter().filter_map(|element| element.text)
     }
 
     /// Whether an element is exactly this.
@@ -235,7 +204,7 @@ impl<'v> List<'v> {
 
     /// Whether there is no element.
     pub fn is_empty(self) -> bool {
-        self.list.children().next().is_none()
+        self.list.0.inside.is_empty()
     }
 
     /// The list as it stands in the text.
@@ -288,9 +257,9 @@ macro_rules! types {
 }
 
 types! {
-    Bool => bool, |value| match value.values.first()?.data { Data::Bool(bool) => Some(bool), _ => None };
-    Integer => i64, |value| match value.values.first()?.data { Data::Integer(integer) => Some(integer), _ => None };
-    Text => &'v str, |value| match value.values.first()?.data { Data::Text(text) => Some(text), _ => None };
+    Bool => bool, |value| Some(value.raw().as_bytes().first() == Some(&b't'));
+    Integer => i64, |value| json::integer(value.raw());
+    Text => &'v str, Object::text;
     Texts => List<'v>, |list| Some(List { list });
     Objects => List<'v>, |list| Some(List { list });
     Object => Object<'v>, |value| Some(value);
@@ -319,7 +288,7 @@ pub(crate) type Result<T = (), E = Stop> = core::result::Result<T, E>;
 pub(crate) struct Walk<'a> {
     pub(crate) reader: Reader<'a>,
     pub(crate) shapes: &'static [Shape],
-    /// What was read so far.
+    /// What was read so far, next to each other what will be in one object.
     pub(crate) values: Vec<Value<'a>>,
     /// Keys that the table does not have are a mismatch.
     pub(crate) strict: bool,
@@ -336,7 +305,7 @@ impl<'a> Walk<'a> {
         Self {
             reader: Reader::at(text, at),
             shapes,
-            values: Vec::with_capacity(32),
+            values: Vec::with_capacity(16),
             strict: false,
             subject: None,
             path: String::new(),
@@ -344,14 +313,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Takes what was read.
-    pub(crate) fn take(&mut self) -> View<'a> {
-        View { values: core::mem::take(&mut self.values) }
+    /// Takes what was read: an object that has it all inside.
+    pub(crate) fn take(&mut self) -> Object<'a> {
+        let inside = self.keep(0);
+        Object(Box::leak(Box::new(Value { inside, ..NOTHING })))
     }
 
-    /// What was read so far, though it is not complete.
-    pub(crate) fn so_far(&self) -> Object<'_> {
-        Object { values: &self.values }
+    /// Gives the values that were read from this one on their place next to each other.
+    #[inline(never)]
+    fn keep(&mut self, first: usize) -> &'a [Value<'a>] {
+        if first == self.values.len() { &[] } else { self.values.split_off(first).leak() }
     }
 
     /// Why reading stopped, as a sentence: `spec.containers[1].name: expected a string, found a number`.
@@ -392,39 +363,26 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let (at, start) = (self.values.len(), self.reader.position());
-        if shape.id != 0 {
-            self.values.push(Value { id: shape.id, size: 0, raw: "", data: Data::Other });
-        }
-        let mut data = Data::Other;
+        let mut text = None;
         match (shape.kind, first) {
             (Kind::Object, b'{') => self.object(shape)?,
             (Kind::Objects, b'[') => self.list(&Shape { kind: Kind::Object, id: ELEMENT, ..*shape })?,
             (Kind::Texts, b'[') => self.list(&Shape { kind: Kind::Text, id: ELEMENT, ..*shape })?,
-            (Kind::Text, b'"') => data = Data::Text(self.reader.string()?),
-            (Kind::Bool, b't' | b'f') => {
-                self.reader.skip()?;
-                data = Data::Bool(first == b't');
+            (Kind::Text, b'"') => text = Some(self.reader.string()?),
+            (Kind::Bool, b't' | b'f') | (Kind::Any, _) => self.reader.skip()?,
+            (Kind::Integer, b'-' | b'0'..=b'9') => {
+                if self.reader.integer()?.is_none() {
+                    return Err(self.mismatch(shape.kind, first));
+                }
             }
-            (Kind::Integer, b'-' | b'0'..=b'9') => match self.reader.integer()? {
-                Some(integer) => data = Data::Integer(integer),
-                None => return Err(self.mismatch(shape.kind, first)),
-            },
-            (Kind::Any, _) => self.reader.skip()?,
             (Kind::Subject, b'{') => self.subject()?,
             _ => return Err(self.mismatch(shape.kind, first)),
         }
         if shape.id != 0 {
-            self.close(at, start, data);
+            let inside = self.keep(at);
+            self.values.push(Value { id: shape.id, raw: self.reader.since(start), text, inside });
         }
         Ok(())
-    }
-
-    fn close(&mut self, at: usize, start: usize, data: Data<'a>) {
-        let size = (self.values.len() - at) as u32;
-        let raw = self.reader.since(start);
-        if let Some(value) = self.values.get_mut(at) {
-            (value.size, value.raw, value.data) = (size, raw, data);
-        }
     }
 
     fn object(&mut self, shape: &Shape) -> Result {
@@ -438,11 +396,10 @@ impl<'a> Walk<'a> {
         let (mut seen, mut patterns) = (0u64, 0);
         loop {
             let key = self.reader.key()?;
-            if let Some((slot, shape)) = find(keys, key) {
-                let (at, start) = (self.values.len(), self.reader.position());
+            if let Some((slot, shape)) = find_key(keys, key) {
+                let at = self.values.len();
                 if shape.is_pattern {
                     patterns += 1;
-                    self.values.push(Value { id: shape.id, size: 0, raw: "", data: Data::Other });
                 } else if seen & slot != 0 {
                     return Err(self.duplicate(key));
                 }
@@ -451,7 +408,8 @@ impl<'a> Walk<'a> {
                     return Err(self.within(key, stop));
                 }
                 if shape.is_pattern {
-                    self.close(at, start, Data::Key(key));
+                    let inside = self.keep(at);
+                    self.values.push(Value { id: shape.id, raw: "", text: Some(key), inside });
                 }
             } else if self.strict {
                 return Err(self.unknown(keys, key));
@@ -561,12 +519,8 @@ impl<'a> Walk<'a> {
     #[inline(never)]
     fn unique_keys(&mut self, first: usize) -> Result {
         let mut keys = Vec::new();
-        let mut at = first;
-        while let Some(value) = self.values.get(at) {
-            if let Data::Key(key) = value.data {
-                keys.push((key, ""));
-            }
-            at += value.size as usize;
+        for value in self.values.iter().skip(first).filter(|value| value.raw.is_empty()) {
+            keys.push((value.text.unwrap_or_default(), ""));
         }
         text::sort(&mut keys);
         let mut last = None;
@@ -589,7 +543,7 @@ impl<'a> Walk<'a> {
 
 /// The shape of a key, and a bit of its own.
 #[inline(always)]
-fn find(keys: &'static [Shape], key: &str) -> Option<(u64, &'static Shape)> {
+fn find_key(keys: &'static [Shape], key: &str) -> Option<(u64, &'static Shape)> {
     let mut slot = 1;
     for shape in keys {
         if shape.key.len() == key.len() && shape.key == key || shape.is_pattern && key.starts_with(shape.prefix()) {
