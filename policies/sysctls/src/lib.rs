@@ -1,0 +1,130 @@
+//! A sysctl is a switch of the node's kernel, and most of them switch it for everyone on the node.
+//!
+//! A few belong to the pod alone and do no harm to others. Any other one can slow down or break the
+//! node, take resources of its neighbours, or open a way out of the container.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
+
+podfence_core::fields! {
+    SYSCTLS: Objects = Pod "securityContext.sysctls";
+    /// within `allowedSysctls` (those that are safe), not in `forbiddenSysctls`
+    NAME: Text = Pod "securityContext.sysctls[*].name";
+}
+
+podfence_core::settings! {
+    /// Sysctls that may be set: names, or prefixes with a trailing `*`; `"*"` stands for any. `/` and `.` are
+    /// the same separator. Without it, those that are safe as the newest Pod Security Standards have them.
+    ALLOWED: Texts = "allowedSysctls",
+        default "[\"kernel.shm_rmid_forced\",\"net.ipv4.ip_local_port_range\",\"net.ipv4.tcp_syncookies\",\"net.ipv4.ping_group_range\",\"net.ipv4.ip_unprivileged_port_start\",\"net.ipv4.ip_local_reserved_ports\",\"net.ipv4.tcp_keepalive_time\",\"net.ipv4.tcp_fin_timeout\",\"net.ipv4.tcp_keepalive_intvl\",\"net.ipv4.tcp_keepalive_probes\",\"net.ipv4.tcp_rmem\",\"net.ipv4.tcp_wmem\",\"net.ipv4.tcp_slow_start_after_idle\",\"net.ipv4.tcp_notsent_lowat\"]";
+    /// What PodSecurityPolicy and the Kubewarden policy have: sysctls that may be set besides those that are
+    /// safe, in place of `allowedSysctls`.
+    ALLOWED_UNSAFE: Texts = "allowedUnsafeSysctls";
+    /// Sysctls that may not be set though they are allowed, written in the same way.
+    FORBIDDEN: Texts = "forbiddenSysctls", default "[]";
+}
+
+podfence_core::policy! { name: "sysctls", check: check, validate: validate }
+
+static IS_FORBIDDEN: Rule = Rule {
+    control: "sysctls",
+    reason: "forbidden sysctls",
+    detail: "{list}",
+    fix: "remove it from securityContext.sysctls",
+    setting: Some(FORBIDDEN.path),
+    ..Rule::PLAIN
+};
+
+static NOT_ALLOWED: Rule = Rule { setting: Some(ALLOWED.path), ..IS_FORBIDDEN };
+
+static NOT_ALLOWED_UNSAFE: Rule = Rule { setting: Some(ALLOWED_UNSAFE.path), ..IS_FORBIDDEN };
+
+/// The sysctls that are safe in the Pod Security Standards, each with the first minor version that has it.
+pub static SAFE: [(u32, &str); 14] = [
+    (0, "kernel.shm_rmid_forced"),
+    (0, "net.ipv4.ip_local_port_range"),
+    (0, "net.ipv4.tcp_syncookies"),
+    (0, "net.ipv4.ping_group_range"),
+    (0, "net.ipv4.ip_unprivileged_port_start"),
+    (27, "net.ipv4.ip_local_reserved_ports"),
+    (29, "net.ipv4.tcp_keepalive_time"),
+    (29, "net.ipv4.tcp_fin_timeout"),
+    (29, "net.ipv4.tcp_keepalive_intvl"),
+    (29, "net.ipv4.tcp_keepalive_probes"),
+    (32, "net.ipv4.tcp_rmem"),
+    (32, "net.ipv4.tcp_wmem"),
+    (37, "net.ipv4.tcp_slow_start_after_idle"),
+    (37, "net.ipv4.tcp_notsent_lowat"),
+];
+
+/// Looks for sysctls that are forbidden, or not allowed.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    let (allowed, unsafe_too) = (settings.texts(ALLOWED), settings.texts(ALLOWED_UNSAFE));
+    let forbidden = settings.texts(FORBIDDEN);
+    let not_allowed = if settings.is_given(ALLOWED_UNSAFE) { &NOT_ALLOWED_UNSAFE } else { &NOT_ALLOWED };
+    judge(pod, found, |name| {
+        if forbidden.texts().any(|pattern| matches(pattern, name)) {
+            return Some(&IS_FORBIDDEN);
+        }
+        let is_allowed = allowed.texts().chain(unsafe_too.texts()).any(|pattern| matches(pattern, name));
+        if is_allowed { None } else { Some(not_allowed) }
+    });
+}
+
+/// The same as the Pod Security Standards of a minor version have it: names are compared as they are.
+pub fn check_version<'v>(pod: &Pod<'v>, minor: u32, found: &mut Violations<'v>) {
+    judge(pod, found, |name| {
+        let is_safe = SAFE.iter().any(|&(since, safe)| since <= minor && safe == name);
+        if is_safe { None } else { Some(&NOT_ALLOWED) }
+    });
+}
+
+fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(&str) -> Option<&'static Rule>) {
+    for (index, sysctl) in pod.list(SYSCTLS).enumerate() {
+        if let Some(rule) = refusal(sysctl.get(NAME).unwrap_or_default()) {
+            found.add(rule, pod.at(NAME).element(index, sysctl).value(sysctl.at(NAME)));
+        }
+    }
+}
+
+/// Whether a name is the one in the settings, or starts with what stands there before a `*`.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (start, is_length) = match pattern.strip_suffix('*') {
+        Some(prefix) => (prefix, name.len() >= prefix.len()),
+        None => (pattern, name.len() == pattern.len()),
+    };
+    let separated = |byte| if byte == b'/' { b'.' } else { byte };
+    is_length && start.bytes().zip(name.bytes()).all(|(a, b)| separated(a) == separated(b))
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// A name is empty, or has a `*` that is not at its end; or what is allowed is given in both ways.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    // The default may be written out, which changes nothing.
+    let is_changed = !settings.texts(ALLOWED).texts().eq(SAFE.iter().map(|(_, name)| *name));
+    if is_changed && settings.is_given(ALLOWED_UNSAFE) {
+        return Err(problem(ALLOWED_UNSAFE.path, "the same setting as ", ALLOWED.path));
+    }
+    for setting in [ALLOWED, ALLOWED_UNSAFE, FORBIDDEN] {
+        for pattern in settings.texts(setting).texts() {
+            let start = pattern.strip_suffix('*').unwrap_or(pattern);
+            if pattern.is_empty() || start.contains('*') {
+                return Err(problem(setting.path, "expected a name, or a prefix and one *, found ", pattern));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_settings_all_that_is_safe_in_the_newest_version_is_allowed() {
+        let names: Vec<_> = SAFE.iter().map(|(_, name)| format!("\"{name}\"")).collect();
+        assert_eq!(SETTINGS[0].default, format!("[{}]", names.join(",")));
+    }
+}
