@@ -1,0 +1,178 @@
+//! SELinux keeps a container from the node's files by its label, and a pod may ask for another label.
+//!
+//! With a type, user or role of its choice it reaches what containers are kept from, up to everything.
+//! The types that are made for containers do no harm, and a level only tells containers from each other.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_core::{Field, Object, Place, Pod, Rule, Settings, String, Violations, problem, types};
+
+podfence_core::fields! {
+    /// unset, or as an entry of `allowedSELinuxOptions`
+    OPTIONS: Object = Both "securityContext.seLinuxOptions";
+    /// without `allowedSELinuxOptions`: unset, empty, `container_t`, `container_init_t`, `container_kvm_t`,
+    /// `container_engine_t`
+    TYPE: Text = Both "securityContext.seLinuxOptions.type";
+    /// without `allowedSELinuxOptions`: unset, empty
+    USER: Text = Both "securityContext.seLinuxOptions.user";
+    /// without `allowedSELinuxOptions`: unset, empty
+    ROLE: Text = Both "securityContext.seLinuxOptions.role";
+    LEVEL: Text = Both "securityContext.seLinuxOptions.level";
+}
+
+podfence_core::settings! {
+    /// `MayRunAs`: options that a pod or container sets must be as an entry of `allowedSELinuxOptions`.
+    /// `MustRunAs`: besides, every container must have options, its own or the pod's, and in them what the
+    /// entry names. `RunAsAny`: any options.
+    RULE: Text = "rule", one_of ["MayRunAs", "MustRunAs", "RunAsAny"], default "\"MayRunAs\"";
+    /// Options that are allowed. Without it, the types of the Pod Security Standards, no user, no role and any
+    /// level; an empty list allows none.
+    ALLOWED: Objects = "allowedSELinuxOptions";
+    /// A type, or `"*"` for any. What an entry leaves out may not be set.
+    ALLOWED_TYPE: Text = "allowedSELinuxOptions[*].type";
+    /// A user, or `"*"` for any.
+    ALLOWED_USER: Text = "allowedSELinuxOptions[*].user";
+    /// A role, or `"*"` for any.
+    ALLOWED_ROLE: Text = "allowedSELinuxOptions[*].role";
+    /// A level, or `"*"` for any.
+    ALLOWED_LEVEL: Text = "allowedSELinuxOptions[*].level";
+    /// The type of the only entry, as the Kubewarden policy has it; so are `user`, `role` and `level`.
+    ONLY_TYPE: Text = "type";
+    /// The user of the only entry.
+    ONLY_USER: Text = "user";
+    /// The role of the only entry.
+    ONLY_ROLE: Text = "role";
+    /// The level of the only entry.
+    ONLY_LEVEL: Text = "level";
+}
+
+podfence_core::policy! { name: "selinux", check: check, validate: validate }
+
+const CONTROL: Rule = Rule {
+    control: "seLinuxOptions",
+    reason: "seLinuxOptions",
+    fix: "remove it from securityContext.seLinuxOptions",
+    ..Rule::PLAIN
+};
+
+const LEAD: &str = "{who} set forbidden securityContext.seLinuxOptions: ";
+
+static FORBIDDEN_TYPE: Rule = Rule { lead: LEAD, detail: "{values:type|types} {values}", ..CONTROL };
+
+static FORBIDDEN_USER: Rule = Rule { lead: LEAD, detail: "user may not be set", ..CONTROL };
+
+static FORBIDDEN_ROLE: Rule = Rule { lead: LEAD, detail: "role may not be set", ..CONTROL };
+
+static NOT_ALLOWED: Rule = Rule {
+    detail: "{who} set forbidden securityContext.seLinuxOptions: {list}",
+    fix: "set securityContext.seLinuxOptions to options that are allowed, or remove it",
+    setting: Some(ALLOWED.path),
+    ..CONTROL
+};
+
+static MISSING: Rule = Rule {
+    detail: "pod or {who} must set securityContext.seLinuxOptions",
+    fix: "set securityContext.seLinuxOptions of the pod to options that are allowed",
+    setting: Some(ALLOWED.path),
+    ..CONTROL
+};
+
+/// The types that the Pod Security Standards allow.
+pub static TYPES: [&str; 4] = ["container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
+
+/// A field of the options, the one of an entry that allows it, and the same of the only entry.
+const PARTS: [[Field<types::Text>; 3]; 4] = [
+    [TYPE, ALLOWED_TYPE, ONLY_TYPE],
+    [USER, ALLOWED_USER, ONLY_USER],
+    [ROLE, ALLOWED_ROLE, ONLY_ROLE],
+    [LEVEL, ALLOWED_LEVEL, ONLY_LEVEL],
+];
+
+/// The options as a whole, which are told like a field in them.
+const WHOLE: Field<types::Text> = Field::new(OPTIONS.path);
+
+/// Looks for options that are not allowed, or that are missing.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    let rule = settings.get(RULE).unwrap_or_default();
+    if rule == "RunAsAny" {
+        return;
+    }
+    // Windows knows no SELinux, so nobody can be asked to set it there.
+    let is_required = rule == "MustRunAs" && !pod.is_windows();
+    let allowed = settings.get(ALLOWED);
+    if allowed.is_none() && PARTS.iter().all(|part| settings.get(part[2]).is_none()) {
+        check_types(pod, &TYPES, is_required, found);
+    } else {
+        each(pod, |options, at| {
+            let is_allowed = match allowed {
+                Some(entries) => entries.objects().any(|entry| is_as(options, is_required, |part| entry.get(part[1]))),
+                None => is_as(options, is_required, |part| settings.get(part[2])),
+            };
+            if !is_allowed {
+                found.add(&NOT_ALLOWED, at(WHOLE).value(Some(options)));
+            }
+        });
+    }
+    if is_required {
+        for container in pod.containers().filter(|container| container.effective(OPTIONS).is_none()) {
+            found.add(&MISSING, container.at(OPTIONS));
+        }
+    }
+}
+
+/// Looks for any user, any role, and other types than these, as the Pod Security Standards do.
+pub fn check_types<'v>(pod: &Pod<'v>, types: &[&str], is_required: bool, found: &mut Violations<'v>) {
+    found.order(&[&FORBIDDEN_TYPE, &FORBIDDEN_USER, &FORBIDDEN_ROLE]);
+    each(pod, |options, at| {
+        for (rule, field) in [(&FORBIDDEN_TYPE, TYPE), (&FORBIDDEN_USER, USER), (&FORBIDDEN_ROLE, ROLE)] {
+            let set = options.get(field).unwrap_or_default();
+            let is_allowed = match (set, field.path == TYPE.path) {
+                ("", true) => !is_required,
+                (set, true) => types.contains(&set),
+                (set, false) => set.is_empty(),
+            };
+            if !is_allowed {
+                found.add(rule, at(field).value(options.at(field)));
+            }
+        }
+    });
+}
+
+/// Visits the options of the pod and of its containers.
+fn each<'v>(pod: &Pod<'v>, mut judge: impl FnMut(Object<'v>, &dyn Fn(Field<types::Text>) -> Place<'v>)) {
+    // A later container inherits what the pod sets, so that counts even where every container overrides it.
+    if let Some(options) = pod.get(OPTIONS) {
+        judge(options, &|field| pod.at(field));
+    }
+    for container in pod.containers() {
+        if let Some(options) = container.get(OPTIONS) {
+            judge(options, &|field| container.at(field));
+        }
+    }
+}
+
+/// Whether options are as an entry has them; what they leave out does not count, unless it is required.
+fn is_as<'s>(
+    options: Object<'_>,
+    is_required: bool,
+    allowed: impl Fn(&[Field<types::Text>; 3]) -> Option<&'s str>,
+) -> bool {
+    PARTS.iter().all(|part| {
+        let set = options.get(part[0]).unwrap_or_default();
+        match allowed(part).unwrap_or_default() {
+            "" => set.is_empty(),
+            _ if set.is_empty() => !is_required,
+            allowed => allowed == "*" || allowed == set,
+        }
+    })
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// The only entry is given beside other ones.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    match PARTS.iter().find(|part| settings.is_given(part[2])) {
+        Some(part) if settings.is_given(ALLOWED) => Err(problem(part[2].path, "the same setting as ", ALLOWED.path)),
+        _ => Ok(()),
+    }
+}
