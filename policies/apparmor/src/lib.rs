@@ -1,0 +1,190 @@
+//! AppArmor keeps a container from files and capabilities that it has no business with, unless it opts out.
+//!
+//! A container that is unconfined may write to `/proc` and `/sys` and mount what it likes as far as nothing
+//! else stops it. The runtime's own profile costs nothing; a profile of your own on the node can close more.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_core::{Field, Object, Place, Pod, Rule, Settings, String, Vec, Violations, problem, sort, types};
+
+podfence_core::fields! {
+    PROFILE: Object = Both "securityContext.appArmorProfile";
+    /// unset, or within `allowedProfiles` (`RuntimeDefault`, `Localhost`); set where it is `required`
+    TYPE: Text = Both "securityContext.appArmorProfile.type";
+    /// within `allowedLocalhostFiles` (any)
+    FILE: Text = Both "securityContext.appArmorProfile.localhostProfile";
+    /// empty, or within `allowedProfiles` (`runtime/default`, `localhost/<file>`) and `allowedLocalhostFiles` (any);
+    /// whether or not there is a container of that name
+    ANNOTATION: Text = Metadata "annotations[\"container.apparmor.security.beta.kubernetes.io/*\"]";
+}
+
+podfence_core::settings! {
+    /// Types that a profile may have: `RuntimeDefault`, `Localhost`, `Unconfined`, or `"*"` for any. The
+    /// spelling of the annotations works too: `runtime/default`, `unconfined`, `localhost/<file>`, `localhost/*`.
+    ALLOWED: Texts = "allowedProfiles", alias "allowed_profiles", default "[\"RuntimeDefault\",\"Localhost\"]";
+    /// Files (names of profiles on the node) that a profile of type `Localhost` may name, whole; `"*"` stands
+    /// for any.
+    FILES: Texts = "allowedLocalhostFiles", default "[\"*\"]";
+    /// Whether every container must have a profile, its own, by annotation, or the pod's.
+    REQUIRED: Bool = "required", default "false";
+}
+
+podfence_core::policy! { name: "apparmor", check: check, validate: validate }
+
+static FORBIDDEN_TYPE: Rule = Rule {
+    control: "appArmorProfile",
+    reason: "forbidden AppArmor {values:profile|profiles}",
+    detail: "{who} must not set AppArmor profile type to {values}",
+    fix: "set securityContext.appArmorProfile.type to RuntimeDefault, and remove the annotation",
+    setting: Some(ALLOWED.path),
+    ..Rule::PLAIN
+};
+
+static FORBIDDEN_FILE: Rule = Rule {
+    detail: "{who} must not set AppArmor localhost profile to {values}",
+    fix: "set securityContext.appArmorProfile.localhostProfile to a file that is allowed",
+    setting: Some(FILES.path),
+    ..FORBIDDEN_TYPE
+};
+
+static FORBIDDEN_FILE_OF_TYPE: Rule = Rule { setting: Some(ALLOWED.path), ..FORBIDDEN_FILE };
+
+static MISSING: Rule = Rule {
+    reason: "missing AppArmor profile",
+    detail: "pod or {who} must set securityContext.appArmorProfile.type to {allowed}",
+    fix: "set securityContext.appArmorProfile.type of the pod to RuntimeDefault",
+    ..FORBIDDEN_TYPE
+};
+
+/// What an annotation's key starts with; behind it is the container's name.
+const PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
+
+/// What a setting or a pod says in one of two spellings.
+#[derive(Clone, Copy, PartialEq)]
+enum Profile<'s> {
+    RuntimeDefault,
+    Unconfined,
+    /// The file; empty where only the type was said.
+    Localhost(&'s str),
+    Any,
+    Unknown,
+}
+
+impl<'s> Profile<'s> {
+    fn of_setting(spelled: &'s str) -> Self {
+        match spelled {
+            // Kubewarden spells the profiles of its policies for AppArmor and for seccomp alike.
+            "RuntimeDefault" | "docker/default" => Self::RuntimeDefault,
+            "Unconfined" => Self::Unconfined,
+            "Localhost" | "localhost/*" => Self::Localhost(""),
+            "*" => Self::Any,
+            "localhost/" => Self::Unknown,
+            _ => Self::of_annotation(spelled),
+        }
+    }
+
+    fn of_annotation(value: &'s str) -> Self {
+        match (value, value.strip_prefix("localhost/")) {
+            (_, Some(file)) => Self::Localhost(file),
+            ("runtime/default", _) => Self::RuntimeDefault,
+            ("unconfined", _) => Self::Unconfined,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn of_field(profile: Object<'s>) -> Self {
+        match profile.get(TYPE) {
+            Some("RuntimeDefault") => Self::RuntimeDefault,
+            Some("Unconfined") => Self::Unconfined,
+            Some("Localhost") => Self::Localhost(profile.get(FILE).unwrap_or_default()),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Looks for profiles that are not allowed, or that are missing.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    let (allowed, files) = (settings.texts(ALLOWED), settings.texts(FILES));
+    judge(pod, found, |is| {
+        let mut wrong = Some((&FORBIDDEN_TYPE, TYPE));
+        for allowed in allowed.texts().map(Profile::of_setting) {
+            let is_allowed = match (allowed, is) {
+                (Profile::Any | Profile::Localhost(""), Profile::Localhost(file)) => {
+                    files.has("*") || !file.is_empty() && files.has(file)
+                }
+                (Profile::Any, _) => true,
+                (allowed, is) => allowed == is && is != Profile::Unknown,
+            };
+            if is_allowed {
+                return None;
+            }
+            match (allowed, is) {
+                (Profile::Any | Profile::Localhost(""), Profile::Localhost(_)) => wrong = Some((&FORBIDDEN_FILE, FILE)),
+                (Profile::Localhost(_), Profile::Localhost(_)) => wrong = Some((&FORBIDDEN_FILE_OF_TYPE, FILE)),
+                _ => {}
+            }
+        }
+        wrong
+    });
+    // Windows knows no AppArmor, so nobody can be asked to set it there.
+    if settings.is(REQUIRED) && !pod.is_windows() {
+        let mut annotated: Vec<_> = annotations(pod).map(|(key, _)| (key, "")).collect();
+        sort(&mut annotated);
+        for container in pod.containers().filter(|container| container.effective(PROFILE).is_none()) {
+            let is_name = |key: &str| key.strip_prefix(PREFIX).unwrap_or_default().cmp(container.name);
+            if annotated.binary_search_by(|(key, _)| is_name(key)).is_err() {
+                found.add(&MISSING, container.at(TYPE));
+            }
+        }
+    }
+}
+
+/// Looks for other profiles than those of the Pod Security Standards.
+pub fn check_standard<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    judge(pod, found, |is| match is {
+        Profile::RuntimeDefault | Profile::Localhost(_) => None,
+        _ => Some((&FORBIDDEN_TYPE, TYPE)),
+    });
+}
+
+/// Why a profile is not allowed, and the field that says so.
+type Refusal = Option<(&'static Rule, Field<types::Text>)>;
+
+/// Looks at every profile that is set, be it in vain.
+fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(Profile<'v>) -> Refusal) {
+    let mut of_field = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::Text>) -> Place<'v>| {
+        let Some(profile) = profile else { return };
+        if let Some((rule, field)) = refusal(Profile::of_field(profile)) {
+            found.add(rule, at(field).value(profile.at(field)));
+        }
+    };
+    // A later container inherits what the pod sets, so that counts even where every container overrides it.
+    of_field(pod.get(PROFILE), &|field| pod.at(field));
+    for container in pod.containers() {
+        of_field(container.get(PROFILE), &|field| container.at(field));
+    }
+    for (key, value) in annotations(pod) {
+        if let Some((rule, _)) = refusal(Profile::of_annotation(value.text().unwrap_or_default())) {
+            found.add(rule, pod.at_annotation(key, value));
+        }
+    }
+}
+
+/// The annotations that set a profile.
+fn annotations<'v>(pod: &Pod<'v>) -> impl Iterator<Item = (&'v str, Object<'v>)> {
+    pod.metadata(ANNOTATION).filter(|(_, value)| value.text() != Some(""))
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// A profile is spelled in a way that is not known.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    match settings.texts(ALLOWED).texts().find(|spelled| Profile::of_setting(spelled) == Profile::Unknown) {
+        Some(spelled) => Err(problem(
+            ALLOWED.path,
+            "expected RuntimeDefault, Localhost, Unconfined, localhost/<file> or *, found ",
+            spelled,
+        )),
+        None => Ok(()),
+    }
+}
