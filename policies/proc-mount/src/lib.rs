@@ -1,0 +1,78 @@
+//! An unmasked `/proc` shows a container what the runtime hides, and lets it write what is read-only.
+//!
+//! Behind the mask are the kernel's memory, its keys and its timers, and switches such as the one that
+//! restarts the node. Only in a user namespace of its own does a container lack the power to use them.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
+
+podfence_core::fields! {
+    HOST_USERS: Bool = Pod "hostUsers";
+    /// unset, or within `allowedProcMountTypes` (`Default`)
+    PROC_MOUNT: Text = Container "securityContext.procMount";
+}
+
+podfence_core::settings! {
+    /// Types that containers may set.
+    ALLOWED: Texts = "allowedProcMountTypes", one_of ["Default", "Unmasked"], default "[\"Default\"]";
+    /// Whether pods with a user namespace of their own (`hostUsers: false`) may set any type. The baseline level
+    /// of the Pod Security Standards lets them, the restricted one does not.
+    ALLOW_IN_USER_NAMESPACE: Bool = "allowAnyInUserNamespace", default "false";
+    /// Gatekeeper's name: `Default` is `allowedProcMountTypes` with that alone, `Unmasked` with both.
+    TYPE: Text = "procMount", one_of ["Default", "Unmasked"];
+    /// The Kubewarden policy's name: `true` is `allowedProcMountTypes` with both types, `false` with `Default`.
+    ALLOW_UNMASKED: Bool = "allow_unmasked_proc_mount_type";
+}
+
+podfence_core::policy! { name: "proc-mount", check: check, validate: validate }
+
+static FORBIDDEN: Rule = Rule {
+    control: "procMount",
+    reason: "procMount",
+    detail: "{who} must not set securityContext.procMount to {values}",
+    fix: "remove securityContext.procMount",
+    setting: Some(ALLOWED.path),
+    ..Rule::PLAIN
+};
+
+static FORBIDDEN_BY_TYPE: Rule = Rule { setting: Some(TYPE.path), ..FORBIDDEN };
+
+static FORBIDDEN_BY_UNMASKED: Rule = Rule { setting: Some(ALLOW_UNMASKED.path), ..FORBIDDEN };
+
+/// Looks for types of `/proc` that are not allowed.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    if settings.is(ALLOW_IN_USER_NAMESPACE) && pod.get(HOST_USERS) == Some(false) {
+        return;
+    }
+    let rule = match (settings.is_given(TYPE), settings.is_given(ALLOW_UNMASKED)) {
+        (true, _) => &FORBIDDEN_BY_TYPE,
+        (_, true) => &FORBIDDEN_BY_UNMASKED,
+        _ => &FORBIDDEN,
+    };
+    let allows_both = settings.get(TYPE) == Some("Unmasked") || settings.is(ALLOW_UNMASKED);
+    for container in pod.containers() {
+        let Some(is) = container.get(PROC_MOUNT) else { continue };
+        let is_allowed = settings.texts(ALLOWED).has(is) || allows_both && matches!(is, "Default" | "Unmasked");
+        if !is_allowed {
+            found.add(rule, container.at(PROC_MOUNT));
+        }
+    }
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// The allowed types are given under two names.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    // The default may be written out, which changes nothing.
+    let is_changed = !settings.texts(ALLOWED).texts().eq(["Default"]);
+    let (by_type, by_unmasked) = (settings.is_given(TYPE), settings.is_given(ALLOW_UNMASKED));
+    if by_unmasked && (is_changed || by_type) {
+        let other = if is_changed { ALLOWED.path } else { TYPE.path };
+        return Err(problem(ALLOW_UNMASKED.path, "the same setting as ", other));
+    }
+    if by_type && is_changed {
+        return Err(problem(TYPE.path, "the same setting as ", ALLOWED.path));
+    }
+    Ok(())
+}
