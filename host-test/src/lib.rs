@@ -16,6 +16,7 @@
 pub mod bench;
 pub mod engine;
 pub mod evaluate;
+pub mod gatekeeper;
 pub mod input;
 pub mod inspect;
 pub mod measure;
