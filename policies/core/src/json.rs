@@ -6,15 +6,13 @@
 
 use alloc::{string::String, vec::Vec};
 
-use core::str::Utf8Error;
-
 use crate::text::{cut, put};
 
 /// How many zero bytes follow a text, so that it can be scanned sixteen bytes at a time.
 pub const PADDING: usize = 16;
 
 /// As deep as `serde_json` goes.
-const MAX_DEPTH: u32 = 127;
+const MAX_DEPTH: usize = 127;
 const TOO_DEEP: &str = "at most 127 levels";
 
 /// A JSON text in UTF-8 with [`PADDING`] zero bytes behind it.
@@ -36,7 +34,7 @@ impl<'a> Text<'a> {
         }
         match utf8(text, padded) {
             Ok(text) => Ok(Self { text, padded }),
-            Err(error) => Err(Malformed { at: error.valid_up_to(), expected: "UTF-8" }),
+            Err(at) => Err(Malformed { at, expected: "UTF-8" }),
         }
     }
 
@@ -51,26 +49,60 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Most requests are ASCII, which is told sixteen bytes at a time.
+/// The bytes as text, or where they stop being UTF-8.
+///
+/// The standard library's way is the fastest for prose, with a kilobyte of code and tables. Most requests
+/// are ASCII, and few bytes of the others are not.
+#[allow(unsafe_code)]
+fn utf8<'a>(text: &'a [u8], padded: &[u8]) -> Result<&'a str, usize> {
+    let mut at = 0;
+    if !is_ascii(text, padded) {
+        while at < text.len() {
+            at += character(text, at).ok_or(at)?;
+        }
+    }
+    // SAFETY: it is ASCII, or one character behind the other up to the end.
+    Ok(unsafe { core::str::from_utf8_unchecked(text) })
+}
+
+/// Sixteen bytes at a time.
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 #[allow(unsafe_code)]
-fn utf8<'a>(text: &'a [u8], padded: &[u8]) -> Result<&'a str, Utf8Error> {
+fn is_ascii(text: &[u8], padded: &[u8]) -> bool {
     use core::arch::wasm32::{u8x16_bitmask, u8x16_splat, v128, v128_load, v128_or};
     let mut any = u8x16_splat(0);
     for start in (0..text.len()).step_by(16) {
         // SAFETY: `start` is in the text, and the padding behind it is as long as what is loaded.
         any = v128_or(any, unsafe { v128_load(padded.as_ptr().add(start).cast::<v128>()) });
     }
-    if u8x16_bitmask(any) == 0 {
-        // SAFETY: no byte of the text has its highest bit set.
-        return Ok(unsafe { core::str::from_utf8_unchecked(text) });
-    }
-    core::str::from_utf8(text)
+    u8x16_bitmask(any) == 0
 }
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-fn utf8<'a>(text: &'a [u8], _: &[u8]) -> Result<&'a str, Utf8Error> {
-    core::str::from_utf8(text)
+fn is_ascii(text: &[u8], _: &[u8]) -> bool {
+    text.is_ascii()
+}
+
+/// The length of the character that starts here; `None` if none does.
+fn character(text: &[u8], at: usize) -> Option<usize> {
+    let lead = *text.get(at)?;
+    // What the first byte has of the code, the least code of the length, and the length.
+    let (bits, least, length) = match lead {
+        0..=0x7f => (lead, 0, 1),
+        0xc0..=0xdf => (lead & 0x1f, 0x80, 2),
+        0xe0..=0xef => (lead & 0xf, 0x800, 3),
+        0xf0..=0xf7 => (lead & 7, 0x1_0000, 4),
+        _ => return None,
+    };
+    let mut code = u32::from(bits);
+    for &byte in text.get(at + 1..at + length)? {
+        if byte & 0xc0 != 0x80 {
+            return None;
+        }
+        code = code << 6 | u32::from(byte & 0x3f);
+    }
+    // Neither a surrogate nor beyond the last one, and not in more bytes than it takes.
+    (code >= least && char::from_u32(code).is_some()).then_some(length)
 }
 
 /// Copies a text and pads it.
@@ -83,7 +115,7 @@ pub fn pad(text: &[u8]) -> Vec<u8> {
 
 /// A position to go back to.
 #[derive(Clone, Copy)]
-pub struct Mark(Cursor, u32);
+pub struct Mark(Cursor, usize);
 
 /// Where a text stops being JSON, and what would have been JSON there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,22 +160,39 @@ impl Cursor {
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     #[inline(always)]
     fn special(self) -> Self {
-        use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, v128, v128_load, v128_or};
-        let (quote, backslash, space) = (u8x16_splat(b'"'), u8x16_splat(b'\\'), u8x16_splat(b' '));
-        let mut at = self.0;
-        loop {
-            // SAFETY: `at` is not behind the first zero byte, and there are as many as are loaded.
-            let bytes = unsafe { v128_load(at.cast::<v128>()) };
-            let special = u8x16_bitmask(v128_or(
-                v128_or(u8x16_eq(bytes, quote), u8x16_eq(bytes, backslash)),
-                u8x16_lt(bytes, space),
-            ));
-            // SAFETY: it moves to the first special byte, or on if there is none, hence no zero byte.
-            if special != 0 {
-                return Self(unsafe { at.add(special.trailing_zeros() as usize) });
-            }
-            at = unsafe { at.add(16) };
+        match self.specials() {
+            0 => self.far_special(),
+            // SAFETY: it moves to the first special byte, hence over no zero byte.
+            specials => Self(unsafe { self.0.add(specials.trailing_zeros() as usize) }),
         }
+    }
+
+    /// The same, if it is not among the next sixteen bytes, as it is for most strings.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[inline(never)]
+    fn far_special(self) -> Self {
+        let mut at = self;
+        loop {
+            // SAFETY: there is no special byte, hence no zero byte, in what it moves over.
+            at = Self(unsafe { at.0.add(16) });
+            let specials = at.specials();
+            if specials != 0 {
+                // SAFETY: as above.
+                return Self(unsafe { at.0.add(specials.trailing_zeros() as usize) });
+            }
+        }
+    }
+
+    /// Which of the next sixteen bytes are special: one bit for each.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    #[inline(always)]
+    fn specials(self) -> u16 {
+        use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, v128, v128_load, v128_or, v128_xor};
+        // SAFETY: this is not behind the first zero byte, and there are as many as are loaded.
+        let bytes = unsafe { v128_load(self.0.cast::<v128>()) };
+        // The quote is the second after the control characters; with this bit turned it is the first.
+        let quote_or_control = u8x16_lt(v128_xor(bytes, u8x16_splat(2)), u8x16_splat(b'"' - 1));
+        u8x16_bitmask(v128_or(quote_or_control, u8x16_eq(bytes, u8x16_splat(b'\\'))))
     }
 
     #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
@@ -155,22 +204,21 @@ impl Cursor {
         at
     }
 
-    /// The first byte of the next token, and where it is.
+    /// At the next token, if this is not yet the one that is looked for.
     #[inline(always)]
-    fn token(self) -> (u8, Self) {
-        let byte = self.byte();
-        if byte > b' ' { (byte, self) } else { self.after_space() }
+    fn to(self, token: u8) -> Self {
+        if self.byte() == token { self } else { self.after_space() }
     }
 
     /// White space is rare: hosts send compact JSON.
     #[cold]
     #[inline(never)]
-    fn after_space(self) -> (u8, Self) {
+    fn after_space(self) -> Self {
         let mut at = self;
         while matches!(at.byte(), b' ' | b'\n' | b'\r' | b'\t') {
             at = at.next();
         }
-        (at.byte(), at)
+        at
     }
 }
 
@@ -178,15 +226,17 @@ impl Cursor {
 pub struct Reader<'a> {
     text: &'a str,
     at: Cursor,
-    depth: u32,
+    depth: usize,
     expected: &'static str,
+    /// While skipping: for each open bracket, what closes the one around it.
+    outer: [u8; MAX_DEPTH],
 }
 
 impl<'a> Reader<'a> {
     /// Starts at an offset, or at the start if that is not in the text.
     pub fn at(text: &Text<'a>, offset: usize) -> Self {
         let from = text.padded.get(offset..).filter(|rest| rest.len() >= PADDING).unwrap_or(text.padded);
-        Self { text: text.text, at: Cursor(from.as_ptr()), depth: 0, expected: "" }
+        Self { text: text.text, at: Cursor(from.as_ptr()), depth: 0, expected: "", outer: [0; MAX_DEPTH] }
     }
 
     /// Offset of the next byte.
@@ -195,7 +245,7 @@ impl<'a> Reader<'a> {
     }
 
     /// How many objects and arrays are open here.
-    pub fn depth(&self) -> u32 {
+    pub fn depth(&self) -> usize {
         self.depth
     }
 
@@ -235,9 +285,10 @@ impl<'a> Reader<'a> {
     /// The first byte of the next token, after white space; 0 at the end.
     #[inline(always)]
     pub fn peek(&mut self) -> u8 {
-        let (byte, at) = self.at.token();
-        self.at = at;
-        byte
+        if self.at.byte() <= b' ' {
+            self.at = self.at.after_space();
+        }
+        self.at.byte()
     }
 
     /// Steps over the token that [`Self::peek`] showed, if it is this one.
@@ -268,7 +319,7 @@ impl<'a> Reader<'a> {
     /// After [`Self::open`]: whether nothing is inside.
     pub fn is_empty(&mut self, bracket: u8) -> bool {
         let empty = self.eat(bracket);
-        self.depth -= u32::from(empty);
+        self.depth -= usize::from(empty);
         empty
     }
 
@@ -283,7 +334,7 @@ impl<'a> Reader<'a> {
             return Err(self.expected(if bracket == b'}' { "',' or '}'" } else { "',' or ']'" }));
         }
         self.at = self.at.next();
-        self.depth -= u32::from(byte == bracket);
+        self.depth -= usize::from(byte == bracket);
         Ok(byte == b',')
     }
 
@@ -310,16 +361,22 @@ impl<'a> Reader<'a> {
         if self.peek() != b'"' {
             return Err(self.expected("'\"'"));
         }
-        self.at = self.at.next();
-        let start = self.position();
-        let end = self.at.special();
+        let start = self.at.next();
+        let end = start.special();
         if end.byte() != b'"' {
+            self.at = start;
             return self.escaped_string();
         }
-        self.at = end;
-        let string = self.since(start);
         self.at = end.next();
-        Ok(string)
+        Ok(self.between_quotes(start, end))
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn between_quotes(&self, start: Cursor, end: Cursor) -> &'a str {
+        let length = end.0 as usize - start.0 as usize;
+        // SAFETY: both are in the text, which is UTF-8, and next to a quote, hence between two characters.
+        unsafe { core::str::from_utf8_unchecked(core::slice::from_raw_parts(start.0, length)) }
     }
 
     /// Reads a string that has escapes, from behind its opening quote.
@@ -374,84 +431,81 @@ impl<'a> Reader<'a> {
     /// No well-formed value is here.
     #[inline(never)]
     pub fn skip(&mut self) -> Result {
-        // One bit for each open bracket: 1 for an object.
-        let mut outer = 0u128;
-        let (mut in_object, mut depth) = (false, 0);
+        // What closes the object or array that is open here, if that is inside the value.
+        let (mut closing, mut depth) = (0, self.depth);
         let mut at = self.at;
         'value: loop {
             let byte = at.byte();
             if byte == b'"' {
-                at = self.string_end(at.next());
+                at = self.string_end(at);
             } else if byte == b'{' || byte == b'[' {
+                let Some(outer) = self.outer.get_mut(depth) else { return self.fail(at, TOO_DEEP) };
+                *outer = closing;
                 depth += 1;
-                if self.depth + depth > MAX_DEPTH {
-                    return self.fail(at, TOO_DEEP);
-                }
-                outer = outer << 1 | u128::from(in_object);
-                in_object = byte == b'{';
-                let (byte, next) = at.next().token();
-                at = next;
-                if byte != closing(in_object) {
-                    if in_object {
+                closing = closing_of(byte);
+                at = at.next().to(closing);
+                if at.byte() != closing {
+                    if closing == b'}' {
                         at = self.key_end(at);
                     }
                     continue 'value;
                 }
-            } else if byte <= b' ' {
-                let (byte, next) = at.after_space();
-                at = next;
-                if byte > b' ' {
-                    continue 'value;
-                }
-                return self.fail(at, "a value");
-            } else {
+            } else if byte > b' ' {
                 self.at = at;
                 self.scalar(byte)?;
                 at = self.at;
-            }
-            loop {
-                if depth == 0 {
-                    self.at = at;
-                    return if self.expected.is_empty() { Ok(()) } else { Err(NotJson) };
+            } else {
+                let token = at.after_space();
+                if token == at {
+                    return self.fail(at, "a value");
                 }
-                let (byte, next) = at.token();
-                at = next;
+                at = token;
+                continue 'value;
+            }
+            while depth != self.depth {
+                let byte = at.byte();
                 if byte == b',' {
                     at = at.next();
-                    if in_object {
+                    if closing == b'}' {
                         at = self.key_end(at);
                     }
                     continue 'value;
                 }
-                if byte != closing(in_object) {
-                    return self.fail(at, if in_object { "',' or '}'" } else { "',' or ']'" });
+                if byte == closing {
+                    at = at.next();
+                    depth -= 1;
+                    closing = self.outer.get(depth).copied().unwrap_or_default();
+                    continue;
                 }
-                at = at.next();
-                depth -= 1;
-                in_object = outer & 1 == 1;
-                outer >>= 1;
+                let token = at.after_space();
+                if token == at {
+                    return self.fail(at, if closing == b'}' { "',' or '}'" } else { "',' or ']'" });
+                }
+                at = token;
             }
+            self.at = at;
+            return if self.expected.is_empty() { Ok(()) } else { Err(NotJson) };
         }
     }
 
-    /// From a key's opening quote to behind the colon; to the end of the text if there are none.
+    /// From before a key to behind the colon; to the end of the text if there are none.
     #[inline(always)]
     fn key_end(&mut self, at: Cursor) -> Cursor {
-        let (byte, at) = at.token();
-        if byte != b'"' {
+        let at = at.to(b'"');
+        if at.byte() != b'"' {
             return self.give_up(at, "'\"'");
         }
-        let (byte, at) = self.string_end(at.next()).token();
-        if byte != b':' {
+        let at = self.string_end(at).to(b':');
+        if at.byte() != b':' {
             return self.give_up(at, "':'");
         }
         at.next()
     }
 
-    /// From behind the opening quote to behind the closing one; to the end of the text if there is none.
+    /// From the opening quote to behind the closing one; to the end of the text if there is none.
     #[inline(always)]
     fn string_end(&mut self, at: Cursor) -> Cursor {
-        let end = at.special();
+        let end = at.next().special();
         if end.byte() == b'"' { end.next() } else { self.escaped_string_end(end) }
     }
 
@@ -604,8 +658,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-const fn closing(object: bool) -> u8 {
-    if object { b'}' } else { b']' }
+/// In ASCII both brackets are two before the ones that close them.
+const fn closing_of(bracket: u8) -> u8 {
+    bracket + 2
 }
 
 /// The value of a well-formed number that is an integer in the range of `i64`.
