@@ -13,6 +13,8 @@ pub const PADDING: usize = 16;
 
 /// As deep as `serde_json` goes.
 const MAX_DEPTH: usize = 127;
+/// A power of two, so that an index is brought below it without a branch.
+const OUTER: usize = MAX_DEPTH + 1;
 const TOO_DEEP: &str = "at most 127 levels";
 
 /// A JSON text in UTF-8 with [`PADDING`] zero bytes behind it.
@@ -229,14 +231,14 @@ pub struct Reader<'a> {
     depth: usize,
     expected: &'static str,
     /// While skipping: for each open bracket, what closes the one around it.
-    outer: [u8; MAX_DEPTH],
+    outer: [u8; OUTER],
 }
 
 impl<'a> Reader<'a> {
     /// Starts at an offset, or at the start if that is not in the text.
     pub fn at(text: &Text<'a>, offset: usize) -> Self {
         let from = text.padded.get(offset..).filter(|rest| rest.len() >= PADDING).unwrap_or(text.padded);
-        Self { text: text.text, at: Cursor(from.as_ptr()), depth: 0, expected: "", outer: [0; MAX_DEPTH] }
+        Self { text: text.text, at: Cursor(from.as_ptr()), depth: 0, expected: "", outer: [0; OUTER] }
     }
 
     /// Offset of the next byte.
@@ -431,55 +433,61 @@ impl<'a> Reader<'a> {
     /// No well-formed value is here.
     #[inline(never)]
     pub fn skip(&mut self) -> Result {
+        let (outermost, mut depth) = (self.depth, self.depth);
         // What closes the object or array that is open here, if that is inside the value.
-        let (mut closing, mut depth) = (0, self.depth);
+        let mut closing = 0;
         let mut at = self.at;
-        'value: loop {
-            let byte = at.byte();
-            if byte == b'"' {
-                at = self.string_end(at);
-            } else if byte == b'{' || byte == b'[' {
-                let Some(outer) = self.outer.get_mut(depth) else { return self.fail(at, TOO_DEEP) };
-                *outer = closing;
-                depth += 1;
-                closing = closing_of(byte);
-                at = at.next().to(closing);
-                if at.byte() != closing {
-                    if closing == b'}' {
-                        at = self.key_end(at);
-                    }
-                    continue 'value;
+        'member: loop {
+            if closing == u32::from(b'}') {
+                at = self.key_end(at);
+            }
+            loop {
+                let byte = at.byte();
+                if byte == b'"' {
+                    at = self.string_end(at);
+                    break;
                 }
-            } else if byte > b' ' {
-                self.at = at;
-                self.scalar(byte)?;
-                at = self.at;
-            } else {
+                if byte == b'{' || byte == b'[' {
+                    if depth == MAX_DEPTH {
+                        return self.fail(at, TOO_DEEP);
+                    }
+                    self.outer[depth % OUTER] = closing as u8;
+                    depth += 1;
+                    closing = closing_of(byte);
+                    at = at.next().to(closing as u8);
+                    if u32::from(at.byte()) == closing {
+                        break;
+                    }
+                    continue 'member;
+                }
+                if byte > b' ' {
+                    self.at = at;
+                    self.scalar(byte)?;
+                    at = self.at;
+                    break;
+                }
                 let token = at.after_space();
                 if token == at {
                     return self.fail(at, "a value");
                 }
                 at = token;
-                continue 'value;
             }
-            while depth != self.depth {
+            while depth != outermost {
                 let byte = at.byte();
                 if byte == b',' {
                     at = at.next();
-                    if closing == b'}' {
-                        at = self.key_end(at);
-                    }
-                    continue 'value;
+                    continue 'member;
                 }
-                if byte == closing {
+                if u32::from(byte) == closing {
                     at = at.next();
                     depth -= 1;
-                    closing = self.outer.get(depth).copied().unwrap_or_default();
+                    closing = u32::from(self.outer[depth % OUTER]);
                     continue;
                 }
                 let token = at.after_space();
                 if token == at {
-                    return self.fail(at, if closing == b'}' { "',' or '}'" } else { "',' or ']'" });
+                    let is_object = closing == u32::from(b'}');
+                    return self.fail(at, if is_object { "',' or '}'" } else { "',' or ']'" });
                 }
                 at = token;
             }
@@ -659,8 +667,8 @@ impl<'a> Reader<'a> {
 }
 
 /// In ASCII both brackets are two before the ones that close them.
-const fn closing_of(bracket: u8) -> u8 {
-    bracket + 2
+const fn closing_of(bracket: u8) -> u32 {
+    bracket as u32 + 2
 }
 
 /// The value of a well-formed number that is an integer in the range of `i64`.
