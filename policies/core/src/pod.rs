@@ -40,7 +40,13 @@ pub enum Role {
     Ephemeral,
 }
 
-const ROLES: [Role; 3] = [Role::Init, Role::Main, Role::Ephemeral];
+impl Role {
+    fn list(self) -> Field<types::Objects> {
+        LISTS[self as usize]
+    }
+}
+
+static ROLES: [Role; 3] = [Role::Init, Role::Main, Role::Ephemeral];
 
 /// A container of any of the three lists.
 #[derive(Clone, Copy)]
@@ -95,10 +101,10 @@ impl<'v> Pod<'v> {
         let exempt = settings.texts(EXEMPT_IMAGES);
         let old = old.map(ephemeral_containers);
         let mut containers = Vec::with_capacity(8);
-        for (list, role) in LISTS.into_iter().zip(ROLES) {
-            for (index, object) in spec.get(list).unwrap_or_default().objects().enumerate() {
-                let name = object.get(NAME).unwrap_or_default();
-                let image = object.get(IMAGE).unwrap_or_default();
+        for &role in &ROLES {
+            for (index, object) in spec.get(role.list()).unwrap_or_default().objects().enumerate() {
+                let name = object.word(NAME);
+                let image = object.word(IMAGE);
                 if crate::exempt::matches_image(exempt, image) {
                     continue;
                 }
@@ -157,7 +163,7 @@ impl<'v> Pod<'v> {
 
     /// Its runtime class; empty if it has none.
     pub fn runtime_class(&self) -> &'v str {
-        self.get(RUNTIME_CLASS).unwrap_or_default()
+        self.spec.word(RUNTIME_CLASS)
     }
 }
 
@@ -225,7 +231,7 @@ pub(crate) fn is_significant(new: Object<'_>, old: Object<'_>) -> bool {
 fn ephemeral_containers(spec: Object<'_>) -> Vec<(&str, &str)> {
     let mut containers = Vec::new();
     for container in spec.get(LISTS[2]).unwrap_or_default().objects() {
-        containers.push((container.get(NAME).unwrap_or_default(), container.get(IMAGE).unwrap_or_default()));
+        containers.push((container.word(NAME), container.word(IMAGE)));
     }
     text::sort(&mut containers);
     containers

@@ -9,7 +9,7 @@ use crate::{
     request::{OPERATION, Place, Request, SUB_RESOURCE, read_at, spec_of},
     settings::{Definition, Settings, common::OTHER_KINDS, problem},
     shape::Shape,
-    text::put,
+    text::{is_among, own, put},
     view::{Object, Walk},
     violation::Violations,
 };
@@ -84,7 +84,7 @@ pub fn validate_settings(policy: &Policy, payload: &[u8]) -> String {
 }
 
 fn read_settings(policy: &Policy, payload: &[u8]) -> Result<(), Unreadable> {
-    let text = Text::new(payload).map_err(|_| String::from(NOT_UTF8))?;
+    let text = Text::new(payload).map_err(|_| own(NOT_UTF8))?;
     let mut walk = Walk::at(&text, 0, &[]);
     if let Err(stop) = walk.reader.skip().and_then(|()| walk.reader.end()) {
         return Err(walk.explain(stop.into()));
@@ -95,7 +95,7 @@ fn read_settings(policy: &Policy, payload: &[u8]) -> Result<(), Unreadable> {
 #[cold]
 #[inline(never)]
 fn reject(code: &str, message: &str, violations: Option<&str>) -> String {
-    let mut reply = String::from(r#"{"accepted":false,"message":"#);
+    let mut reply = own(r#"{"accepted":false,"message":"#);
     quote(message, &mut reply);
     put(&mut reply, r#","code":"#);
     put(&mut reply, code);
@@ -109,24 +109,24 @@ fn reject(code: &str, message: &str, violations: Option<&str>) -> String {
 }
 
 fn accept() -> String {
-    String::from(r#"{"accepted":true}"#)
+    own(r#"{"accepted":true}"#)
 }
 
 fn judge(policy: &Policy, payload: &[u8]) -> Result<String, Unreadable> {
-    let text = Text::new(payload).map_err(|_| String::from(NOT_UTF8))?;
+    let text = Text::new(payload).map_err(|_| own(NOT_UTF8))?;
     let mut request = Request::read(text, policy.shapes)?;
     let settings = request.settings(&policy.settings).map_err(|wrong| problem("settings", &wrong, ""))?;
     let envelope = request.envelope();
-    let is_update = match envelope.get(OPERATION).unwrap_or_default() {
+    let is_update = match envelope.word(OPERATION) {
         "CREATE" => false,
         "UPDATE" => true,
         "DELETE" | "CONNECT" => return Ok(accept()),
         _ => {
-            return Err(String::from("request.operation: expected CREATE, UPDATE, DELETE or CONNECT"));
+            return Err(own("request.operation: expected CREATE, UPDATE, DELETE or CONNECT"));
         }
     };
-    let sub_resource = envelope.get(SUB_RESOURCE).unwrap_or_default();
-    if !sub_resource.is_empty() && HARMLESS_SUB_RESOURCES.contains(&sub_resource)
+    let sub_resource = envelope.word(SUB_RESOURCE);
+    if !sub_resource.is_empty() && is_among(sub_resource, &HARMLESS_SUB_RESOURCES)
         || exempt::covers_request(&settings, envelope)
     {
         return Ok(accept());
@@ -168,7 +168,7 @@ pub fn mutated(mutate: Mutate, case: &Case<'_>) -> Option<Result<String, Unreada
     let edited = edits.apply(case.text, case.object)?;
     Some(judge_edited(case, &edited).map(|rejection| {
         rejection.unwrap_or_else(|| {
-            let mut reply = String::from(r#"{"accepted":true,"mutated_object":"#);
+            let mut reply = own(r#"{"accepted":true,"mutated_object":"#);
             put(&mut reply, &edited);
             put(&mut reply, "}");
             reply
@@ -178,7 +178,7 @@ pub fn mutated(mutate: Mutate, case: &Case<'_>) -> Option<Result<String, Unreada
 
 fn judge_edited(case: &Case<'_>, edited: &str) -> Result<Option<String>, Unreadable> {
     let padded = pad(edited.as_bytes());
-    let text = Text::new(&padded).map_err(|_| String::from(NOT_UTF8))?;
+    let text = Text::new(&padded).map_err(|_| own(NOT_UTF8))?;
     let object = read_at(&text, 0, case.place, case.policy.shapes)?;
     let pod = Pod::new(object, spec_of(object, case.place)?, case.old, case.settings, false);
     Ok(rejection(case.policy, &pod, case.settings, case.place))

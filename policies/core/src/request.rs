@@ -14,7 +14,7 @@ use crate::{
         problem,
     },
     shape::{self, Kind, PERSISTENT_VOLUME, POD, Shape},
-    text::{put, split},
+    text::{own, put, split},
     view::{self, Object, Result, Stop, Walk},
     workload::WORKLOADS,
 };
@@ -112,7 +112,7 @@ impl<'a> Request<'a> {
     #[cold]
     pub(crate) fn other_kind(&self) -> String {
         let (group, kind) = (self.envelope().get(GROUP), self.envelope().get(KIND));
-        let mut text = String::from("request.kind: this policy judges pods and cannot read kind ");
+        let mut text = own("request.kind: this policy judges pods and cannot read kind ");
         json::quote(kind.unwrap_or_default(), &mut text);
         put(&mut text, " of group ");
         json::quote(group.unwrap_or_default(), &mut text);
@@ -127,7 +127,7 @@ impl<'a> Request<'a> {
     /// Where the pod of this request's kind is; `None` if nobody said so.
     pub(crate) fn place<'s>(&self, settings: &'s Settings) -> Option<Place<'s>> {
         let envelope = self.envelope();
-        let (group, kind) = (envelope.get(GROUP).unwrap_or_default(), envelope.get(KIND)?);
+        let (group, kind) = (envelope.word(GROUP), envelope.get(KIND)?);
         known_place(self.shapes, group, kind).or_else(|| {
             let mut custom = settings.get(POD_SPEC_PATHS)?.objects();
             let custom = custom.find(|c| c.get(PATH_GROUP) == Some(group) && c.get(PATH_KIND) == Some(kind))?;
@@ -191,7 +191,7 @@ pub(crate) fn read_at<'a>(
 }
 
 fn known_place(shapes: &[Shape], group: &str, kind: &str) -> Option<Place<'static>> {
-    if let Some(workload) = WORKLOADS.iter().find(|w| w.kind == kind && w.group == group) {
+    if let Some(workload) = WORKLOADS.iter().find(|workload| workload.is(group, kind)) {
         return Some(Place { path: workload.template, root: POD });
     }
     let reads_volumes = shapes.get(PERSISTENT_VOLUME).is_some_and(|root| root.count != 0);
@@ -269,7 +269,7 @@ impl Walk<'_> {
 /// There is none; a path and a sentence.
 pub(crate) fn spec_of<'v>(object: Object<'v>, place: Place<'_>) -> Result<Object<'v>, String> {
     object.get(SPEC).ok_or_else(|| {
-        let mut path = String::from(place.path);
+        let mut path = own(place.path);
         put(&mut path, if place.path.is_empty() { "spec" } else { ".spec" });
         problem(&path, "expected an object, found nothing", "")
     })

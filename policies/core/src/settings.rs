@@ -5,7 +5,7 @@ use alloc::string::String;
 use crate::{
     json::{self, Text, pad},
     shape::{self, Entry, Field, Shape},
-    text::{self, put, split},
+    text::{self, is_among, own, put, split},
     view::{self, List, Object, Type, Value, Walk, types},
 };
 
@@ -90,7 +90,12 @@ impl<'a> Settings<'a> {
 
     /// A setting, or its default; `None` if it has neither.
     pub fn get<T: Type>(&self, setting: Field<T>) -> Option<T::Value<'_>> {
-        self.given.at(setting).or_else(|| view::find(self.defaults, setting.id)).and_then(T::read)
+        self.find(setting.id).and_then(T::read)
+    }
+
+    #[inline(never)]
+    fn find(&self, id: u32) -> Option<Object<'_>> {
+        self.given.find(id).or_else(|| view::find(self.defaults, id))
     }
 
     /// A setting that is on or off.
@@ -100,7 +105,12 @@ impl<'a> Settings<'a> {
 
     /// A setting that is a list of strings; empty if it has no default.
     pub fn texts(&self, setting: Field<types::Texts>) -> List<'_> {
-        self.get(setting).unwrap_or_default()
+        self.list(setting.id)
+    }
+
+    #[inline(never)]
+    fn list(&self, id: u32) -> List<'_> {
+        self.find(id).map(List::of).unwrap_or_default()
     }
 
     /// Whether the setting was given, be it with its default.
@@ -109,14 +119,14 @@ impl<'a> Settings<'a> {
     }
 
     fn validate(&self, definition: &Definition) -> Result<(), String> {
-        for entry in all(definition) {
-            if !entry.options.is_empty() {
+        for entries in [common::SETTINGS, definition.entries] {
+            for entry in entries.iter().filter(|entry| !entry.options.is_empty()) {
                 self.validate_options(entry)?;
             }
         }
         for custom in self.get(POD_SPEC_PATHS).unwrap_or_default().objects() {
-            let is_named = custom.get(PATH_GROUP).is_some() && custom.get(PATH_KIND).is_some();
-            if !is_named || !is_path(custom.get(PATH_PATH).unwrap_or_default()) {
+            let is_named = custom.at(PATH_GROUP).is_some() && custom.at(PATH_KIND).is_some();
+            if !is_named || !is_path(custom.word(PATH_PATH)) {
                 let expected = "expected group, kind and path (one to eight keys with dots between them) in ";
                 return Err(problem(POD_SPEC_PATHS.path, expected, custom.raw()));
             }
@@ -128,7 +138,7 @@ impl<'a> Settings<'a> {
         let Some(value) = self.get(Field::<types::Any>::new(entry.path)) else { return Ok(()) };
         // The elements of a list are its children, and a string has none.
         for text in value.text().into_iter().chain(List::of(value).texts()) {
-            if !entry.options.contains(&text) {
+            if !is_among(text, entry.options) {
                 return Err(problem(entry.path, &unlisted("value", text, entry.options), ""));
             }
         }
@@ -140,7 +150,7 @@ impl<'a> Settings<'a> {
 #[cold]
 #[inline(never)]
 pub fn problem(setting: &str, what: &str, with: &str) -> String {
-    let mut message = String::from(setting);
+    let mut message = own(setting);
     put(&mut message, ": ");
     put(&mut message, what);
     put(&mut message, with);
@@ -163,27 +173,22 @@ fn is_path(path: &str) -> bool {
     false
 }
 
-fn all(definition: &Definition) -> impl Iterator<Item = &'static Entry> {
-    common::SETTINGS.iter().chain(definition.entries)
-}
-
 fn read<'a>(definition: &Definition, text: &Text<'a>, at: usize) -> Result<Object<'a>, String> {
     let mut walk = Walk::at(text, at, definition.shapes);
     walk.strict = true;
     if let Err(stop) = walk.root(0) {
         return Err(walk.explain(stop));
     }
-    for entry in all(definition) {
-        resolve(&mut walk.values, entry)?;
+    for entries in [common::SETTINGS, definition.entries] {
+        for entry in entries.iter().filter(|entry| !entry.aliases.is_empty()) {
+            resolve(&mut walk.values, entry)?;
+        }
     }
     Ok(walk.take())
 }
 
 /// Files what was given under an alias under the setting's own name.
 fn resolve(given: &mut [Value<'_>], entry: &Entry) -> Result<(), String> {
-    if entry.aliases.is_empty() {
-        return Ok(());
-    }
     let setting = shape::id(entry.path);
     let is_given = view::find(given, setting).is_some();
     for alias in entry.aliases {
@@ -202,7 +207,7 @@ fn resolve(given: &mut [Value<'_>], entry: &Entry) -> Result<(), String> {
 #[cold]
 #[inline(never)]
 pub(crate) fn unlisted(what: &str, word: &str, known: &[&str]) -> String {
-    let mut message = String::from("unknown ");
+    let mut message = own("unknown ");
     put(&mut message, what);
     put(&mut message, " ");
     json::quote(word, &mut message);

@@ -9,6 +9,20 @@ pub(crate) fn put(text: &mut String, more: &str) {
     text.push_str(more);
 }
 
+/// A text of its own. A call is a fraction of what `String::from` is unfolded to.
+#[inline(never)]
+pub(crate) fn own(text: &str) -> String {
+    let mut own = String::new();
+    put(&mut own, text);
+    own
+}
+
+/// Whether a word is one of these. It is a call because comparing with a known text is unfolded.
+#[inline(never)]
+pub(crate) fn is_among(word: &str, words: &[&str]) -> bool {
+    words.contains(&word)
+}
+
 /// The part between two offsets; empty if they are not in order, or not between characters.
 #[inline(never)]
 pub(crate) fn cut(text: &str, start: usize, end: usize) -> &str {

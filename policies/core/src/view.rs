@@ -9,7 +9,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use crate::{
     json::{self, NotJson, Reader, Text},
     shape::{Entry, Field, Kind, Shape},
-    text::{self, put, put_number},
+    text::{self, own, put, put_number},
 };
 
 /// A value that was read, and what it is called in the text.
@@ -137,7 +137,22 @@ impl<'v> Object<'v> {
 
     /// The same, whatever its type is.
     pub fn at<T>(self, field: Field<T>) -> Option<Object<'v>> {
-        find(self.0.inside, field.id)
+        self.find(field.id)
+    }
+
+    #[inline(never)]
+    pub(crate) fn find(self, id: u32) -> Option<Object<'v>> {
+        find(self.0.inside, id)
+    }
+
+    /// The text of a field; empty if it is not set.
+    pub(crate) fn word(self, field: Field<types::Text>) -> &'v str {
+        self.find_word(field.id)
+    }
+
+    #[inline(never)]
+    fn find_word(self, id: u32) -> &'v str {
+        self.find(id).and_then(Self::text).unwrap_or_default()
     }
 
     /// The same, as it stands in the text.
@@ -163,7 +178,6 @@ impl<'v> Object<'v> {
 }
 
 /// The value of a field among others.
-#[inline(never)]
 pub(crate) fn find<'v>(values: &'v [Value<'v>], id: u32) -> Option<Object<'v>> {
     values.iter().find(|value| value.id == id).map(Object)
 }
@@ -338,7 +352,7 @@ impl<'a> Walk<'a> {
             }
             Stop::Malformed => {
                 let malformed = self.reader.malformed();
-                text = String::from("not JSON: expected ");
+                text = own("not JSON: expected ");
                 put(&mut text, malformed.expected);
                 put(&mut text, " at byte ");
                 put_number(&mut text, malformed.at);
@@ -468,7 +482,7 @@ impl<'a> Walk<'a> {
     #[cold]
     #[inline(never)]
     fn refuse(&mut self, expected: &str, found: &str) -> Stop {
-        self.problem = String::from("expected ");
+        self.problem = own("expected ");
         put(&mut self.problem, expected);
         put(&mut self.problem, ", found ");
         put(&mut self.problem, found);
@@ -508,7 +522,7 @@ impl<'a> Walk<'a> {
     #[cold]
     #[inline(never)]
     pub(crate) fn duplicate(&mut self, key: &str) -> Stop {
-        self.problem = String::from("the key ");
+        self.problem = own("the key ");
         json::quote(key, &mut self.problem);
         put(&mut self.problem, " is there twice");
         Stop::Mismatch

@@ -8,7 +8,7 @@ use crate::{
     json::quote,
     pod::{Container, LISTS},
     settings::Settings,
-    text::{cut, put, put_index, sort_by, split},
+    text::{cut, own, put, put_index, sort_by, split},
     view::{List, Object, types},
 };
 
@@ -208,7 +208,7 @@ impl<'v> Violations<'v> {
     /// Every violation as compact JSON: `[{"control","reason","container","path","value","fix"}]`.
     /// Paths start at the object, in which the pod is at `template`.
     pub fn to_json(&self, template: &str) -> String {
-        let mut json = String::from("[");
+        let mut json = own("[");
         let mut start = "{\"control\":";
         for violation in &self.found {
             let (rule, place) = (violation.rule, &violation.place);

@@ -10,6 +10,14 @@ pub struct Workload {
     pub template: &'static str,
 }
 
+impl Workload {
+    /// Whether this is the kind. It is a call because the comparisons would be unfolded for each kind.
+    #[inline(never)]
+    pub(crate) fn is(&self, group: &str, kind: &str) -> bool {
+        self.kind == kind && self.group == group
+    }
+}
+
 const fn workload(group: &'static str, kind: &'static str, template: &'static str) -> Workload {
     Workload { group, kind, template }
 }
