@@ -1,0 +1,388 @@
+//! A process that is root in its container is root on the node as soon as it gets out.
+//!
+//! Until then it may already do in its container what no application needs: change its files, and use whatever
+//! hole the kernel has for root. Groups open files as well, on volumes most of all. In a user namespace of its
+//! own (`hostUsers: false`) the root of a container is nobody on the node.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_core::{
+    Container, Edits, Field, Object, Place, Pod, Rule, Settings, String, Type, Vec, Violations, problem, types,
+};
+
+podfence_core::fields! {
+    HOST_USERS: Bool = Pod "hostUsers";
+    /// `true` at the pod or at each container, `false` nowhere; anything if `runAsNonRoot` (`true`) is `false`, or
+    /// in a user namespace of its own
+    RUN_AS_NON_ROOT: Bool = Both "securityContext.runAsNonRoot";
+    /// as `runAsUser` says (unset, or not `0`; anything in a user namespace of its own)
+    RUN_AS_USER: Integer = Both "securityContext.runAsUser";
+    /// as `runAsGroup` says (anything)
+    RUN_AS_GROUP: Integer = Both "securityContext.runAsGroup";
+    /// a list of integers, as `supplementalGroups` says (anything)
+    SUPPLEMENTAL_GROUPS: Any = Pod "securityContext.supplementalGroups";
+    /// as `fsGroup` says (anything)
+    FS_GROUP: Integer = Pod "securityContext.fsGroup";
+}
+
+podfence_core::settings! {
+    /// Whether `runAsNonRoot` must be `true` at the pod or at each container.
+    NON_ROOT: Bool = "runAsNonRoot", default "true";
+    /// `MustRunAsNonRoot`: no user may be 0, and each container has a user or `runAsNonRoot: true`, its own or the
+    /// pod's. `MustRunAs`: each container has a user in one of the ranges. `MayRunAs`: a user that is set is in one
+    /// of them. `RunAsAny`: any user.
+    USER_RULE: Text = "runAsUser.rule", alias "run_as_user.rule",
+        one_of ["MustRunAsNonRoot", "MustRunAs", "MayRunAs", "RunAsAny"], default "\"MustRunAsNonRoot\"";
+    /// Users that `MustRunAs` and `MayRunAs` allow, at least one range.
+    USER_RANGES: Objects = "runAsUser.ranges", alias "run_as_user.ranges";
+    /// The first of a range.
+    USER_MIN: Integer = "runAsUser.ranges[*].min";
+    /// The last of a range.
+    USER_MAX: Integer = "runAsUser.ranges[*].max";
+    /// The same for the primary group.
+    GROUP_RULE: Text = "runAsGroup.rule", alias "run_as_group.rule",
+        one_of ["MustRunAs", "MayRunAs", "RunAsAny"], default "\"RunAsAny\"";
+    /// Groups that `MustRunAs` and `MayRunAs` allow, at least one range.
+    GROUP_RANGES: Objects = "runAsGroup.ranges", alias "run_as_group.ranges";
+    /// The first of a range.
+    GROUP_MIN: Integer = "runAsGroup.ranges[*].min";
+    /// The last of a range.
+    GROUP_MAX: Integer = "runAsGroup.ranges[*].max";
+    /// The same for the other groups, of which each must be in one of the ranges. An empty list is none.
+    SUPPLEMENTAL_RULE: Text = "supplementalGroups.rule", alias "supplemental_groups.rule",
+        one_of ["MustRunAs", "MayRunAs", "RunAsAny"], default "\"RunAsAny\"";
+    /// Groups that `MustRunAs` and `MayRunAs` allow, at least one range.
+    SUPPLEMENTAL_RANGES: Objects = "supplementalGroups.ranges", alias "supplemental_groups.ranges";
+    /// The first of a range.
+    SUPPLEMENTAL_MIN: Integer = "supplementalGroups.ranges[*].min";
+    /// The last of a range.
+    SUPPLEMENTAL_MAX: Integer = "supplementalGroups.ranges[*].max";
+    /// The same for the group of volumes. The aliases are the Kubewarden policy's for fsGroup alone.
+    FS_RULE: Text = "fsGroup.rule", alias "rule",
+        one_of ["MustRunAs", "MayRunAs", "RunAsAny"], default "\"RunAsAny\"";
+    /// Groups that `MustRunAs` and `MayRunAs` allow, at least one range.
+    FS_RANGES: Objects = "fsGroup.ranges", alias "ranges";
+    /// The first of a range.
+    FS_MIN: Integer = "fsGroup.ranges[*].min";
+    /// The last of a range.
+    FS_MAX: Integer = "fsGroup.ranges[*].max";
+    /// Whether to set the first `min` of `MustRunAs` where neither the pod nor a container says anything, instead
+    /// of rejecting. What is set is never replaced, and Windows pods are left alone.
+    MUTATE: Bool = "mutate", default "false";
+    /// The Kubewarden policy's: `true` is `mutate: false`. `false` changes nothing here; ask for `mutate`.
+    VALIDATE_ONLY: Bool = "validate_only";
+    /// `min` in `run_as_user.ranges`.
+    OLD_USER_MIN: Integer = "run_as_user.ranges[*].min";
+    /// `max` in `run_as_user.ranges`.
+    OLD_USER_MAX: Integer = "run_as_user.ranges[*].max";
+    /// The Kubewarden policy's, without effect: a user that is set is judged and never replaced.
+    OLD_USER_OVERWRITE: Bool = "run_as_user.overwrite";
+    /// `min` in `run_as_group.ranges`.
+    OLD_GROUP_MIN: Integer = "run_as_group.ranges[*].min";
+    /// `max` in `run_as_group.ranges`.
+    OLD_GROUP_MAX: Integer = "run_as_group.ranges[*].max";
+    /// The Kubewarden policy's, without effect: a group that is set is judged and never replaced.
+    OLD_GROUP_OVERWRITE: Bool = "run_as_group.overwrite";
+    /// `min` in `supplemental_groups.ranges`.
+    OLD_SUPPLEMENTAL_MIN: Integer = "supplemental_groups.ranges[*].min";
+    /// `max` in `supplemental_groups.ranges`.
+    OLD_SUPPLEMENTAL_MAX: Integer = "supplemental_groups.ranges[*].max";
+    /// The Kubewarden policy's, without effect: groups that are set are judged and never replaced.
+    OLD_SUPPLEMENTAL_OVERWRITE: Bool = "supplemental_groups.overwrite";
+    /// `min` in `ranges`.
+    OLD_FS_MIN: Integer = "ranges[*].min";
+    /// `max` in `ranges`.
+    OLD_FS_MAX: Integer = "ranges[*].max";
+}
+
+podfence_core::policy! { name: "users", check: check, mutate: mutate, validate: validate }
+
+static NON_ROOT_FALSE: Rule = Rule {
+    control: "runAsNonRoot",
+    reason: "runAsNonRoot != true",
+    detail: "{who} must not set securityContext.runAsNonRoot=false",
+    fix: "set securityContext.runAsNonRoot to true",
+    ..Rule::PLAIN
+};
+
+static NON_ROOT_UNSET: Rule = Rule {
+    detail: "pod or {who} must set securityContext.runAsNonRoot=true",
+    fix: "set securityContext.runAsNonRoot of the pod to true",
+    ..NON_ROOT_FALSE
+};
+
+static USER_ZERO: Rule = Rule {
+    control: "runAsUser",
+    reason: "runAsUser=0",
+    detail: "{who} must not set runAsUser=0",
+    fix: "set securityContext.runAsUser to another user than 0, or remove it",
+    ..Rule::PLAIN
+};
+
+static USER_UNKNOWN: Rule = Rule {
+    control: "runAsUser",
+    reason: "runAsUser",
+    detail: "pod or {who} must set securityContext.runAsNonRoot=true or securityContext.runAsUser",
+    fix: "set securityContext.runAsNonRoot of the pod to true, or securityContext.runAsUser to another user than 0",
+    setting: Some(USER_RULE.path),
+    ..Rule::PLAIN
+};
+
+static GROUPS_UNREADABLE: Rule = Rule {
+    control: "supplementalGroups",
+    reason: "supplementalGroups",
+    detail: "{who} must set securityContext.supplementalGroups to a list of integers",
+    fix: "write securityContext.supplementalGroups as a list of integers",
+    ..Rule::PLAIN
+};
+
+/// What the settings say of a field, and what is said of one that is not so.
+struct Ids {
+    rule: Field<types::Text>,
+    ranges: Field<types::Objects>,
+    /// The bounds of a range, under the setting's own name and under an alias.
+    min: [Field<types::Integer>; 2],
+    max: [Field<types::Integer>; 2],
+    forbidden: Rule,
+    missing: Rule,
+}
+
+macro_rules! ids {
+    ($($name:ident: $field:literal, $where:literal, $rule:ident, $ranges:ident, $min:expr, $max:expr;)*) => {$(
+        static $name: Ids = Ids {
+            rule: $rule,
+            ranges: $ranges,
+            min: $min,
+            max: $max,
+            forbidden: Rule {
+                control: $field,
+                reason: $field,
+                detail: concat!("{who} must not set securityContext.", $field, " to {numbers}"),
+                fix: concat!("set securityContext.", $field, " to what the ranges allow"),
+                setting: Some($ranges.path),
+                ..Rule::PLAIN
+            },
+            missing: Rule {
+                control: $field,
+                reason: $field,
+                detail: concat!($where, " must set securityContext.", $field),
+                fix: concat!("set securityContext.", $field, " to what the ranges allow"),
+                setting: Some($ranges.path),
+                ..Rule::PLAIN
+            },
+        };
+    )*};
+}
+
+ids! {
+    USER: "runAsUser", "pod or {who}", USER_RULE, USER_RANGES, [USER_MIN, OLD_USER_MIN], [USER_MAX, OLD_USER_MAX];
+    GROUP: "runAsGroup", "pod or {who}", GROUP_RULE, GROUP_RANGES, [GROUP_MIN, OLD_GROUP_MIN], [GROUP_MAX, OLD_GROUP_MAX];
+    SUPPLEMENTAL: "supplementalGroups", "{who}", SUPPLEMENTAL_RULE, SUPPLEMENTAL_RANGES,
+        [SUPPLEMENTAL_MIN, OLD_SUPPLEMENTAL_MIN], [SUPPLEMENTAL_MAX, OLD_SUPPLEMENTAL_MAX];
+    FS: "fsGroup", "{who}", FS_RULE, FS_RANGES, [FS_MIN, OLD_FS_MIN], [FS_MAX, OLD_FS_MAX];
+}
+
+impl Ids {
+    fn must(&self, settings: &Settings<'_>) -> bool {
+        settings.get(self.rule) == Some("MustRunAs")
+    }
+
+    /// Whether what is set must be in a range.
+    fn has_ranges(&self, settings: &Settings<'_>) -> bool {
+        self.must(settings) || settings.get(self.rule) == Some("MayRunAs")
+    }
+
+    fn allow(&self, id: i64, settings: &Settings<'_>) -> bool {
+        let mut ranges = settings.get(self.ranges).unwrap_or_default().objects();
+        ranges.any(|range| {
+            let (min, max) = self.bounds(range);
+            min.is_some_and(|min| min <= id) && max.is_some_and(|max| id <= max)
+        })
+    }
+
+    fn bounds(&self, range: Object<'_>) -> (Option<i64>, Option<i64>) {
+        let either = |names: [Field<_>; 2]| range.get(names[0]).or_else(|| range.get(names[1]));
+        (either(self.min), either(self.max))
+    }
+
+    /// What is set where nothing is, as JSON.
+    fn first<'s>(&self, settings: &'s Settings<'_>) -> Option<&'s str> {
+        let range = settings.get(self.ranges)?.objects().next().filter(|_| self.must(settings))?;
+        range.find_raw(self.min[0]).or_else(|| range.find_raw(self.min[1]))
+    }
+}
+
+/// Looks for users and groups that are not allowed, or that are missing.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    if pod.get(HOST_USERS) != Some(false) {
+        if settings.is(NON_ROOT) {
+            check_non_root(pod, found);
+        }
+        if settings.get(USER_RULE) == Some("MustRunAsNonRoot") {
+            check_not_zero(pod, found);
+            // Otherwise it was asked for above.
+            if !settings.is(NON_ROOT) {
+                check_known(pod, found);
+            }
+        }
+    }
+    check_containers(pod, &USER, RUN_AS_USER, settings, found);
+    check_containers(pod, &GROUP, RUN_AS_GROUP, settings, found);
+    check_supplemental_groups(pod, settings, found);
+    let allowed = pod.get(FS_GROUP).map(|group| FS.allow(group, settings));
+    check_pod(pod, &FS, pod.at(FS_GROUP), allowed, settings, found);
+}
+
+/// Looks for what may run as root: the control runAsNonRoot of the Pod Security Standards.
+pub fn check_non_root<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    if !forbid(pod, RUN_AS_NON_ROOT, &NON_ROOT_FALSE, found, |value| !value) {
+        for container in pod.containers().filter(|container| container.effective(RUN_AS_NON_ROOT).is_none()) {
+            found.add(&NON_ROOT_UNSET, container.at(RUN_AS_NON_ROOT));
+        }
+    }
+}
+
+/// Looks for the user 0: the control runAsUser of the Pod Security Standards.
+pub fn check_not_zero<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    forbid(pod, RUN_AS_USER, &USER_ZERO, found, |user| user == 0);
+}
+
+/// Looks for containers that run as whoever their image says.
+fn check_known<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    let is_unknown = |container: &Container<'_>| {
+        container.effective(RUN_AS_USER).is_none() && container.effective(RUN_AS_NON_ROOT) != Some(true)
+    };
+    for container in pod.containers().filter(is_unknown) {
+        found.add(&USER_UNKNOWN, container.at(RUN_AS_USER));
+    }
+}
+
+fn check_containers<'v>(
+    pod: &Pod<'v>,
+    ids: &'static Ids,
+    field: Field<types::Integer>,
+    settings: &Settings<'_>,
+    found: &mut Violations<'v>,
+) {
+    if ids.has_ranges(settings) {
+        forbid(pod, field, &ids.forbidden, found, |id| !ids.allow(id, settings));
+    }
+    // Windows has no such users and groups, so nobody can be asked for them there.
+    if ids.must(settings) && !pod.is_windows() {
+        for container in pod.containers().filter(|container| container.effective(field).is_none()) {
+            found.add(&ids.missing, container.at(field));
+        }
+    }
+}
+
+/// Looks for wrong values at the pod and at its containers; says whether there are any.
+///
+/// A later container inherits what the pod sets, so that counts even where every container overrides it.
+fn forbid<'v, T: Type>(
+    pod: &Pod<'v>,
+    field: Field<T>,
+    rule: &'static Rule,
+    found: &mut Violations<'v>,
+    is_wrong: impl Fn(T::Value<'v>) -> bool,
+) -> bool {
+    let mut any = pod.get(field).is_some_and(&is_wrong);
+    if any {
+        found.add(rule, pod.at(field));
+    }
+    for container in pod.containers().filter(|container| container.get(field).is_some_and(&is_wrong)) {
+        found.add(rule, container.at(field));
+        any = true;
+    }
+    any
+}
+
+fn check_supplemental_groups<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    let place = pod.at(SUPPLEMENTAL_GROUPS);
+    let Some(groups) = supplemental_groups(pod) else { return found.add(&GROUPS_UNREADABLE, place) };
+    let mut allowed = None;
+    for group in groups.split(',').filter(|_| !groups.is_empty()) {
+        let Ok(group) = group.trim_ascii().parse() else { return found.add(&GROUPS_UNREADABLE, place) };
+        allowed = Some(allowed != Some(false) && SUPPLEMENTAL.allow(group, settings));
+    }
+    check_pod(pod, &SUPPLEMENTAL, place, allowed, settings, found);
+}
+
+/// What is inside the list of supplemental groups; `None` if it is something else.
+///
+/// A comma inside of an element leaves parts that are no integers, as the element is none.
+fn supplemental_groups<'v>(pod: &Pod<'v>) -> Option<&'v str> {
+    let groups = pod.get(SUPPLEMENTAL_GROUPS).map_or("[]", Object::raw);
+    Some(groups.strip_prefix('[')?.strip_suffix(']')?.trim_ascii())
+}
+
+/// Looks at what only pods have; `allowed` is whether a range has it, if it is set.
+fn check_pod<'v>(
+    pod: &Pod<'v>,
+    ids: &'static Ids,
+    place: Place<'v>,
+    allowed: Option<bool>,
+    settings: &Settings<'_>,
+    found: &mut Violations<'v>,
+) {
+    match allowed {
+        Some(false) if ids.has_ranges(settings) => found.add(&ids.forbidden, place),
+        None if ids.must(settings) && is_asked(pod) => found.add(&ids.missing, place),
+        _ => {}
+    }
+}
+
+/// Whether something that is judged runs in the pod, and not on Windows, which has no such users and groups.
+fn is_asked(pod: &Pod<'_>) -> bool {
+    !pod.is_windows() && pod.containers().next().is_some()
+}
+
+/// Sets users and groups where nothing is set.
+pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
+    if !settings.is(MUTATE) || !is_asked(pod) {
+        return;
+    }
+    // Not at the pod, from which containers that are exempt would inherit it.
+    for container in pod.containers() {
+        let mut members = Vec::new();
+        for (ids, field, key) in [(&USER, RUN_AS_USER, "runAsUser"), (&GROUP, RUN_AS_GROUP, "runAsGroup")] {
+            if let (None, Some(first)) = (container.effective(field), ids.first(settings)) {
+                members.push((key, String::from(first)));
+            }
+        }
+        edits.container(&container, "securityContext", members);
+    }
+    let mut members = Vec::new();
+    if let (None, Some(first)) = (pod.get(FS_GROUP), FS.first(settings)) {
+        members.push(("fsGroup", String::from(first)));
+    }
+    if let (Some(""), Some(first)) = (supplemental_groups(pod), SUPPLEMENTAL.first(settings)) {
+        members.push(("supplementalGroups", ["[", first, "]"].concat()));
+    }
+    edits.pod(pod, "securityContext", members);
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// Ranges are missing, superfluous or not in order, or nothing and something is to be changed.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    if settings.is(MUTATE) && settings.is(VALIDATE_ONLY) {
+        return Err(problem(VALIDATE_ONLY.path, "the opposite of ", MUTATE.path));
+    }
+    for ids in [&USER, &GROUP, &SUPPLEMENTAL, &FS] {
+        let ranges = settings.get(ids.ranges).unwrap_or_default();
+        if ids.has_ranges(settings) == ranges.is_empty() {
+            // What a rule does not read would look like a restriction and be none.
+            let expected =
+                if ranges.is_empty() { "expected a range with the rule " } else { "expected no range with the rule " };
+            return Err(problem(ids.ranges.path, expected, settings.get(ids.rule).unwrap_or_default()));
+        }
+        let is_wrong = |range: &Object<'_>| {
+            let (min, max) = ids.bounds(*range);
+            min < Some(0) || max < min
+        };
+        if let Some(wrong) = ranges.objects().find(is_wrong) {
+            return Err(problem(ids.ranges.path, "expected 0 <= min <= max in ", wrong.raw()));
+        }
+    }
+    Ok(())
+}
