@@ -36,9 +36,13 @@ static RULE: Rule = Rule {
 /// Looks for containers whose processes may gain privileges.
 pub fn check<'v>(pod: &Pod<'v>, _: &Settings<'_>, found: &mut Violations<'v>) {
     // Kubernetes refuses the field on Windows.
-    if pod.is_windows() {
-        return;
+    if !pod.is_windows() {
+        check_all(pod, found);
     }
+}
+
+/// The same for any operating system, as the Pod Security Standards had it before 1.25.
+pub fn check_all<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     for container in pod.containers() {
         if container.get(ALLOW_ESCALATION) != Some(false) {
             found.add(&RULE, container.at(ALLOW_ESCALATION));

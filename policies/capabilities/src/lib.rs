@@ -82,6 +82,50 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     add(pod, &ADD_NOT_ALLOWED, found, |name| !must_be_dropped(name) && !is_allowed(name));
 }
 
+static NON_DEFAULT: Rule = Rule {
+    control: "capabilities_baseline",
+    reason: "non-default capabilities",
+    detail: ADD_NOT_ALLOWED.detail,
+    fix: ADD_NOT_ALLOWED.fix,
+    ..Rule::PLAIN
+};
+
+static STANDARD_DROP_ALL: Rule = Rule { control: "capabilities_restricted", ..DROP_ALL };
+
+static STANDARD_ADD: Rule = Rule { control: "capabilities_restricted", setting: None, ..ADD_NOT_ALLOWED };
+
+/// The baseline control of the Pod Security Standards, which knows each name in one spelling.
+pub fn check_baseline<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    add(pod, &NON_DEFAULT, found, |name| !DEFAULTS.contains(&name));
+}
+
+/// Their restricted control.
+pub fn check_restricted<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    for container in pod.containers() {
+        if !container.get(DROP).unwrap_or_default().has("ALL") {
+            found.add(&STANDARD_DROP_ALL, container.at(DROP));
+        }
+    }
+    add(pod, &STANDARD_ADD, found, |name| name != "NET_BIND_SERVICE");
+}
+
+/// The capabilities that a container starts with, but for `NET_RAW`.
+static DEFAULTS: [&str; 13] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
 fn add<'v>(pod: &Pod<'v>, rule: &'static Rule, found: &mut Violations<'v>, is_wrong: impl Fn(&str) -> bool) {
     for container in pod.containers() {
         for (index, added) in container.get(ADD).unwrap_or_default().objects().enumerate() {

@@ -52,6 +52,14 @@ static SHARED: Rule = Rule {
 
 /// Looks for namespaces of the node, and for a process namespace that containers share.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    check_host(pod, settings, found);
+    if pod.get(SHARE_PROCESS_NAMESPACE) == Some(true) && !settings.is(ALLOW_SHARE) {
+        found.add(&SHARED, pod.at(SHARE_PROCESS_NAMESPACE));
+    }
+}
+
+/// Looks for namespaces of the node, as the Pod Security Standards do where settings have none of these.
+pub fn check_host<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     for (field, setting, name) in [
         (HOST_NETWORK, ALLOW_NETWORK, "hostNetwork=true"),
         (HOST_PID, ALLOW_PID, "hostPID=true"),
@@ -60,9 +68,6 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
         if pod.get(field) == Some(true) && !settings.is(setting) {
             found.add(&HOST, pod.at(field).named(name));
         }
-    }
-    if pod.get(SHARE_PROCESS_NAMESPACE) == Some(true) && !settings.is(ALLOW_SHARE) {
-        found.add(&SHARED, pod.at(SHARE_PROCESS_NAMESPACE));
     }
 }
 

@@ -50,10 +50,25 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
         _ => &FORBIDDEN,
     };
     let allows_both = settings.get(TYPE) == Some("Unmasked") || settings.is(ALLOW_UNMASKED);
+    let allowed = settings.texts(ALLOWED);
+    judge(pod, rule, found, |is| allowed.has(is) || allows_both && matches!(is, "Default" | "Unmasked"));
+}
+
+static RESTRICTED: Rule = Rule { control: "procMount_restricted", ..FORBIDDEN };
+
+/// The baseline control of the Pod Security Standards.
+pub fn check_baseline<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    judge(pod, &FORBIDDEN, found, |is| is == "Default");
+}
+
+/// Their restricted control.
+pub fn check_restricted<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    judge(pod, &RESTRICTED, found, |is| is == "Default");
+}
+
+fn judge<'v>(pod: &Pod<'v>, rule: &'static Rule, found: &mut Violations<'v>, is_allowed: impl Fn(&str) -> bool) {
     for container in pod.containers() {
-        let Some(is) = container.get(PROC_MOUNT) else { continue };
-        let is_allowed = settings.texts(ALLOWED).has(is) || allows_both && matches!(is, "Default" | "Unmasked");
-        if !is_allowed {
+        if container.get(PROC_MOUNT).is_some_and(|is| !is_allowed(is)) {
             found.add(rule, container.at(PROC_MOUNT));
         }
     }

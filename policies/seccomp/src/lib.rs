@@ -96,33 +96,68 @@ impl<'s> Profile<'s> {
 
 /// Looks for profiles that are not allowed, or that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
-    // A later container inherits what the pod sets, so that counts even where every container overrides it.
-    judge(pod.get(PROFILE), |field| pod.at(field), settings, found);
-    for container in pod.containers() {
-        judge(container.get(PROFILE), |field| container.at(field), settings, found);
-    }
     // Windows knows no seccomp, so nobody can be asked to set it there.
-    if settings.is(REQUIRED) && !pod.is_windows() && found.is_empty() {
-        for container in pod.containers().filter(|container| container.effective(PROFILE).is_none()) {
-            found.add(&MISSING, container.at(TYPE));
-        }
+    let is_required = settings.is(REQUIRED) && !pod.is_windows();
+    judge(pod, |is| refusal(is, settings), if is_required { Some(&MISSING) } else { None }, found);
+}
+
+static BASELINE: Rule = Rule { control: "seccompProfile_baseline", setting: None, ..FORBIDDEN_TYPE };
+
+static RESTRICTED: Rule = Rule { control: "seccompProfile_restricted", ..BASELINE };
+
+static RESTRICTED_MISSING: Rule = Rule {
+    detail: "pod or {who} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\"",
+    fix: MISSING.fix,
+    ..RESTRICTED
+};
+
+/// The baseline control of the Pod Security Standards, since 1.19.
+pub fn check_baseline<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    judge(pod, |is| refusal_by_standard(is, &BASELINE), None, found);
+}
+
+/// Their restricted control.
+pub fn check_restricted<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    judge(pod, |is| refusal_by_standard(is, &RESTRICTED), Some(&RESTRICTED_MISSING), found);
+}
+
+fn refusal_by_standard(is: Profile<'_>, rule: &'static Rule) -> Refusal {
+    match is {
+        Profile::RuntimeDefault | Profile::Localhost(_) => None,
+        _ => Some((rule, TYPE)),
     }
 }
 
+/// Looks at every profile that is set; if all are allowed, and given the rule, for containers without one.
 fn judge<'v>(
-    profile: Option<Object<'v>>,
-    at: impl Fn(Field<types::Text>) -> Place<'v>,
-    settings: &Settings<'_>,
+    pod: &Pod<'v>,
+    refusal: impl Fn(Profile<'v>) -> Refusal,
+    missing: Option<&'static Rule>,
     found: &mut Violations<'v>,
 ) {
-    let Some(profile) = profile else { return };
-    if let Some((rule, field)) = refusal(Profile::of_pod(profile), settings) {
-        found.add(rule, at(field).value(profile.at(field)));
+    let mut missing = missing;
+    let mut judge = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::Text>) -> Place<'v>| {
+        let Some(profile) = profile else { return };
+        if let Some((rule, field)) = refusal(Profile::of_pod(profile)) {
+            found.add(rule, at(field).value(profile.at(field)));
+            missing = None;
+        }
+    };
+    // A later container inherits what the pod sets, so that counts even where every container overrides it.
+    judge(pod.get(PROFILE), &|field| pod.at(field));
+    for container in pod.containers() {
+        judge(container.get(PROFILE), &|field| container.at(field));
+    }
+    let Some(missing) = missing else { return };
+    for container in pod.containers().filter(|container| container.effective(PROFILE).is_none()) {
+        found.add(missing, container.at(TYPE));
     }
 }
 
 /// Why a profile is not allowed, and the field that says so; `None` if it is.
-fn refusal(is: Profile<'_>, settings: &Settings<'_>) -> Option<(&'static Rule, Field<types::Text>)> {
+type Refusal = Option<(&'static Rule, Field<types::Text>)>;
+
+fn refusal(is: Profile<'_>, settings: &Settings<'_>) -> Refusal {
     let files = settings.texts(FILES);
     let mut wrong = (&FORBIDDEN_TYPE, TYPE);
     for allowed in settings.texts(ALLOWED).texts().map(Profile::of_setting) {

@@ -4,7 +4,7 @@
 //! with what the pod says. What a pod needs is behind a claim or a CSI driver, or made for it alone.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
-use podfence_core::{List, Object, Pod, Rule, Settings, String, Violations, problem};
+use podfence_core::{Object, Pod, Rule, Settings, String, Violations, problem};
 
 podfence_core::fields! {
     /// each of a type within `allowedTypes` (those of the Pod Security Standards)
@@ -45,11 +45,20 @@ static RESTRICTED: Rule = Rule {
 /// Looks for volumes of other types than those that are allowed.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     let allowed = settings.texts(ALLOWED);
-    if allowed.has("*") {
-        return;
+    if !allowed.has("*") {
+        judge(pod, found, |is| allowed.has(is));
     }
+}
+
+/// The control of the Pod Security Standards.
+pub fn check_restricted<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    let allowed = TYPES.get(..9).unwrap_or_default();
+    judge(pod, found, |is| allowed.contains(&is));
+}
+
+fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, is_allowed: impl Fn(&str) -> bool) {
     for (index, volume) in pod.list(VOLUMES).enumerate() {
-        if let Some(restricted) = restricted_type(volume, allowed) {
+        if let Some(restricted) = restricted_type(volume, &is_allowed) {
             let place = pod.at(VOLUMES).element(index, volume).named(restricted);
             found.add(&RESTRICTED, place.of_volume(volume.get(VOLUME_NAME).unwrap_or_default()));
         }
@@ -57,13 +66,13 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
 }
 
 /// The type of a volume, if it is not allowed.
-fn restricted_type(volume: Object<'_>, allowed: List<'_>) -> Option<&'static str> {
+fn restricted_type(volume: Object<'_>, is_allowed: impl Fn(&str) -> bool) -> Option<&'static str> {
     let (mut first, mut has_source) = (None, false);
     for (source, _) in volume.entries(SOURCE) {
         has_source = true;
         let Some(known) = TYPES.iter().position(|known| *known == source && source != "*") else { continue };
         // The built-in admission looks no further, and the API server refuses a volume with two sources.
-        if allowed.has(source) {
+        if is_allowed(source) {
             return None;
         }
         first = Some(first.map_or(known, |first: usize| first.min(known)));
@@ -74,7 +83,7 @@ fn restricted_type(volume: Object<'_>, allowed: List<'_>) -> Option<&'static str
         // So the API server reads a volume that has only a name.
         None => "emptyDir",
     };
-    if allowed.has(restricted) { None } else { Some(restricted) }
+    if is_allowed(restricted) { None } else { Some(restricted) }
 }
 
 /// What the settings' types cannot say.
