@@ -1,0 +1,380 @@
+//! A pod that meets no standard is as powerful as the node that it runs on.
+//!
+//! The Pod Security Standards are what the Kubernetes project asks of pods: `baseline` closes the known ways
+//! out of a container, `restricted` is what a hardened pod looks like. This policy gives the verdicts of the
+//! built-in PodSecurity admission in the same words, for every version. It judges workloads as well, knows
+//! exemptions by image and group, and can leave out single controls. The other policies have the same
+//! controls one by one, with settings.
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+use podfence_allow_privilege_escalation as allow_privilege_escalation;
+use podfence_apparmor as apparmor;
+use podfence_capabilities as capabilities;
+use podfence_core::{Entry, Pod, Rule, Scope, Settings, String, Vec, Violations, problem, sort};
+use podfence_host_namespaces as host_namespaces;
+use podfence_host_ports as host_ports;
+use podfence_host_probes as host_probes;
+use podfence_host_process as host_process;
+use podfence_privileged as privileged;
+use podfence_proc_mount as proc_mount;
+use podfence_seccomp as seccomp;
+use podfence_selinux as selinux;
+use podfence_sysctls as sysctls;
+use podfence_users as users;
+use podfence_volumes as volumes;
+
+/// What no other policy reads.
+mod own {
+    podfence_core::fields! {
+        SECCOMP: Text = Metadata "annotations[\"seccomp.security.alpha.kubernetes.io/*\"]";
+        CONTAINER_SECCOMP: Text = Metadata "annotations[\"container.seccomp.security.alpha.kubernetes.io/*\"]";
+    }
+}
+
+/// A field of a policy, with what is allowed there; nothing if it is only read.
+const fn field(entry: Entry, allowed: &'static str) -> Entry {
+    let _ = allowed;
+    Entry {
+        #[cfg(not(target_arch = "wasm32"))]
+        doc: allowed,
+        ..entry
+    }
+}
+
+const HOST: &str = "since 1.34: unset, empty";
+const SECCOMP_ANNOTATION: &str = "before 1.19: unset, `runtime/default`, `docker/default`, `localhost/<file>`";
+
+/// Every field that is read.
+pub const FIELDS: &[Entry] = &[
+    field(
+        apparmor::ANNOTATION.entry(Scope::Metadata),
+        "unset, empty, `runtime/default`, `localhost/<file>`; whether or not there is a container of that name",
+    ),
+    field(apparmor::PROFILE.entry(Scope::Both), ""),
+    field(apparmor::TYPE.entry(Scope::Both), "unset, `RuntimeDefault`, `Localhost`"),
+    field(
+        capabilities::ADD.entry(Scope::Container),
+        "`AUDIT_WRITE`, `CHOWN`, `DAC_OVERRIDE`, `FOWNER`, `FSETID`, `KILL`, `MKNOD`, `NET_BIND_SERVICE`, `SETFCAP`, \
+         `SETGID`, `SETPCAP`, `SETUID`, `SYS_CHROOT`; restricted since 1.22: `NET_BIND_SERVICE`",
+    ),
+    field(capabilities::DROP.entry(Scope::Container), "restricted since 1.22: has `ALL` (since 1.25 not on Windows)"),
+    field(host_namespaces::HOST_NETWORK.entry(Scope::Pod), "unset, `false`"),
+    field(host_namespaces::HOST_PID.entry(Scope::Pod), "unset, `false`"),
+    field(host_namespaces::HOST_IPC.entry(Scope::Pod), "unset, `false`"),
+    field(host_ports::PORTS.entry(Scope::Container), ""),
+    field(host_ports::HOST_PORT.entry(Scope::Container), "unset, 0"),
+    field(host_probes::LIVENESS_HTTP.entry(Scope::Container), HOST),
+    field(host_probes::LIVENESS_TCP.entry(Scope::Container), HOST),
+    field(host_probes::READINESS_HTTP.entry(Scope::Container), HOST),
+    field(host_probes::READINESS_TCP.entry(Scope::Container), HOST),
+    field(host_probes::STARTUP_HTTP.entry(Scope::Container), HOST),
+    field(host_probes::STARTUP_TCP.entry(Scope::Container), HOST),
+    field(host_probes::POST_START_HTTP.entry(Scope::Container), HOST),
+    field(host_probes::POST_START_TCP.entry(Scope::Container), HOST),
+    field(host_probes::PRE_STOP_HTTP.entry(Scope::Container), HOST),
+    field(host_probes::PRE_STOP_TCP.entry(Scope::Container), HOST),
+    field(privileged::PRIVILEGED.entry(Scope::Container), "unset, `false`"),
+    field(proc_mount::HOST_USERS.entry(Scope::Pod), ""),
+    field(
+        proc_mount::PROC_MOUNT.entry(Scope::Container),
+        "unset, `Default`; since 1.35 any in user namespaces, but for restricted",
+    ),
+    field(selinux::OPTIONS.entry(Scope::Both), ""),
+    field(
+        selinux::TYPE.entry(Scope::Both),
+        "unset, empty, `container_t`, `container_init_t`, `container_kvm_t`, since 1.31 `container_engine_t`",
+    ),
+    field(selinux::USER.entry(Scope::Both), "unset, empty"),
+    field(selinux::ROLE.entry(Scope::Both), "unset, empty"),
+    field(own::SECCOMP.entry(Scope::Metadata), SECCOMP_ANNOTATION),
+    field(own::CONTAINER_SECCOMP.entry(Scope::Metadata), SECCOMP_ANNOTATION),
+    field(seccomp::PROFILE.entry(Scope::Both), ""),
+    field(
+        seccomp::TYPE.entry(Scope::Both),
+        "since 1.19: unset, `RuntimeDefault`, `Localhost`; restricted: set at the pod or at each container (since 1.25 \
+         not on Windows)",
+    ),
+    field(sysctls::SYSCTLS.entry(Scope::Pod), ""),
+    field(sysctls::NAME.entry(Scope::Pod), "those that are safe, of which newer versions have more"),
+    field(host_process::HOST_PROCESS.entry(Scope::Both), "unset, `false`"),
+    field(
+        allow_privilege_escalation::ALLOW_ESCALATION.entry(Scope::Container),
+        "restricted since 1.8: `false` (since 1.25 not on Windows)",
+    ),
+    field(
+        volumes::VOLUMES.entry(Scope::Pod),
+        "no `hostPath`; restricted: each `configMap`, `csi`, `downwardAPI`, `emptyDir`, `ephemeral`, `image`, \
+         `persistentVolumeClaim`, `projected` or `secret`",
+    ),
+    field(volumes::VOLUME_NAME.entry(Scope::Pod), ""),
+    field(volumes::SOURCE.entry(Scope::Pod), ""),
+    field(
+        users::RUN_AS_NON_ROOT.entry(Scope::Both),
+        "restricted: `true` at the pod or at each container (since 1.35 not in user namespaces)",
+    ),
+    field(
+        users::RUN_AS_USER.entry(Scope::Both),
+        "restricted since 1.23: unset, not 0 (since 1.35 any in user namespaces)",
+    ),
+];
+
+podfence_core::settings! {
+    /// How much is asked: `privileged` asks nothing, `restricted` asks what `baseline` does and more.
+    LEVEL: Text = "level", one_of ["privileged", "baseline", "restricted"], default "\"restricted\"";
+    /// The version whose controls count: `latest`, or `v1.0` and so on. One that is newer than this policy counts
+    /// as the newest that it knows, `v1.37`.
+    VERSION: Text = "version", default "\"latest\"";
+    /// Controls that are left out. Where a restricted control is, the baseline one that it replaces counts.
+    EXCLUDE: Texts = "exclude",
+        one_of ["appArmorProfile", "capabilities_baseline", "hostNamespaces", "hostPathVolumes", "hostPorts",
+            "hostProbesAndHostLifecycle", "privileged", "procMount", "seLinuxOptions", "seccompProfile_baseline",
+            "sysctls", "windowsHostProcess", "allowPrivilegeEscalation", "capabilities_restricted",
+            "procMount_restricted", "restrictedVolumes", "runAsNonRoot", "runAsUser", "seccompProfile_restricted"],
+        default "[]";
+}
+
+podfence_core::policy! { name: "pod-security-standards", check: check, validate: validate }
+
+/// The newest minor version, which is what later ones count as.
+const NEWEST: u32 = 37;
+
+/// A control of the standards.
+struct Control {
+    /// What the built-in admission calls it.
+    id: &'static str,
+    is_restricted: bool,
+    /// The first minor version that has it.
+    since: u32,
+    /// The baseline control that it replaces.
+    overrides: &'static str,
+    /// Looks for violations of it. Where it takes this policy's settings to a check of another policy, that
+    /// finds none of its own there, which allows nothing.
+    check: for<'v> fn(&Context<'_, 'v>, &mut Violations<'v>),
+}
+
+/// What controls look at.
+struct Context<'c, 'v> {
+    pod: &'c Pod<'v>,
+    settings: &'c Settings<'c>,
+    minor: u32,
+}
+
+impl Context<'_, '_> {
+    /// Whether the pod is for Windows, and the version knows that.
+    fn is_windows(&self) -> bool {
+        self.minor >= 25 && self.pod.is_windows()
+    }
+
+    /// Whether the pod has a user namespace of its own, and the version knows that.
+    fn has_user_namespace(&self) -> bool {
+        self.minor >= 35 && self.pod.get(proc_mount::HOST_USERS) == Some(false)
+    }
+}
+
+const BASELINE: Control = Control { id: "", is_restricted: false, since: 0, overrides: "", check: |_, _| {} };
+const RESTRICTED: Control = Control { is_restricted: true, ..BASELINE };
+
+/// The controls in the order in which they are told.
+static CONTROLS: [Control; 19] = [
+    Control { id: "appArmorProfile", check: |at, found| apparmor::check_standard(at.pod, found), ..BASELINE },
+    Control { id: "capabilities_baseline", check: |at, found| capabilities::check_baseline(at.pod, found), ..BASELINE },
+    Control {
+        id: "hostNamespaces",
+        check: |at, found| host_namespaces::check_host(at.pod, at.settings, found),
+        ..BASELINE
+    },
+    Control { id: "hostPathVolumes", check: |at, found| check_host_path(at.pod, found), ..BASELINE },
+    Control { id: "hostPorts", check: |at, found| host_ports::check(at.pod, at.settings, found), ..BASELINE },
+    Control {
+        id: "hostProbesAndHostLifecycle",
+        since: 34,
+        check: |at, found| host_probes::check(at.pod, at.settings, found),
+        ..BASELINE
+    },
+    Control { id: "privileged", check: |at, found| privileged::check(at.pod, at.settings, found), ..BASELINE },
+    Control {
+        id: "procMount",
+        check: |at, found| {
+            if !at.has_user_namespace() {
+                proc_mount::check_baseline(at.pod, found);
+            }
+        },
+        ..BASELINE
+    },
+    Control {
+        id: "seLinuxOptions",
+        check: |at, found| {
+            let [older @ .., _] = &selinux::TYPES;
+            selinux::check_types(at.pod, if at.minor < 31 { older } else { &selinux::TYPES }, false, found);
+        },
+        ..BASELINE
+    },
+    Control {
+        id: "seccompProfile_baseline",
+        check: |at, found| match at.minor {
+            0..19 => check_seccomp_annotations(at.pod, found),
+            _ => seccomp::check_baseline(at.pod, found),
+        },
+        ..BASELINE
+    },
+    Control { id: "sysctls", check: |at, found| sysctls::check_version(at.pod, at.minor, found), ..BASELINE },
+    Control {
+        id: "windowsHostProcess",
+        check: |at, found| host_process::check(at.pod, at.settings, found),
+        ..BASELINE
+    },
+    Control {
+        id: "allowPrivilegeEscalation",
+        since: 8,
+        check: |at, found| {
+            if !at.is_windows() {
+                allow_privilege_escalation::check_all(at.pod, found);
+            }
+        },
+        ..RESTRICTED
+    },
+    Control {
+        id: "capabilities_restricted",
+        since: 22,
+        overrides: "capabilities_baseline",
+        check: |at, found| {
+            if !at.is_windows() {
+                capabilities::check_restricted(at.pod, found);
+            }
+        },
+        ..RESTRICTED
+    },
+    Control {
+        id: "procMount_restricted",
+        since: 35,
+        overrides: "procMount",
+        check: |at, found| proc_mount::check_restricted(at.pod, found),
+        ..RESTRICTED
+    },
+    Control {
+        id: "restrictedVolumes",
+        overrides: "hostPathVolumes",
+        check: |at, found| volumes::check_restricted(at.pod, found),
+        ..RESTRICTED
+    },
+    Control {
+        id: "runAsNonRoot",
+        check: |at, found| {
+            if !at.has_user_namespace() {
+                users::check_non_root(at.pod, found);
+            }
+        },
+        ..RESTRICTED
+    },
+    Control {
+        id: "runAsUser",
+        since: 23,
+        check: |at, found| {
+            if !at.has_user_namespace() {
+                users::check_not_zero(at.pod, found);
+            }
+        },
+        ..RESTRICTED
+    },
+    Control {
+        id: "seccompProfile_restricted",
+        since: 19,
+        overrides: "seccompProfile_baseline",
+        check: |at, found| {
+            if !at.is_windows() {
+                seccomp::check_restricted(at.pod, found);
+            }
+        },
+        ..RESTRICTED
+    },
+];
+
+/// Looks for violations of the controls of a level and version.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    let (level, version) = (settings.get(LEVEL).unwrap_or_default(), settings.get(VERSION).unwrap_or_default());
+    let (minor, excluded) = (minor(version).unwrap_or(NEWEST), settings.texts(EXCLUDE));
+    let is_active = |control: &Control| {
+        control.since <= minor
+            && (level == "restricted" || level == "baseline" && !control.is_restricted)
+            && !excluded.has(control.id)
+    };
+    let context = Context { pod, settings, minor };
+    for control in CONTROLS.iter().filter(|control| is_active(control)) {
+        if !CONTROLS.iter().any(|other| other.overrides == control.id && is_active(other)) {
+            (control.check)(&context, found);
+        }
+    }
+    if !found.is_empty() {
+        found.head(["violates PodSecurity \"", level, ":", version, "\": "].concat());
+    }
+}
+
+/// What the settings' types cannot say.
+///
+/// # Errors
+/// The version is not spelled like one.
+pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
+    let version = settings.get(VERSION).unwrap_or_default();
+    match minor(version) {
+        Some(_) => Ok(()),
+        None => Err(problem(VERSION.path, "expected latest, or v1. and a number, found ", version)),
+    }
+}
+
+/// The minor version that counts; `None` if it is not spelled like one.
+fn minor(version: &str) -> Option<u32> {
+    if version == "latest" {
+        return Some(NEWEST);
+    }
+    let digits = version.strip_prefix("v1.")?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number || digits.starts_with('0') && digits != "0" {
+        return None;
+    }
+    let number = digits.bytes().fold(0u32, |number, digit| (number * 10 + u32::from(digit - b'0')).min(NEWEST));
+    Some(number)
+}
+
+static HOST_PATH: Rule = Rule {
+    control: "hostPathVolumes",
+    reason: "hostPath volumes",
+    detail: "{who}",
+    fix: "use another type of volume",
+    ..Rule::PLAIN
+};
+
+/// Looks for volumes that are a path of the node, whatever else they are.
+fn check_host_path<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    for (index, volume) in pod.list(volumes::VOLUMES).enumerate() {
+        if volume.entries(volumes::SOURCE).any(|(source, _)| source == "hostPath") {
+            let name = volume.get(volumes::VOLUME_NAME).unwrap_or_default();
+            found.add(&HOST_PATH, pod.at(volumes::VOLUMES).element(index, volume).of_volume(name));
+        }
+    }
+}
+
+static SECCOMP_ANNOTATIONS: Rule = Rule {
+    control: "seccompProfile_baseline",
+    reason: "seccompProfile",
+    detail: "forbidden {who} {numbers}",
+    fix: "set the annotation to runtime/default or remove it",
+    ..Rule::PLAIN
+};
+
+/// Looks for annotations of the pod and of its containers that set other profiles than those allowed.
+fn check_seccomp_annotations<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    let mut names: Vec<_> = pod.containers().map(|container| (container.name, "")).collect();
+    sort(&mut names);
+    let is_of_pod = |key: &str| key == "seccomp.security.alpha.kubernetes.io/pod";
+    let is_of_container = |key: &str| {
+        let name = key.strip_prefix("container.seccomp.security.alpha.kubernetes.io/").unwrap_or_default();
+        names.binary_search(&(name, "")).is_ok()
+    };
+    let of_pod = pod.metadata(own::SECCOMP).filter(|(key, _)| is_of_pod(key));
+    for (key, value) in of_pod.chain(pod.metadata(own::CONTAINER_SECCOMP).filter(|(key, _)| is_of_container(key))) {
+        let profile = value.text().unwrap_or_default();
+        if !matches!(profile, "runtime/default" | "docker/default") && !profile.starts_with("localhost/") {
+            found.add(&SECCOMP_ANNOTATIONS, pod.at_annotation(key, value));
+        }
+    }
+}
