@@ -41,7 +41,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
         let Some(flex_volume) = volume.get(FLEX_VOLUME) else { continue };
         let driver = flex_volume.get(DRIVER);
         let mut allowed = settings.get(ALLOWED).unwrap_or_default().objects();
-        if driver.is_none() || !allowed.any(|allowed| allowed.get(ALLOWED_DRIVER) == driver) {
+        if !allowed.any(|allowed| allowed.get(ALLOWED_DRIVER) == driver) {
             let place = pod.at(DRIVER).element(index, flex_volume).value(flex_volume.at(DRIVER));
             found.add(&NOT_ALLOWED, place.of_volume(volume.get(VOLUME_NAME).unwrap_or_default()));
         }
