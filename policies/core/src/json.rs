@@ -8,8 +8,8 @@ use alloc::{string::String, vec::Vec};
 
 use crate::text::{cut, put};
 
-/// How many zero bytes follow a text, so that it can be scanned sixteen bytes at a time.
-pub const PADDING: usize = 16;
+/// How many zero bytes follow a text, so that it can be scanned up to so many bytes at a time.
+pub const PADDING: usize = 64;
 
 /// As deep as `serde_json` goes.
 const MAX_DEPTH: usize = 127;
@@ -31,7 +31,7 @@ impl<'a> Text<'a> {
     pub fn new(padded: &'a [u8]) -> Result<Self, Malformed> {
         let refuse = |expected| Malformed { at: 0, expected };
         let (text, padding) = padded.split_last_chunk::<PADDING>().ok_or(refuse("zero bytes behind the text"))?;
-        if *padding != [0; PADDING] {
+        if padding.as_chunks::<8>().0.iter().any(|bytes| u64::from_ne_bytes(*bytes) != 0) {
             return Err(refuse("zero bytes behind the text"));
         }
         match utf8(text, padded) {
@@ -67,15 +67,21 @@ fn utf8<'a>(text: &'a [u8], padded: &[u8]) -> Result<&'a str, usize> {
     Ok(unsafe { core::str::from_utf8_unchecked(text) })
 }
 
-/// Sixteen bytes at a time.
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 #[allow(unsafe_code)]
 fn is_ascii(text: &[u8], padded: &[u8]) -> bool {
     use core::arch::wasm32::{u8x16_bitmask, u8x16_splat, v128, v128_load, v128_or};
     let mut any = u8x16_splat(0);
-    for start in (0..text.len()).step_by(16) {
+    let mut start = 0;
+    while start < text.len() {
         // SAFETY: `start` is in the text, and the padding behind it is as long as what is loaded.
-        any = v128_or(any, unsafe { v128_load(padded.as_ptr().add(start).cast::<v128>()) });
+        unsafe {
+            let at = padded.as_ptr().add(start).cast::<v128>();
+            let (first, second) =
+                (v128_or(v128_load(at), v128_load(at.add(1))), v128_or(v128_load(at.add(2)), v128_load(at.add(3))));
+            any = v128_or(any, v128_or(first, second));
+        }
+        start += PADDING;
     }
     u8x16_bitmask(any) == 0
 }
@@ -156,6 +162,13 @@ impl Cursor {
     fn next(self) -> Self {
         // SAFETY: see the type.
         Self(unsafe { self.0.add(1) })
+    }
+
+    /// Before the byte here, inside a string.
+    #[cold]
+    fn before(self) -> Self {
+        // SAFETY: the string's opening quote is before it.
+        Self(unsafe { self.0.sub(1) })
     }
 
     /// At the next quote, backslash or control character; the padding is one.
@@ -344,9 +357,9 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// No key and colon are here.
-    #[inline(always)]
+    #[inline(never)]
     pub fn key(&mut self) -> Result<&'a str> {
-        let key = self.string()?;
+        let key = self.quoted()?;
         if self.peek() != b':' {
             return Err(self.expected("':'"));
         }
@@ -360,6 +373,11 @@ impl<'a> Reader<'a> {
     /// No well-formed string is here.
     #[inline(never)]
     pub fn string(&mut self) -> Result<&'a str> {
+        self.quoted()
+    }
+
+    #[inline(always)]
+    fn quoted(&mut self) -> Result<&'a str> {
         if self.peek() != b'"' {
             return Err(self.expected("'\"'"));
         }
@@ -444,10 +462,10 @@ impl<'a> Reader<'a> {
             loop {
                 let byte = at.byte();
                 if byte == b'"' {
-                    at = self.string_end(at);
+                    at = self.string_end(at).next();
                     break;
                 }
-                if byte == b'{' || byte == b'[' {
+                if is_bracket(byte) {
                     if depth == MAX_DEPTH {
                         return self.fail(at, TOO_DEEP);
                     }
@@ -503,18 +521,18 @@ impl<'a> Reader<'a> {
         if at.byte() != b'"' {
             return self.give_up(at, "'\"'");
         }
-        let at = self.string_end(at).to(b':');
+        let at = self.string_end(at).next().to(b':');
         if at.byte() != b':' {
             return self.give_up(at, "':'");
         }
         at.next()
     }
 
-    /// From the opening quote to behind the closing one; to the end of the text if there is none.
+    /// From the opening quote to the closing one; to before the end of the text if there is none.
     #[inline(always)]
     fn string_end(&mut self, at: Cursor) -> Cursor {
         let end = at.next().special();
-        if end.byte() == b'"' { end.next() } else { self.escaped_string_end(end) }
+        if end.byte() == b'"' { end } else { self.escaped_string_end(end) }
     }
 
     #[cold]
@@ -523,11 +541,11 @@ impl<'a> Reader<'a> {
         self.at = at;
         while self.byte() == b'\\' {
             if self.escape().is_err() {
-                return self.give_up(self.at, self.expected);
+                return self.give_up(self.at, self.expected).before();
             }
             self.at = self.at.special();
         }
-        if self.byte() == b'"' { self.at.next() } else { self.give_up(self.at, "'\"'") }
+        if self.byte() == b'"' { self.at } else { self.give_up(self.at, "'\"'").before() }
     }
 
     /// Fails, unless it failed before.
@@ -609,12 +627,15 @@ impl<'a> Reader<'a> {
             b'n' => b"null",
             _ => return self.number(),
         };
+        let mut at = self.at;
         for &expected in literal {
-            if self.byte() != expected {
+            if at.byte() != expected {
+                self.at = at;
                 return Err(self.expected("a value"));
             }
-            self.at = self.at.next();
+            at = at.next();
         }
+        self.at = at;
         Ok(())
     }
 
@@ -639,9 +660,11 @@ impl<'a> Reader<'a> {
         if !self.byte().is_ascii_digit() {
             return Err(self.expected(expected));
         }
-        while self.byte().is_ascii_digit() {
-            self.at = self.at.next();
+        let mut at = self.at;
+        while at.byte().is_ascii_digit() {
+            at = at.next();
         }
+        self.at = at;
         Ok(())
     }
 
@@ -664,6 +687,11 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// In ASCII they differ in one bit from each other.
+const fn is_bracket(byte: u8) -> bool {
+    byte | (b'[' ^ b'{') == b'{'
 }
 
 /// In ASCII both brackets are two before the ones that close them.

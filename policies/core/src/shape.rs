@@ -276,13 +276,24 @@ impl Tree {
             }
             let shape = self.shapes[origin[i]];
             table[i] = shape;
-            let mut child = shape.first as usize;
-            if child != 0 && moved[child] == 0 {
-                moved[child] = length as u8;
-                while child != 0 {
-                    origin[length] = child;
-                    length += 1;
-                    child = self.next[child] as usize;
+            let first = shape.first as usize;
+            if first != 0 && moved[first] == 0 {
+                moved[first] = length as u8;
+                // Patterns behind the keys that are whole, which count more.
+                let mut is_pattern = false;
+                loop {
+                    let mut child = first;
+                    while child != 0 {
+                        if self.shapes[child].is_pattern == is_pattern {
+                            origin[length] = child;
+                            length += 1;
+                        }
+                        child = self.next[child] as usize;
+                    }
+                    if is_pattern {
+                        break;
+                    }
+                    is_pattern = true;
                 }
             }
             table[i].first = moved[shape.first as usize];

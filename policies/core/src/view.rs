@@ -315,6 +315,7 @@ pub(crate) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Starts at an offset of a text.
+    #[inline(never)]
     pub(crate) fn at(text: &Text<'a>, at: usize, shapes: &'static [Shape]) -> Self {
         Self {
             reader: Reader::at(text, at),
@@ -555,15 +556,20 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The shape of a key, and a bit of its own.
+/// The shape of a key, and a bit of its own. Most keys have none, so this looks at little more than lengths.
 #[inline(always)]
 fn find_key(keys: &'static [Shape], key: &str) -> Option<(u64, &'static Shape)> {
-    let mut slot = 1;
-    for shape in keys {
-        if shape.key.len() == key.len() && shape.key == key || shape.is_pattern && key.starts_with(shape.prefix()) {
-            return Some((slot, shape));
+    for (index, shape) in keys.iter().enumerate() {
+        if shape.key.len() == key.len() && shape.key == key {
+            return Some((1 << index, shape));
         }
-        slot <<= 1;
     }
-    None
+    // Patterns are behind the others.
+    if keys.last().is_some_and(|last| last.is_pattern) { find_pattern(keys, key) } else { None }
+}
+
+#[cold]
+#[inline(never)]
+fn find_pattern(keys: &'static [Shape], key: &str) -> Option<(u64, &'static Shape)> {
+    keys.iter().find(|shape| shape.is_pattern && key.starts_with(shape.prefix())).map(|shape| (0, shape))
 }
