@@ -298,6 +298,12 @@ impl From<NotJson> for Stop {
 
 pub(crate) type Result<T = (), E = Stop> = core::result::Result<T, E>;
 
+/// Most elements of lists, and members that one pattern matches, that are read of an object. A pod that
+/// means well has hundreds; each of them can be a violation, and a reply must not be much larger than a
+/// request.
+const MOST_ELEMENTS: usize = 10_000;
+const AT_MOST_ELEMENTS: &str = "at most 10000 elements";
+
 /// Reads the fields of a table from a text, one object at a time.
 pub(crate) struct Walk<'a> {
     pub(crate) reader: Reader<'a>,
@@ -306,6 +312,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) values: Vec<Value<'a>>,
     /// Keys that the table does not have are a mismatch.
     pub(crate) strict: bool,
+    /// How many elements of lists were read.
+    elements: usize,
     /// What to do at [`Kind::Subject`].
     pub(crate) subject: Option<crate::request::Subject<'a>>,
     /// After [`Stop::Mismatch`]: where, from the root of what is read, and what is wrong there.
@@ -322,6 +330,7 @@ impl<'a> Walk<'a> {
             shapes,
             values: Vec::with_capacity(16),
             strict: false,
+            elements: 0,
             subject: None,
             path: String::new(),
             problem: String::new(),
@@ -415,6 +424,9 @@ impl<'a> Walk<'a> {
                 let at = self.values.len();
                 if shape.is_pattern {
                     patterns += 1;
+                    if patterns > MOST_ELEMENTS {
+                        return Err(self.refuse(AT_MOST_ELEMENTS, "more"));
+                    }
                 } else if seen & slot != 0 {
                     return Err(self.duplicate(key));
                 }
@@ -447,12 +459,14 @@ impl<'a> Walk<'a> {
         loop {
             let result = match self.reader.peek() {
                 b'n' => Err(self.mismatch(element.kind, b'n')),
+                _ if self.elements == MOST_ELEMENTS => Err(self.refuse(AT_MOST_ELEMENTS, "more")),
                 _ => self.value(element),
             };
             if let Err(stop) = result {
                 return Err(self.within_element(index, stop));
             }
             index += 1;
+            self.elements += 1;
             if !self.reader.more(b']')? {
                 return Ok(());
             }
