@@ -95,21 +95,27 @@ unsafe impl GlobalAlloc for Heap {
     #[inline(always)]
     unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
 
-    #[inline(never)]
+    #[inline(always)]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: an instance has one thread, and this reference ends before another one is made.
-        let free = unsafe { &mut *self.0.get() };
-        if block as usize + layout.size() == free.next {
-            free.take(block as usize, size);
-            return block;
-        }
-        // SAFETY: the alignment is a valid one, and the new block is apart from the old one and has
-        // room for what is copied.
-        unsafe {
-            let moved = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-            moved.copy_from_nonoverlapping(block, layout.size().min(size));
-            moved
-        }
+        reallocate(block, layout, size).as_ptr()
+    }
+}
+
+/// Never null, as [`allocate`].
+#[inline(never)]
+fn reallocate(block: *mut u8, layout: Layout, size: usize) -> NonNull<u8> {
+    // SAFETY: an instance has one thread, and this reference ends before another one is made.
+    let free = unsafe { &mut *HEAP.0.get() };
+    if block as usize + layout.size() == free.next {
+        free.take(block as usize, size);
+        return NonNull::new(block).unwrap_or(NonNull::dangling());
+    }
+    // SAFETY: the alignment is a valid one, and the new block is apart from the old one and has room for
+    // what is copied.
+    unsafe {
+        let moved = allocate(Layout::from_size_align_unchecked(size, layout.align()));
+        moved.as_ptr().copy_from_nonoverlapping(block, layout.size().min(size));
+        moved
     }
 }
 
