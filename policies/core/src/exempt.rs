@@ -26,8 +26,8 @@ pub(crate) fn covers_runtime_class(settings: &Settings, name: &str) -> bool {
 /// Whether a list of images has this one, exactly or by a prefix that ends in `*`.
 pub(crate) fn matches_image(images: List<'_>, image: &str) -> bool {
     !image.is_empty()
-        && images.texts().any(|exempt| match exempt.strip_suffix('*') {
-            Some(prefix) => image.starts_with(prefix),
-            None => image == exempt,
+        && images.texts().any(|exempt| match exempt.as_bytes() {
+            [prefix @ .., b'*'] => image.as_bytes().starts_with(prefix),
+            exempt => image.as_bytes() == exempt,
         })
 }

@@ -416,7 +416,7 @@ impl<'a> Reader<'a> {
                     self.at = self.at.next();
                     return Ok(string.leak());
                 }
-                b'\\' => string.push(self.escape()?),
+                b'\\' => put(&mut string, self.escape()?.encode_utf8(&mut [0; 4])),
                 _ => return Err(self.expected("'\"'")),
             }
         }

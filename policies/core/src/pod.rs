@@ -109,7 +109,7 @@ impl<'v> Pod<'v> {
                     continue;
                 }
                 let is_new = match &old {
-                    Some(old) => role == Role::Ephemeral && old.binary_search(&(name, image)).is_err(),
+                    Some(old) => role == Role::Ephemeral && !text::is_in(old, &(name, image)),
                     None => false,
                 };
                 containers.push(Container {
@@ -212,9 +212,9 @@ impl<'v> Edits<'v> {
 /// ephemeral container that is new. So it is in the built-in admission; anything else was judged when
 /// the pod was created.
 pub(crate) fn is_significant(new: Object<'_>, old: Object<'_>) -> bool {
-    for list in [LISTS[0], LISTS[1]] {
-        let mut new = new.get(list).unwrap_or_default().objects();
-        let mut old = old.get(list).unwrap_or_default().objects();
+    for role in [Role::Init, Role::Main] {
+        let mut new = new.get(role.list()).unwrap_or_default().objects();
+        let mut old = old.get(role.list()).unwrap_or_default().objects();
         loop {
             match (new.next(), old.next()) {
                 (None, None) => break,
@@ -224,7 +224,7 @@ pub(crate) fn is_significant(new: Object<'_>, old: Object<'_>) -> bool {
         }
     }
     let old = ephemeral_containers(old);
-    !ephemeral_containers(new).iter().all(|container| old.binary_search(container).is_ok())
+    !ephemeral_containers(new).iter().all(|container| text::is_in(&old, container))
 }
 
 /// The names and images of the ephemeral containers, sorted.

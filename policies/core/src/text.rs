@@ -53,9 +53,28 @@ pub(crate) fn put_index(text: &mut String, index: usize) {
     put(text, "]");
 }
 
+#[inline(never)]
+fn is_before(a: &(&str, &str), b: &(&str, &str)) -> bool {
+    a < b
+}
+
 /// Sorts pairs by their bytes. Heapsort: no input makes it slow.
 pub fn sort(pairs: &mut [(&str, &str)]) {
-    sort_by(pairs, |a, b| a < b);
+    sort_by(pairs, is_before);
+}
+
+/// Whether sorted pairs have this one.
+#[inline(never)]
+pub(crate) fn is_in(sorted: &[(&str, &str)], pair: &(&str, &str)) -> bool {
+    let mut rest = sorted;
+    while let Some(middle) = rest.get(rest.len() / 2) {
+        let (before, behind) = rest.split_at(rest.len() / 2);
+        if middle == pair {
+            return true;
+        }
+        rest = if is_before(middle, pair) { behind.split_first().map_or(&[], |(_, behind)| behind) } else { before };
+    }
+    false
 }
 
 /// Sorts by a relation.

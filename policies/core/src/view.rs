@@ -564,8 +564,9 @@ impl<'a> Walk<'a> {
     #[cold]
     #[inline(never)]
     fn unknown(&mut self, known: &[Shape], key: &str) -> Stop {
-        let known: Vec<&str> = known.iter().map(|shape| shape.key).collect();
-        self.problem = crate::settings::unlisted("setting", key, &known);
+        let mut keys = Vec::new();
+        known.iter().for_each(|shape| keys.push(shape.key));
+        self.problem = crate::settings::unlisted("setting", key, &keys);
         Stop::Mismatch
     }
 }

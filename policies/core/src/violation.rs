@@ -212,34 +212,34 @@ impl<'v> Violations<'v> {
         let mut start = "{\"control\":";
         for violation in &self.found {
             let (rule, place) = (violation.rule, &violation.place);
-            put(&mut json, start);
+            put_member(&mut json, start, rule.control);
             start = ",{\"control\":";
-            quote(rule.control, &mut json);
-            put(&mut json, ",\"reason\":");
-            let mut text = String::new();
+            let mut reason = String::new();
             Group { rule, found: core::slice::from_ref(violation), settings: None, by_lead: false }
-                .put(rule.reason, &mut text);
-            quote(&text, &mut json);
-            put(&mut json, ",\"container\":");
+                .put(rule.reason, &mut reason);
+            put_member(&mut json, ",\"reason\":", &reason);
             match place.subject {
-                Subject::Container(container) => quote(container.name, &mut json),
-                _ => put(&mut json, "null"),
+                Subject::Container(container) => put_member(&mut json, ",\"container\":", container.name),
+                _ => put(&mut json, ",\"container\":null"),
             }
-            put(&mut json, ",\"path\":");
-            text.clear();
-            put(&mut text, template);
-            put(&mut text, if template.is_empty() { "" } else { "." });
-            place.put_path(&mut text);
-            quote(&text, &mut json);
+            let mut path = own(template);
+            put(&mut path, if template.is_empty() { "" } else { "." });
+            place.put_path(&mut path);
+            put_member(&mut json, ",\"path\":", &path);
             put(&mut json, ",\"value\":");
             put(&mut json, place.value.map_or("null", Object::raw));
-            put(&mut json, ",\"fix\":");
-            quote(rule.fix, &mut json);
+            put_member(&mut json, ",\"fix\":", rule.fix);
             put(&mut json, "}");
         }
         put(&mut json, "]");
         json
     }
+}
+
+#[inline(never)]
+fn put_member(json: &mut String, before: &str, text: &str) {
+    put(json, before);
+    quote(text, json);
 }
 
 /// The violations of one rule.
