@@ -472,7 +472,10 @@ impl<'a> Reader<'a> {
                     self.outer[depth % OUTER] = closing as u8;
                     depth += 1;
                     closing = closing_of(byte);
-                    at = at.next().to(closing as u8);
+                    at = at.next();
+                    if at.byte() <= b' ' {
+                        at = at.after_space();
+                    }
                     if u32::from(at.byte()) == closing {
                         break;
                     }
