@@ -19,7 +19,8 @@ help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 all: modules ## Build the modules and run their fixtures
-	cargo run --quiet --release -p host-test -- test
+	@echo 'podfence (the first time, wasmtime takes some minutes)'
+	@cargo run --quiet --locked --release -p host-test -- test
 
 modules: $(MODULES) ## Build the modules: target/policies/<policy>.wasm
 
@@ -68,9 +69,10 @@ toolchain:
 		|| rustup target add wasm32-unknown-unknown || rustup toolchain install
 
 $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.json
+	@echo 'wasm-opt'
 	@mkdir -p target/binaryen
-	cp $^ target/binaryen
-	cd target/binaryen && npm ci --silent --no-audit --no-fund
+	@cp $^ target/binaryen
+	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 .PHONY: help all modules test reproducible bench bless lint deny clean toolchain
