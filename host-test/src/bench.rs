@@ -96,7 +96,34 @@ impl Figures {
     }
 }
 
+/// What it costs to call one policy after the other, each with the same payload: the figures added up,
+/// percentile by percentile. `None` if there are none.
+pub fn sum<'a>(figures: impl IntoIterator<Item = &'a Figures>) -> Option<Figures> {
+    let mut figures = figures.into_iter();
+    let mut sum = figures.next()?.clone();
+    for other in figures {
+        sum.measurement.bytes += other.measurement.bytes;
+        sum.measurement.fuel += other.measurement.fuel;
+        sum.measurement.initial_memory += other.measurement.initial_memory;
+        sum.measurement.peak_memory += other.measurement.peak_memory;
+        sum.peak_above_payload += other.peak_above_payload;
+        sum.accepted = sum.accepted.zip(other.accepted).map(|(all, this)| all && this);
+        sum.compile_ms += other.compile_ms;
+        sum.fresh_us.add(&other.fresh_us);
+        sum.reused_us.add(&other.reused_us);
+    }
+    sum.name = "added up".to_owned();
+    sum.fuel_per_byte = sum.measurement.fuel_per_byte();
+    Some(sum)
+}
+
 impl Percentiles {
+    fn add(&mut self, other: &Percentiles) {
+        self.p50 += other.p50;
+        self.p95 += other.p95;
+        self.p99 += other.p99;
+    }
+
     fn of(mut nanoseconds: Vec<u64>) -> Percentiles {
         nanoseconds.sort_unstable();
         let at = |percent: usize| {

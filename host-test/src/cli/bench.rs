@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use comfy_table::{Cell, Table};
 use host_test::AdmissionRequest;
-use host_test::bench::{Candidate, Effort, Figures, Percentiles, Ratios, bench, no_op};
+use host_test::bench::{Candidate, Effort, Figures, Percentiles, Ratios, bench, no_op, sum};
 use host_test::evaluate::validate_payload;
 use host_test::report::{number, table};
 use host_test::sample::{self, Size};
@@ -24,7 +24,8 @@ use super::{Output, module_name, origin, printable, read_module, read_requests, 
 ///
 /// Modules take turns, so that the ratios of one run mean something on a noisy machine. Works on any
 /// waPC policy, also on one that needs WASI. "fresh" is a new instance for each call, as in a
-/// policy-server; "reused" is one instance for all calls.
+/// policy-server; "reused" is one instance for all calls. Several modules are added up as well, for
+/// what it costs to call one after the other.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The policies: waPC modules
@@ -76,6 +77,9 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     vs: Option<&'a Figures>,
     modules: Vec<Row<'a>>,
+    /// All modules added up, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sum: Option<Row<'a>>,
 }
 
 #[derive(Serialize)]
@@ -96,7 +100,9 @@ impl Arguments {
             .with_style(ProgressStyle::with_template("{bar:40} round {pos}/{len}").expect("the template is valid"));
         let figures = bench(&candidates, effort, || bar.inc(1))?;
         bar.finish_and_clear();
-        let report = self.report(&figures);
+        let modules = figures.iter().skip(figures.len() - self.modules.len());
+        let sum = sum(modules).filter(|_| self.modules.len() > 1);
+        let report = self.report(&figures, sum.as_ref());
         let mut out = anstream::stdout().lock();
         match self.output {
             Output::Human => report.write(&mut out)?,
@@ -143,21 +149,18 @@ impl Arguments {
         }
     }
 
-    fn report<'a>(&self, figures: &'a [Figures]) -> Report<'a> {
+    fn report<'a>(&self, figures: &'a [Figures], sum: Option<&'a Figures>) -> Report<'a> {
         let (no_op, rest) = figures.split_first().expect("the no-op module is first");
         let (vs, modules) = match (&self.vs, rest) {
             (Some(_), [vs, modules @ ..]) => (Some(vs), modules),
             (_, modules) => (None, modules),
         };
-        let modules = modules
-            .iter()
-            .map(|figures| Row {
-                figures,
-                to_no_op: figures.ratios_to(no_op),
-                to_vs: vs.map(|vs| figures.ratios_to(vs)),
-            })
-            .collect();
-        Report { rounds: self.rounds, no_op, vs, modules }
+        let row = |figures: &'a Figures| Row {
+            figures,
+            to_no_op: figures.ratios_to(no_op),
+            to_vs: vs.map(|vs| figures.ratios_to(vs)),
+        };
+        Report { rounds: self.rounds, no_op, vs, modules: modules.iter().map(row).collect(), sum: sum.map(row) }
     }
 }
 
@@ -203,6 +206,10 @@ impl Report<'_> {
         Ok(std::fs::write(path, text)?)
     }
 
+    fn rows(&self) -> impl Iterator<Item = &Row<'_>> {
+        self.modules.iter().chain(&self.sum)
+    }
+
     fn figures_table(&self) -> Table {
         let mut table = table(&[
             "module",
@@ -218,7 +225,7 @@ impl Report<'_> {
             "reused",
         ]);
         let baseline = [Some(self.no_op), self.vs].into_iter().flatten();
-        for figures in baseline.chain(self.modules.iter().map(|row| row.figures)) {
+        for figures in baseline.chain(self.rows().map(|row| row.figures)) {
             let measurement = &figures.measurement;
             table.add_row(vec![
                 Cell::new(printable(&figures.name)),
@@ -239,7 +246,7 @@ impl Report<'_> {
 
     fn ratios_table(&self, ratios: impl Fn(&Row<'_>) -> Option<Ratios>) -> Table {
         let mut table = table(&["module", "bytes", "fuel", "peak", "compile", "fresh", "reused"]);
-        for row in &self.modules {
+        for row in self.rows() {
             let Some(ratios) = ratios(row) else {
                 continue;
             };
