@@ -31,7 +31,7 @@ target/policies/%.wasm: $(SOURCES) Makefile | toolchain $(WASM_OPT)
 	@cargo build --quiet --locked --profile wasm --target wasm32-unknown-unknown -p podfence-$* --config '$(REMAP)'
 	@$(WASM_OPT) $(FEATURES) -Os $(WASM)/podfence_$(subst -,_,$*).wasm -o $@
 
-test: lint modules ## Pass all tests and gates
+test: lint all ## Pass all tests and gates
 	cargo test --locked
 	cargo test --locked --release -p host-test
 	$(MAKE) --no-print-directory reproducible
