@@ -4,7 +4,9 @@
 //! else stops it. The runtime's own profile costs nothing; a profile of your own on the node can close more.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
-use podfence_core::{Field, Object, Place, Pod, Rule, Settings, String, Vec, Violations, problem, sort, types};
+use podfence_core::{
+    Field, Object, Place, Pod, Profile, Rule, Settings, String, Vec, Violations, problem, sort, types,
+};
 
 podfence_core::fields! {
     PROFILE: Object = Both "securityContext.appArmorProfile";
@@ -58,46 +60,13 @@ static MISSING: Rule = Rule {
 /// What an annotation's key starts with; behind it is the container's name.
 const PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 
-/// What a setting or a pod says in one of two spellings.
-#[derive(Clone, Copy, PartialEq)]
-enum Profile<'s> {
-    RuntimeDefault,
-    Unconfined,
-    /// The file; empty where only the type was said.
-    Localhost(&'s str),
-    Any,
-    Unknown,
-}
-
-impl<'s> Profile<'s> {
-    fn of_setting(spelled: &'s str) -> Self {
-        match spelled {
-            // Kubewarden spells the profiles of its policies for AppArmor and for seccomp alike.
-            "RuntimeDefault" | "docker/default" => Self::RuntimeDefault,
-            "Unconfined" => Self::Unconfined,
-            "Localhost" | "localhost/*" => Self::Localhost(""),
-            "*" => Self::Any,
-            "localhost/" => Self::Unknown,
-            _ => Self::of_annotation(spelled),
-        }
-    }
-
-    fn of_annotation(value: &'s str) -> Self {
-        match (value, value.strip_prefix("localhost/")) {
-            (_, Some(file)) => Self::Localhost(file),
-            ("runtime/default", _) => Self::RuntimeDefault,
-            ("unconfined", _) => Self::Unconfined,
-            _ => Self::Unknown,
-        }
-    }
-
-    fn of_field(profile: Object<'s>) -> Self {
-        match profile.get(TYPE) {
-            Some("RuntimeDefault") => Self::RuntimeDefault,
-            Some("Unconfined") => Self::Unconfined,
-            Some("Localhost") => Self::Localhost(profile.get(FILE).unwrap_or_default()),
-            _ => Self::Unknown,
-        }
+/// Reads an annotation, which knows only the old spelling.
+fn of_annotation(value: &str) -> Profile<'_> {
+    match (value, value.strip_prefix("localhost/")) {
+        (_, Some(file)) => Profile::Localhost(file),
+        ("runtime/default", _) => Profile::RuntimeDefault,
+        ("unconfined", _) => Profile::Unconfined,
+        _ => Profile::Unknown,
     }
 }
 
@@ -153,7 +122,7 @@ type Refusal = Option<(&'static Rule, Field<types::Text>)>;
 fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(Profile<'v>) -> Refusal) {
     let mut of_field = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::Text>) -> Place<'v>| {
         let Some(profile) = profile else { return };
-        if let Some((rule, field)) = refusal(Profile::of_field(profile)) {
+        if let Some((rule, field)) = refusal(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
             found.add(rule, at(field).value(profile.at(field)));
         }
     };
@@ -163,7 +132,7 @@ fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(Profile
         of_field(container.get(PROFILE), &|field| container.at(field));
     }
     for (key, value) in annotations(pod) {
-        if let Some((rule, _)) = refusal(Profile::of_annotation(value.text().unwrap_or_default())) {
+        if let Some((rule, _)) = refusal(of_annotation(value.text().unwrap_or_default())) {
             found.add(rule, pod.at_annotation(key, value));
         }
     }

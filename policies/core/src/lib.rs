@@ -23,6 +23,8 @@ mod pod;
 #[forbid(unsafe_code)]
 mod policy;
 #[forbid(unsafe_code)]
+mod profile;
+#[forbid(unsafe_code)]
 mod request;
 #[forbid(unsafe_code)]
 mod settings;
@@ -45,6 +47,7 @@ pub mod workload;
 pub use alloc::{string::String, vec, vec::Vec};
 pub use pod::{Container, Edits, LISTS, Pod, Role};
 pub use policy::{Case, Check, Mutate, Mutation, Policy, mutated, validate, validate_settings};
+pub use profile::Profile;
 pub use settings::{Definition, Settings, common, problem};
 pub use shape::{Entry, Field, Kind, Scope};
 pub use text::{sort, split};

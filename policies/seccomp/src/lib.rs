@@ -4,7 +4,9 @@
 //! runtime's own profile closes those; a profile of your own on the node can close more.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
-use podfence_core::{Edits, Field, Object, Place, Pod, Rule, Settings, String, Violations, json::quote, types, vec};
+use podfence_core::{
+    Edits, Field, Object, Place, Pod, Profile, Rule, Settings, String, Violations, json::quote, types, vec,
+};
 
 podfence_core::fields! {
     PROFILE: Object = Both "securityContext.seccompProfile";
@@ -59,41 +61,6 @@ static MISSING: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// What a setting or a pod says in one of two spellings.
-#[derive(Clone, Copy, PartialEq)]
-enum Profile<'s> {
-    RuntimeDefault,
-    Unconfined,
-    /// The file; empty where only the type was said.
-    Localhost(&'s str),
-    Any,
-    Unknown,
-}
-
-impl<'s> Profile<'s> {
-    fn of_setting(spelled: &'s str) -> Self {
-        match spelled {
-            "RuntimeDefault" | "runtime/default" | "docker/default" => Self::RuntimeDefault,
-            "Unconfined" | "unconfined" => Self::Unconfined,
-            "Localhost" | "localhost/*" => Self::Localhost(""),
-            "*" => Self::Any,
-            _ => match spelled.strip_prefix("localhost/") {
-                Some(file) if !file.is_empty() => Self::Localhost(file),
-                _ => Self::Unknown,
-            },
-        }
-    }
-
-    fn of_pod(profile: Object<'s>) -> Self {
-        match profile.get(TYPE) {
-            Some("RuntimeDefault") => Self::RuntimeDefault,
-            Some("Unconfined") => Self::Unconfined,
-            Some("Localhost") => Self::Localhost(profile.get(FILE).unwrap_or_default()),
-            _ => Self::Unknown,
-        }
-    }
-}
-
 /// Looks for profiles that are not allowed, or that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     // Windows knows no seccomp, so nobody can be asked to set it there.
@@ -138,7 +105,7 @@ fn judge<'v>(
     let mut missing = missing;
     let mut judge = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::Text>) -> Place<'v>| {
         let Some(profile) = profile else { return };
-        if let Some((rule, field)) = refusal(Profile::of_pod(profile)) {
+        if let Some((rule, field)) = refusal(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
             found.add(rule, at(field).value(profile.at(field)));
             missing = None;
         }

@@ -1,0 +1,42 @@
+//! Profiles of seccomp and AppArmor, which settings and pods spell in two ways.
+
+/// What a setting or a pod says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile<'s> {
+    /// The runtime's own.
+    RuntimeDefault,
+    /// None at all.
+    Unconfined,
+    /// A file of the node; empty where only the type was said.
+    Localhost(&'s str),
+    /// Of a setting: whichever.
+    Any,
+    /// Nothing that is known.
+    Unknown,
+}
+
+impl<'s> Profile<'s> {
+    /// Reads a setting, in the spelling of the fields or of the old annotations.
+    pub fn of_setting(spelled: &'s str) -> Self {
+        match spelled {
+            "RuntimeDefault" | "runtime/default" | "docker/default" => Self::RuntimeDefault,
+            "Unconfined" | "unconfined" => Self::Unconfined,
+            "Localhost" | "localhost/*" => Self::Localhost(""),
+            "*" => Self::Any,
+            _ => match spelled.strip_prefix("localhost/") {
+                Some(file) if !file.is_empty() => Self::Localhost(file),
+                _ => Self::Unknown,
+            },
+        }
+    }
+
+    /// Reads the fields `type` and `localhostProfile` of a pod or a container.
+    pub fn of_fields(kind: Option<&str>, file: Option<&'s str>) -> Self {
+        match kind {
+            Some("RuntimeDefault") => Self::RuntimeDefault,
+            Some("Unconfined") => Self::Unconfined,
+            Some("Localhost") => Self::Localhost(file.unwrap_or_default()),
+            _ => Self::Unknown,
+        }
+    }
+}
