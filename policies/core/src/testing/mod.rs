@@ -43,7 +43,8 @@
 //!
 //! Every case is replayed once more with the settings in front of the request and the object in front of
 //! its kind; the settings of every case are replayed alone; and what came of a `mutate` is replayed and
-//! accepted as it is.
+//! accepted as it is. A `mutate` of a `pod` or `object` is replayed with a member that nobody knows in each of
+//! its objects, which has to be kept to the byte.
 
 mod coverage;
 mod fixture;
@@ -52,6 +53,7 @@ mod policy_tests;
 mod replay;
 mod reply;
 mod settings;
+mod unknown;
 
 use std::{io, path::PathBuf};
 

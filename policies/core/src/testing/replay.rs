@@ -8,6 +8,7 @@ use super::{
     FixtureError, Mismatch,
     fixture::{self, Case, Expectation, REQUEST, Subject},
     reply,
+    unknown::with_unknown_members,
 };
 use crate::{
     Policy,
@@ -157,7 +158,9 @@ impl Case {
                 if self.is_for_every_kind() {
                     for workload in &WORKLOADS[1..] {
                         let sent = Sent::pod_in(workload, spec, metadata.as_ref());
-                        replays.push(self.replay(&sent, &self.settings, self.expected(workload)));
+                        let expected = self.expected(workload);
+                        replays.extend(self.replay_with_unknown_members(&sent, &expected));
+                        replays.push(self.replay(&sent, &self.settings, expected));
                     }
                     if let Some(settings) = with_custom_kind(&self.settings) {
                         let sent = Sent::pod_in(&CUSTOM, spec, metadata.as_ref());
@@ -174,6 +177,9 @@ impl Case {
         replays.insert(0, self.replay(&first, &self.settings, expected.clone()));
         if let Expected::Mutate(text) = &expected {
             replays.push(self.replay_changed(text));
+        }
+        if !matches!(self.subject, Subject::Json(_)) {
+            replays.extend(self.replay_with_unknown_members(&first, &expected));
         }
         replays.push(self.replay_backwards(&first, expected));
         replays.push(self.replay_settings());
@@ -219,6 +225,20 @@ impl Case {
     fn replay_changed(&self, text: &str) -> Replay {
         let sent = Sent::new(serde_json::from_str(text).unwrap_or_default(), text.to_owned());
         Replay { form: format!("{}, changed", sent.kind), ..self.replay(&sent, &self.settings, Expected::Accept) }
+    }
+
+    /// A change keeps to the byte what nobody knows, and is not made again.
+    fn replay_with_unknown_members(&self, sent: &Sent, expected: &Expected) -> Vec<Replay> {
+        let Expected::Mutate(after) = expected else { return Vec::new() };
+        let after = serde_json::from_str(after).unwrap_or_default();
+        let (text, changed) = with_unknown_members(&sent.object, &after);
+        let form = format!("{}, unknown members", sent.kind);
+        let sent = Sent::new(sent.object.clone(), text);
+        let replay = self.replay(&sent, &self.settings, Expected::Mutate(changed.clone()));
+        vec![
+            Replay { form: form.clone(), ..replay },
+            Replay { form: format!("{form}, changed"), ..self.replay_changed(&changed) },
+        ]
     }
 
     fn replay_settings(&self) -> Replay {
