@@ -1,57 +1,134 @@
-//! Which policy with which settings decides what a constraint of the Gatekeeper library decides.
+//! Which policies with which settings decide what a constraint of the Gatekeeper library decides.
 //!
-//! A template that a new policy covers is a new row of [`TEMPLATES`].
+//! A template that a new policy covers is a new row of [`TEMPLATES`]. What the library means was read in its
+//! templates for PodSecurityPolicy, at 5c441fb.
 
 use serde_json::{Map, Value, json};
 
 /// The parameters of a constraint, or the settings of a policy.
 pub type Parameters = Map<String, Value>;
 
-/// A constraint template of the library, and the policy that stands for it.
+/// A constraint template of the library, and the policies that together stand for it.
 pub struct Template {
     /// The kind of its constraints.
     pub kind: &'static str,
-    /// The name of our policy.
-    pub policy: &'static str,
     /// The parameters that it has, besides `exemptImages`.
     parameters: &'static [&'static str],
+    parts: &'static [Part],
+}
+
+/// A policy, and its settings as a constraint's parameters have them.
+struct Part {
+    policy: &'static str,
+    /// Whether containers are exempt from it by their image. Nothing that only the pod says is there.
+    has_exemptions: bool,
     settings: fn(&Parameters) -> Parameters,
 }
+
+const fn of_containers(policy: &'static str, settings: fn(&Parameters) -> Parameters) -> Part {
+    Part { policy, has_exemptions: true, settings }
+}
+
+const fn of_pod(policy: &'static str, settings: fn(&Parameters) -> Parameters) -> Part {
+    Part { policy, has_exemptions: false, settings }
+}
+
+const fn template(kind: &'static str, parameters: &'static [&'static str], parts: &'static [Part]) -> Template {
+    Template { kind, parameters, parts }
+}
+
+const EXEMPT: &str = "exemptImages";
 
 /// The templates that are covered.
 ///
 /// Where a parameter is not given, Gatekeeper's default is said explicitly: it is not always ours.
-pub const TEMPLATES: [Template; 5] = [
-    Template {
-        kind: "K8sPSPPrivilegedContainer",
-        policy: "privileged",
-        parameters: &[],
-        settings: |_| Parameters::new(),
-    },
-    Template {
-        kind: "K8sPSPCapabilities",
-        policy: "capabilities",
-        parameters: &["allowedCapabilities", "requiredDropCapabilities"],
-        settings: |given| lists(given, &["allowedCapabilities", "requiredDropCapabilities"]),
-    },
-    Template {
-        kind: "K8sPSPHostFilesystem",
-        policy: "host-path",
-        parameters: &["allowedHostPaths"],
-        settings: |given| lists(given, &["allowedHostPaths"]),
-    },
-    Template {
-        kind: "K8sPSPSeccomp",
-        policy: "seccomp",
-        parameters: &["allowedProfiles", "allowedLocalhostFiles"],
-        settings: seccomp,
-    },
-    Template {
-        kind: "K8sPSPSeccompV2",
-        policy: "seccomp",
-        parameters: &["allowedProfiles", "allowedLocalhostFiles"],
-        settings: seccomp,
-    },
+pub const TEMPLATES: [Template; 19] = [
+    template(
+        "K8sPSPAllowPrivilegeEscalationContainer",
+        &[],
+        &[of_containers("allow-privilege-escalation", |_| object([]))],
+    ),
+    template(
+        "K8sPSPAllowedUsers",
+        &["runAsUser", "runAsGroup", "supplementalGroups", "fsGroup"],
+        &[of_containers("users", users)],
+    ),
+    template("K8sPSPAppArmor", &["allowedProfiles"], &[of_containers("apparmor", apparmor)]),
+    template(
+        "K8sPSPCapabilities",
+        &["allowedCapabilities", "requiredDropCapabilities"],
+        &[of_containers("capabilities", |given| {
+            object([
+                ("allowedCapabilities", list(given, "allowedCapabilities")),
+                ("requiredDropCapabilities", list(given, "requiredDropCapabilities")),
+            ])
+        })],
+    ),
+    template("K8sPSPFSGroup", &["rule", "ranges"], &[of_pod("users", fs_group)]),
+    template(
+        "K8sPSPFlexVolumes",
+        &["allowedFlexVolumes"],
+        &[of_pod("flex-volumes", |given| object([("allowedFlexVolumes", list(given, "allowedFlexVolumes"))]))],
+    ),
+    template(
+        "K8sPSPForbiddenSysctls",
+        &["allowedSysctls", "forbiddenSysctls"],
+        &[of_pod("sysctls", |given| {
+            object([
+                ("allowedSysctls", or(given, "allowedSysctls", json!(["*"]))),
+                ("forbiddenSysctls", list(given, "forbiddenSysctls")),
+            ])
+        })],
+    ),
+    template(
+        "K8sPSPHostFilesystem",
+        &["allowedHostPaths"],
+        &[of_pod("host-path", |given| object([("allowedHostPaths", list(given, "allowedHostPaths"))]))],
+    ),
+    template("K8sPSPHostNamespace", &[], &[of_pod("host-namespaces", |_| namespaces(json!(true), false))]),
+    template(
+        "K8sPSPHostNetworkingPorts",
+        &["hostNetwork", "min", "max"],
+        &[
+            of_containers("host-ports", |given| {
+                let range = json!({"min": or(given, "min", json!(0)), "max": or(given, "max", json!(65535))});
+                object([("hostPorts", json!([range]))])
+            }),
+            of_pod("host-namespaces", |given| namespaces(or(given, "hostNetwork", json!(false)), true)),
+        ],
+    ),
+    template(
+        "K8sPSPHostProbesLifecycle",
+        &[],
+        &[of_containers("host-probes", |_| object([("allowedHosts", json!([]))]))],
+    ),
+    template(
+        "K8sPSPHostProcess",
+        &[],
+        &[of_containers("host-process", |_| object([("allowHostProcess", json!(false))]))],
+    ),
+    template("K8sPSPPrivilegedContainer", &[], &[of_containers("privileged", |_| object([]))]),
+    template("K8sPSPProcMount", &["procMount"], &[of_containers("proc-mount", proc_mount)]),
+    template("K8sPSPReadOnlyRootFilesystem", &[], &[of_containers("read-only-root-filesystem", |_| object([]))]),
+    template("K8sPSPSELinuxV2", &["allowedSELinuxOptions"], &[of_containers("selinux", selinux)]),
+    template(
+        "K8sPSPSeccomp",
+        &["allowedProfiles", "allowedLocalhostFiles"],
+        &[of_containers("seccomp", |given| seccomp(given, |_| true))],
+    ),
+    template(
+        "K8sPSPSeccompV2",
+        &["allowedProfiles", "allowedLocalhostFiles"],
+        // The spelling of the annotations matches nothing there.
+        &[of_containers("seccomp", |given| {
+            seccomp(given, |profile| ["RuntimeDefault", "Localhost", "Unconfined", "*"].contains(&profile))
+        })],
+    ),
+    template(
+        "K8sPSPVolumeTypes",
+        &["volumes"],
+        &[of_pod("volumes", |given| object([("allowedTypes", list(given, "volumes"))]))],
+    ),
 ];
 
 /// A policy and its settings.
@@ -79,99 +156,328 @@ pub enum GatekeeperError {
     },
 }
 
-/// The policy and the settings that decide as a constraint of this kind with these parameters.
+/// The policies and the settings that together decide as a constraint of this kind with these parameters:
+/// what one of them rejects is rejected. There is at least one.
 ///
 /// # Errors
 /// When no policy covers the template, or the template has no such parameter.
-pub fn equivalent(kind: &str, parameters: &Parameters) -> Result<Equivalent, GatekeeperError> {
+pub fn equivalents(kind: &str, parameters: &Parameters) -> Result<Vec<Equivalent>, GatekeeperError> {
     let template = TEMPLATES
         .iter()
         .find(|template| template.kind == kind)
         .ok_or_else(|| GatekeeperError::Template(kind.to_owned()))?;
-    let is_known = |name: &str| name == "exemptImages" || template.parameters.contains(&name);
-    if let Some(unknown) = parameters.keys().find(|name| !is_known(name)) {
+    if let Some(unknown) = parameters.keys().find(|name| !template.has(name)) {
         return Err(GatekeeperError::Parameter { kind: template.kind, parameter: unknown.clone() });
     }
-    let mut settings = (template.settings)(parameters);
-    if let Some(images) = parameters.get("exemptImages") {
-        settings.insert("exempt".to_owned(), json!({"images": images}));
-    }
-    Ok(Equivalent { policy: template.policy, settings })
+    Ok(template.parts.iter().map(|part| part.equivalent(parameters)).collect())
 }
 
-/// Lists that have the same name here; one that is not given allows, or demands, nothing.
-fn lists(given: &Parameters, names: &[&str]) -> Parameters {
-    names.iter().map(|&name| (name.to_owned(), given.get(name).cloned().unwrap_or_else(|| json!([])))).collect()
+impl Template {
+    fn has(&self, parameter: &str) -> bool {
+        let has_exemptions = self.parts.iter().any(|part| part.has_exemptions);
+        self.parameters.contains(&parameter) || parameter == EXEMPT && has_exemptions
+    }
+}
+
+impl Part {
+    fn equivalent(&self, given: &Parameters) -> Equivalent {
+        let mut settings = (self.settings)(given);
+        if let Some(images) = get(given, EXEMPT).filter(|_| self.has_exemptions) {
+            settings.insert("exempt".to_owned(), json!({"images": images}));
+        }
+        Equivalent { policy: self.policy, settings }
+    }
+}
+
+fn object<const N: usize>(members: [(&str, Value); N]) -> Parameters {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// A parameter. To Kubernetes, null is none.
+fn get<'v>(given: &'v Parameters, name: &str) -> Option<&'v Value> {
+    given.get(name).filter(|value| !value.is_null())
+}
+
+fn or(given: &Parameters, name: &str, default: Value) -> Value {
+    get(given, name).cloned().unwrap_or(default)
+}
+
+/// A list; one that is not given allows, or demands, nothing.
+fn list(given: &Parameters, name: &str) -> Value {
+    or(given, name, json!([]))
+}
+
+/// Keeps the texts of a list that are so. What is no text is for the policy to refuse.
+fn retain(list: &mut Value, is_kept: impl Fn(&str) -> bool) {
+    if let Some(list) = list.as_array_mut() {
+        list.retain(|value| value.as_str().is_none_or(&is_kept));
+    }
+}
+
+fn has(list: &Value, any_of: &[&str]) -> bool {
+    list.as_array().is_some_and(|list| list.iter().any(|value| any_of.iter().any(|text| value == text)))
+}
+
+/// Two templates share the namespaces between them.
+fn namespaces(network: Value, others: bool) -> Parameters {
+    object([
+        ("allowHostNetwork", network),
+        ("allowHostPID", json!(others)),
+        ("allowHostIPC", json!(others)),
+        ("allowShareProcessNamespace", json!(true)),
+    ])
+}
+
+/// What seccomp and apparmor both have.
+fn profiles_of(profiles: Value, files: Value, is_required: bool) -> Parameters {
+    object([("allowedProfiles", profiles), ("allowedLocalhostFiles", files), ("required", json!(is_required))])
+}
+
+/// A container without a profile has the runtime's there. Profiles are compared whole: neither `*` nor
+/// `localhost/*` is a pattern, so they, and what is no profile, match nothing.
+fn apparmor(given: &Parameters) -> Parameters {
+    let mut profiles = list(given, "allowedProfiles");
+    retain(&mut profiles, |profile| match profile.strip_prefix("localhost/") {
+        Some(file) => !matches!(file, "" | "*"),
+        None => matches!(profile, "runtime/default" | "unconfined"),
+    });
+    let is_required = !has(&profiles, &["runtime/default"]);
+    profiles_of(profiles, json!([]), is_required)
+}
+
+/// Any spelling but that of `Unmasked` means `Default` there. `Unmasked` allows both.
+fn proc_mount(given: &Parameters) -> Parameters {
+    let is_unmasked =
+        get(given, "procMount").and_then(Value::as_str).is_some_and(|t| t.eq_ignore_ascii_case("unmasked"));
+    let types: &[&str] = if is_unmasked { &["Default", "Unmasked"] } else { &["Default"] };
+    object([("allowedProcMountTypes", json!(types)), ("allowAnyInUserNamespace", json!(false))])
 }
 
 /// Gatekeeper lists `not configured` among the profiles, we ask whether one is required. With it, `*`
 /// allows everything, also nothing; files count only beside `Localhost`.
-fn seccomp(given: &Parameters) -> Parameters {
-    let mut settings = lists(given, &["allowedProfiles", "allowedLocalhostFiles"]);
-    let mut is_required = true;
-    let mut any_file = false;
-    if let Some(profiles) = settings.get_mut("allowedProfiles").and_then(Value::as_array_mut) {
-        is_required = !profiles.iter().any(|profile| profile == "*" || profile == "not configured");
-        any_file = profiles.iter().any(|profile| profile == "*" || profile == "localhost/*");
-        profiles.retain(|profile| profile != "not configured");
+fn seccomp(given: &Parameters, is_known: fn(&str) -> bool) -> Parameters {
+    const UNSET: &str = "not configured";
+    let (mut profiles, mut files) = (list(given, "allowedProfiles"), list(given, "allowedLocalhostFiles"));
+    let is_required = !has(&profiles, &["*", UNSET]);
+    retain(&mut profiles, |profile| profile != UNSET && is_known(profile));
+    if has(&profiles, &["*", "localhost/*"]) {
+        files = json!(["*"]);
     }
-    if any_file {
-        settings.insert("allowedLocalhostFiles".to_owned(), json!(["*"]));
+    profiles_of(profiles, files, is_required)
+}
+
+/// An entry's `*` is a value like any other there, which no pod has: as if it was left out.
+fn selinux(given: &Parameters) -> Parameters {
+    let mut options = list(given, "allowedSELinuxOptions");
+    for entry in options.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        entry.retain(|_, value| value != "*");
     }
-    settings.insert("required".to_owned(), json!(is_required));
-    settings
+    object([("rule", json!("MayRunAs")), ("allowedSELinuxOptions", options)])
+}
+
+fn users(given: &Parameters) -> Parameters {
+    let field = |name: &str| match get(given, name) {
+        None => ids(&Parameters::new()),
+        Some(Value::Object(given)) => ids(given),
+        Some(other) => other.clone(),
+    };
+    users_of([field("runAsUser"), field("runAsGroup"), field("supplementalGroups"), field("fsGroup")])
+}
+
+fn fs_group(given: &Parameters) -> Parameters {
+    let any = || json!({"rule": "RunAsAny"});
+    users_of([any(), any(), any(), ids(given)])
+}
+
+/// That nobody may be root is said by a rule there, not beside it.
+fn users_of([user, group, supplemental, fs]: [Value; 4]) -> Parameters {
+    object([
+        ("runAsNonRoot", json!(false)),
+        ("runAsUser", user),
+        ("runAsGroup", group),
+        ("supplementalGroups", supplemental),
+        ("fsGroup", fs),
+    ])
+}
+
+/// A rule for users or groups. Ranges that it does not read mean nothing there; our policy refuses them.
+fn ids(given: &Parameters) -> Value {
+    let rule = or(given, "rule", json!("RunAsAny"));
+    let has_ranges = rule != "RunAsAny" && rule != "MustRunAsNonRoot";
+    match get(given, "ranges").filter(|_| has_ranges) {
+        Some(ranges) => json!({"rule": rule, "ranges": ranges}),
+        None => json!({"rule": rule}),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn settings(kind: &str, parameters: Value) -> Value {
+    fn settings(kind: &str, parameters: Value) -> Vec<(&'static str, Value)> {
         let Value::Object(parameters) = parameters else { panic!("parameters are an object") };
-        Value::Object(equivalent(kind, &parameters).expect("a known constraint").settings)
+        let equivalents = equivalents(kind, &parameters).expect("a known constraint");
+        equivalents.into_iter().map(|of| (of.policy, Value::Object(of.settings))).collect()
+    }
+
+    fn one(kind: &str, parameters: Value) -> Value {
+        let mut settings = settings(kind, parameters);
+        assert_eq!(settings.len(), 1, "{kind}");
+        settings.remove(0).1
     }
 
     #[test]
     fn what_is_not_given_is_gatekeepers_default() {
-        assert_eq!(
-            settings("K8sPSPCapabilities", json!({})),
-            json!({"allowedCapabilities": [], "requiredDropCapabilities": []})
-        );
-        assert_eq!(settings("K8sPSPHostFilesystem", json!({})), json!({"allowedHostPaths": []}));
-        assert_eq!(settings("K8sPSPPrivilegedContainer", json!({})), json!({}));
+        let any = json!({"rule": "RunAsAny"});
+        let any_user = json!({
+            "runAsNonRoot": false,
+            "runAsUser": any, "runAsGroup": any, "supplementalGroups": any, "fsGroup": any,
+        });
+        let namespaces = |network, others| {
+            json!({
+                "allowHostNetwork": network, "allowHostPID": others, "allowHostIPC": others,
+                "allowShareProcessNamespace": true,
+            })
+        };
+        let no_profile = json!({"allowedProfiles": [], "allowedLocalhostFiles": [], "required": true});
+        let expected: [Vec<_>; TEMPLATES.len()] = [
+            vec![("allow-privilege-escalation", json!({}))],
+            vec![("users", any_user.clone())],
+            vec![("apparmor", no_profile.clone())],
+            vec![("capabilities", json!({"allowedCapabilities": [], "requiredDropCapabilities": []}))],
+            vec![("users", any_user)],
+            vec![("flex-volumes", json!({"allowedFlexVolumes": []}))],
+            vec![("sysctls", json!({"allowedSysctls": ["*"], "forbiddenSysctls": []}))],
+            vec![("host-path", json!({"allowedHostPaths": []}))],
+            vec![("host-namespaces", namespaces(true, false))],
+            vec![
+                ("host-ports", json!({"hostPorts": [{"min": 0, "max": 65535}]})),
+                ("host-namespaces", namespaces(false, true)),
+            ],
+            vec![("host-probes", json!({"allowedHosts": []}))],
+            vec![("host-process", json!({"allowHostProcess": false}))],
+            vec![("privileged", json!({}))],
+            vec![("proc-mount", json!({"allowedProcMountTypes": ["Default"], "allowAnyInUserNamespace": false}))],
+            vec![("read-only-root-filesystem", json!({}))],
+            vec![("selinux", json!({"rule": "MayRunAs", "allowedSELinuxOptions": []}))],
+            vec![("seccomp", no_profile.clone())],
+            vec![("seccomp", no_profile)],
+            vec![("volumes", json!({"allowedTypes": []}))],
+        ];
+        for (template, expected) in TEMPLATES.iter().zip(expected) {
+            assert_eq!(settings(template.kind, json!({})), expected, "{}", template.kind);
+            let nulls: Parameters = template.parameters.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
+            assert_eq!(settings(template.kind, Value::Object(nulls)), expected, "{}", template.kind);
+        }
     }
 
     #[test]
-    fn images_are_exempt_in_every_template() {
-        for template in TEMPLATES {
-            let settings = settings(template.kind, json!({"exemptImages": ["a*"]}));
-            assert_eq!(settings["exempt"], json!({"images": ["a*"]}), "{}", template.kind);
+    fn images_are_exempt_where_the_template_has_them() {
+        for template in &TEMPLATES {
+            let given: Parameters = [(EXEMPT.to_owned(), json!(["a*"]))].into_iter().collect();
+            match equivalents(template.kind, &given) {
+                Ok(equivalents) => assert_eq!(equivalents[0].settings["exempt"], json!({"images": ["a*"]})),
+                Err(error) => {
+                    assert!(template.parts.iter().all(|part| !part.has_exemptions), "{}", template.kind);
+                    assert_eq!(error.to_string(), format!("{} has no parameter `exemptImages`", template.kind));
+                }
+            }
         }
+        let ports = settings("K8sPSPHostNetworkingPorts", json!({"exemptImages": ["a*"]}));
+        assert_eq!(ports[1].1.get("exempt"), None, "an image has no say in the pod's network");
     }
 
     #[test]
     fn seccomp_says_apart_what_is_allowed_and_what_is_required() {
+        let expected = |profiles: Value, files: Value, required| json!({"allowedProfiles": profiles, "allowedLocalhostFiles": files, "required": required});
         for kind in ["K8sPSPSeccomp", "K8sPSPSeccompV2"] {
-            let seccomp = |profiles: Value| settings(kind, json!({"allowedProfiles": profiles}));
-            let expected = |profiles: Value, files: Value, required| json!({"allowedProfiles": profiles, "allowedLocalhostFiles": files, "required": required});
+            let seccomp = |profiles: Value| one(kind, json!({"allowedProfiles": profiles}));
             assert_eq!(seccomp(json!([])), expected(json!([]), json!([]), true));
             assert_eq!(seccomp(json!(["Localhost"])), expected(json!(["Localhost"]), json!([]), true));
-            assert_eq!(seccomp(json!(["localhost/*"])), expected(json!(["localhost/*"]), json!(["*"]), true));
             assert_eq!(seccomp(json!(["*"])), expected(json!(["*"]), json!(["*"]), false));
             let optional = json!(["RuntimeDefault", "not configured"]);
             assert_eq!(seccomp(optional), expected(json!(["RuntimeDefault"]), json!([]), false));
         }
+        let annotations = json!({"allowedProfiles": ["runtime/default", "localhost/*"]});
+        let both = expected(json!(["runtime/default", "localhost/*"]), json!(["*"]), true);
+        assert_eq!(one("K8sPSPSeccomp", annotations.clone()), both);
+        assert_eq!(one("K8sPSPSeccompV2", annotations), expected(json!([]), json!([]), true));
+    }
+
+    #[test]
+    fn apparmor_keeps_what_matches_something() {
+        let expected = |profiles: Value, required| json!({"allowedProfiles": profiles, "allowedLocalhostFiles": [], "required": required});
+        for (profiles, kept, is_required) in [
+            (json!(["runtime/default", "localhost/*"]), json!(["runtime/default"]), false),
+            (json!(["localhost/a", "unconfined"]), json!(["localhost/a", "unconfined"]), true),
+            (json!(["*", "RuntimeDefault", "localhost/"]), json!([]), true),
+            (json!([1]), json!([1]), true),
+        ] {
+            let settings = one("K8sPSPAppArmor", json!({"allowedProfiles": profiles}));
+            assert_eq!(settings, expected(kept, is_required), "{profiles}");
+        }
+    }
+
+    #[test]
+    fn proc_mount_is_masked_unless_the_parameter_is_unmasked() {
+        for (given, types) in [
+            ("Default", json!(["Default"])),
+            ("unmasked", json!(["Default", "Unmasked"])),
+            ("Unmasked", json!(["Default", "Unmasked"])),
+            ("other", json!(["Default"])),
+        ] {
+            assert_eq!(one("K8sPSPProcMount", json!({"procMount": given}))["allowedProcMountTypes"], types, "{given}");
+        }
+    }
+
+    #[test]
+    fn selinux_knows_no_pattern() {
+        let given = json!({"allowedSELinuxOptions": [{"type": "*", "level": "s0"}]});
+        assert_eq!(one("K8sPSPSELinuxV2", given)["allowedSELinuxOptions"], json!([{"level": "s0"}]));
+    }
+
+    #[test]
+    fn ranges_stay_where_the_rule_reads_them() {
+        let ranges = json!([{"min": 1, "max": 1000}]);
+        for (rule, expected) in [
+            (json!("MustRunAs"), json!({"rule": "MustRunAs", "ranges": ranges})),
+            (json!("MayRunAs"), json!({"rule": "MayRunAs", "ranges": ranges})),
+            (json!("RunAsAny"), json!({"rule": "RunAsAny"})),
+            (Value::Null, json!({"rule": "RunAsAny"})),
+            // For the policy to refuse.
+            (json!("mustRunAs"), json!({"rule": "mustRunAs", "ranges": ranges})),
+        ] {
+            let given = json!({"rule": rule, "ranges": ranges});
+            assert_eq!(one("K8sPSPFSGroup", given.clone())["fsGroup"], expected, "{rule}");
+            assert_eq!(one("K8sPSPAllowedUsers", json!({"runAsUser": given}))["runAsUser"], expected, "{rule}");
+        }
+        let non_root = json!({"rule": "MustRunAsNonRoot", "ranges": ranges});
+        let users = one("K8sPSPAllowedUsers", json!({"runAsUser": non_root}));
+        assert_eq!(users["runAsUser"], json!({"rule": "MustRunAsNonRoot"}));
+        let unreadable = one("K8sPSPAllowedUsers", json!({"runAsUser": "MustRunAsNonRoot"}));
+        assert_eq!(unreadable["runAsUser"], "MustRunAsNonRoot", "for the policy to refuse");
+    }
+
+    #[test]
+    fn host_ports_and_the_network_of_the_node_are_two_policies() {
+        let given = json!({"hostNetwork": true, "min": 80, "exemptImages": ["a"]});
+        let [(ports, range), (namespaces, network)] = &settings("K8sPSPHostNetworkingPorts", given)[..] else {
+            panic!("two policies")
+        };
+        assert_eq!((*ports, *namespaces), ("host-ports", "host-namespaces"));
+        assert_eq!(range, &json!({"hostPorts": [{"min": 80, "max": 65535}], "exempt": {"images": ["a"]}}));
+        assert_eq!(network["allowHostNetwork"], true);
     }
 
     #[test]
     fn what_is_not_known_is_refused() {
         let unknown: Parameters = [("allowedHostPaths".to_owned(), json!([]))].into_iter().collect();
         assert_eq!(
-            equivalent("K8sPSPCapabilities", &unknown).unwrap_err().to_string(),
+            equivalents("K8sPSPCapabilities", &unknown).unwrap_err().to_string(),
             "K8sPSPCapabilities has no parameter `allowedHostPaths`"
         );
         assert_eq!(
-            equivalent("K8sRequiredLabels", &unknown).unwrap_err().to_string(),
+            equivalents("K8sRequiredLabels", &unknown).unwrap_err().to_string(),
             "no policy covers constraints of kind `K8sRequiredLabels`"
         );
     }
