@@ -48,7 +48,7 @@ bench: modules ## Measure the modules and refresh the table in the README
 
 bless: modules ## Refresh what is generated, and record what the modules cost
 	BLESS=1 cargo test --locked --quiet --no-fail-fast
-	BLESS=1 cargo test --locked --quiet --release -p host-test --test gates
+	BLESS=1 cargo test --locked --quiet --no-fail-fast --release -p host-test --test gates --test conformance
 
 lint: toolchain ## Check format and lints
 	cargo fmt --all --check

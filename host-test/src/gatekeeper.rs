@@ -189,7 +189,7 @@ impl Part {
     }
 }
 
-fn object<const N: usize>(members: [(&str, Value); N]) -> Parameters {
+pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Parameters {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

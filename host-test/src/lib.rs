@@ -22,6 +22,7 @@ pub mod inspect;
 pub mod measure;
 pub mod report;
 pub mod sample;
+pub mod standards;
 pub mod suite;
 pub mod wapc;
 mod wasi;

@@ -1,0 +1,101 @@
+//! The Pod Security Standards, put together from single policies.
+//!
+//! `pod-security-standards` decides a level at once, in every version and in the words of the built-in
+//! admission. The single policies are for those who want settings: together they decide as its newest version.
+
+use serde_json::json;
+
+use crate::gatekeeper::{Equivalent, Parameters, object};
+
+/// A level of the standards that asks for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// No known way out of a container.
+    Baseline,
+    /// A hardened pod.
+    Restricted,
+}
+
+impl Level {
+    /// All of them, the stricter one last.
+    pub const ALL: [Level; 2] = [Level::Baseline, Level::Restricted];
+
+    /// The name in the standards.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Baseline => "baseline",
+            Level::Restricted => "restricted",
+        }
+    }
+}
+
+/// The policies and the settings that together decide as the newest version of a level: what one of them
+/// rejects is rejected.
+///
+/// Only of Windows pods do they reject more at the restricted level: capabilities and seccomp profiles that are set
+/// where they may not be, which Kubernetes itself refuses there.
+pub fn singles(level: Level) -> Vec<Equivalent> {
+    let rows: &[Row] = match level {
+        Level::Baseline => &BASELINE,
+        Level::Restricted => &RESTRICTED,
+    };
+    rows.iter().map(|(policy, settings)| Equivalent { policy, settings: settings() }).collect()
+}
+
+type Row = (&'static str, fn() -> Parameters);
+
+const DEFAULTS: fn() -> Parameters = Parameters::new;
+
+/// Where the restricted level asks for more, a policy is told to ask for less.
+const BASELINE: [Row; 12] = [
+    ("apparmor", DEFAULTS),
+    ("capabilities", capabilities),
+    ("host-namespaces", DEFAULTS),
+    ("host-path", DEFAULTS),
+    ("host-ports", DEFAULTS),
+    ("host-probes", DEFAULTS),
+    ("host-process", DEFAULTS),
+    ("privileged", DEFAULTS),
+    ("proc-mount", || object([("allowAnyInUserNamespace", json!(true))])),
+    ("seccomp", || object([("required", json!(false))])),
+    ("selinux", DEFAULTS),
+    ("sysctls", DEFAULTS),
+];
+
+/// Without settings, a policy is its control at this level. `volumes` stands for `host-path`, too.
+const RESTRICTED: [Row; 14] = [
+    ("allow-privilege-escalation", DEFAULTS),
+    ("apparmor", DEFAULTS),
+    ("capabilities", DEFAULTS),
+    ("host-namespaces", DEFAULTS),
+    ("host-ports", DEFAULTS),
+    ("host-probes", DEFAULTS),
+    ("host-process", DEFAULTS),
+    ("privileged", DEFAULTS),
+    ("proc-mount", DEFAULTS),
+    ("seccomp", DEFAULTS),
+    ("selinux", DEFAULTS),
+    ("sysctls", DEFAULTS),
+    ("users", DEFAULTS),
+    ("volumes", DEFAULTS),
+];
+
+/// What containers start with, less what forges packets.
+fn capabilities() -> Parameters {
+    const ALLOWED: [&str; 13] = [
+        "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "MKNOD",
+        "NET_BIND_SERVICE",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
+    ];
+    object([("allowedCapabilities", json!(ALLOWED)), ("requiredDropCapabilities", json!([]))])
+}
