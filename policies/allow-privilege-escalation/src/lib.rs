@@ -20,7 +20,7 @@ podfence_core::settings! {
     /// refuses the two together.
     MUTATE: Bool = "mutate";
     /// What the Kubewarden policy calls it: `false` is the same as `mutate: true`, and `true` is refused.
-    DEFAULT: Bool = "default_allow_privilege_escalation";
+    DEFAULT: Bool = "default_allow_privilege_escalation", of "Kubewarden";
 }
 
 podfence_core::policy! { name: "allow-privilege-escalation", check: check, mutate: mutate, validate: validate }

@@ -90,6 +90,8 @@ impl<T: crate::view::Type> Field<T> {
             options: &[],
             default: "",
             #[cfg(not(target_arch = "wasm32"))]
+            project: "",
+            #[cfg(not(target_arch = "wasm32"))]
             doc: "",
         }
     }
@@ -111,6 +113,10 @@ pub struct Entry {
     pub options: &'static [&'static str],
     /// Of a setting: its default as JSON, empty if it has none.
     pub default: &'static str,
+    /// Of a setting: the project whose policy has it, where it is here for that policy's settings alone;
+    /// empty if it is ours. Forms do not ask for it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub project: &'static str,
     /// Of a field: what is allowed there, empty if a check only reads it. Of a setting: its meaning.
     #[cfg(not(target_arch = "wasm32"))]
     pub doc: &'static str,
@@ -147,7 +153,8 @@ macro_rules! fields {
 /// States the settings of a policy, as constants and as the table `SETTINGS`.
 ///
 /// The doc comment becomes the documentation. Settings are strict: an unknown key, a wrong type and
-/// a text that is not `one_of` are errors.
+/// a text that is not `one_of` are errors. A setting `of` another project is there so that the settings
+/// of its policy can be taken over.
 ///
 /// ```
 /// podfence_core::settings! {
@@ -155,14 +162,17 @@ macro_rules! fields {
 ///     SKIP_INIT: Bool = "skipInitContainers", alias "skip_init_containers", default "false";
 ///     /// Which of two.
 ///     RULE: Text = "rule", one_of ["MayRunAs", "RunAsAny"], default "\"MayRunAs\"";
+///     /// Another name's opposite.
+///     VALIDATE_ONLY: Bool = "validate_only", of "Kubewarden";
 /// }
-/// # fn main() { assert_eq!(SETTINGS.len(), 2) }
+/// # fn main() { assert_eq!(SETTINGS.len(), 3) }
 /// ```
 #[macro_export]
 macro_rules! settings {
     ($(
         $(#[doc = $doc:literal])* $name:ident: $type:ident = $path:literal
-        $(, alias $alias:literal)* $(, one_of [$($option:literal),*])? $(, default $default:literal)?;
+        $(, alias $alias:literal)* $(, one_of [$($option:literal),*])? $(, default $default:literal)?
+        $(, of $project:literal)?;
     )*) => {
         $(
             $(#[doc = $doc])*
@@ -173,6 +183,8 @@ macro_rules! settings {
             aliases: &[$($alias),*],
             options: &[$($($option),*)?],
             default: concat!($($default)?),
+            #[cfg(not(target_arch = "wasm32"))]
+            project: concat!($($project)?),
             #[cfg(not(target_arch = "wasm32"))]
             doc: concat!($($doc, "\n"),*),
             ..$name.entry($crate::Scope::Root)

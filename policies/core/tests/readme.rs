@@ -1,14 +1,21 @@
-//! A directory under `policies/` is a policy, all of them are in the README, and nothing else is there.
+//! A directory under `policies/` is a policy, all of them are in the README and in `artifacthub/`, and nothing
+//! else is there.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use podfence_core::testing::generate;
+use podfence_core::testing::{self, generate};
 
-/// What a policy consists of.
-const FILES: [&str; 4] = ["Cargo.toml", "README.md", "fixtures.yaml", "src/lib.rs"];
+/// What a policy consists of: what is written by hand, and what is generated.
+const FILES: [&str; 6] = ["Cargo.toml", "fixtures.yaml", "src/lib.rs", "README.md", "metadata.yml", "questions-ui.yml"];
+const GENERATED: &[&str] = FILES.split_at(3).1;
+
+fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.expect("core is two directories below the root").to_owned()
+}
 
 fn policies() -> Vec<PathBuf> {
     let core = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -48,8 +55,8 @@ fn a_policy_has_its_files_and_no_others() {
         }
         let files = files(&policy, &policy);
         for file in FILES.iter().filter(|file| !files.iter().any(|found| found == *file)) {
-            // The tests of the policy write the README, and they may come after this one.
-            if *file != "README.md" || !generate::is_blessing() {
+            // The tests of the policy write these, and they may come after this one.
+            if !GENERATED.contains(file) || !generate::is_blessing() {
                 wrong.push(format!("policies/{name}/{file}: missing"));
             }
         }
@@ -62,8 +69,26 @@ fn a_policy_has_its_files_and_no_others() {
 }
 
 #[test]
+fn artifact_hub_has_every_policy_and_no_others() {
+    let root = root();
+    testing::repository(&root).unwrap_or_else(|problem| panic!("{problem}"));
+    let mut expected = vec!["artifacthub-repo.yml".to_owned()];
+    expected.extend(policies().iter().map(|policy| {
+        let name = policy.file_name().expect("a directory has a name");
+        Path::new(name).join("artifacthub-pkg.yml").display().to_string()
+    }));
+    expected.sort();
+    let directory = root.join("artifacthub");
+    let mut found = files(&directory, &directory);
+    found.sort();
+    // The tests of the policies write what is missing, and they may come after this one.
+    expected.retain(|file| found.contains(file) || !generate::is_blessing());
+    assert_eq!(found, expected, "artifacthub/");
+}
+
+#[test]
 fn the_readme_lists_every_policy() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = root().join("README.md");
     let text = fs::read_to_string(&readme).expect("the README at the root");
     let mut table = String::from("| Policy | What it is about |\n|---|---|\n");
     for policy in policies() {

@@ -29,7 +29,7 @@ podfence_core::settings! {
     ALLOW_SHARE: Bool = "allowShareProcessNamespace", default "true";
     /// A setting of the Kubewarden policy that is refused: ports of the node are what the policy `host-ports`
     /// judges, with its `hostPorts`.
-    HOST_PORTS: Any = "allow_host_ports";
+    HOST_PORTS: Any = "allow_host_ports", of "Kubewarden";
 }
 
 podfence_core::policy! { name: "host-namespaces", check: check, validate: validate }

@@ -22,9 +22,9 @@ podfence_core::settings! {
     /// The last port of a range.
     RANGE_MAX: Integer = "hostPorts[*].max";
     /// The first port, in place of `hostPorts`, as for the Gatekeeper template; 0 if there is only `max`.
-    MIN: Integer = "min";
+    MIN: Integer = "min", of "Gatekeeper";
     /// The last port, in place of `hostPorts`, as for the Gatekeeper template; 65535 if there is only `min`.
-    MAX: Integer = "max";
+    MAX: Integer = "max", of "Gatekeeper";
 }
 
 podfence_core::policy! { name: "host-ports", check: check, validate: validate }

@@ -19,9 +19,9 @@ podfence_core::settings! {
     /// of the Pod Security Standards lets them, the restricted one does not.
     ALLOW_IN_USER_NAMESPACE: Bool = "allowAnyInUserNamespace", default "false";
     /// Gatekeeper's name: `Default` is `allowedProcMountTypes` with that alone, `Unmasked` with both.
-    TYPE: Text = "procMount", one_of ["Default", "Unmasked"];
+    TYPE: Text = "procMount", one_of ["Default", "Unmasked"], of "Gatekeeper";
     /// The Kubewarden policy's name: `true` is `allowedProcMountTypes` with both types, `false` with `Default`.
-    ALLOW_UNMASKED: Bool = "allow_unmasked_proc_mount_type";
+    ALLOW_UNMASKED: Bool = "allow_unmasked_proc_mount_type", of "Kubewarden";
 }
 
 podfence_core::policy! { name: "proc-mount", check: check, validate: validate }

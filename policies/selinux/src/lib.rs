@@ -36,13 +36,13 @@ podfence_core::settings! {
     /// A level, or `"*"` for any.
     ALLOWED_LEVEL: Text = "allowedSELinuxOptions[*].level";
     /// The type of the only entry, as the Kubewarden policy has it; so are `user`, `role` and `level`.
-    ONLY_TYPE: Text = "type";
+    ONLY_TYPE: Text = "type", of "Kubewarden";
     /// The user of the only entry.
-    ONLY_USER: Text = "user";
+    ONLY_USER: Text = "user", of "Kubewarden";
     /// The role of the only entry.
-    ONLY_ROLE: Text = "role";
+    ONLY_ROLE: Text = "role", of "Kubewarden";
     /// The level of the only entry.
-    ONLY_LEVEL: Text = "level";
+    ONLY_LEVEL: Text = "level", of "Kubewarden";
 }
 
 podfence_core::policy! { name: "selinux", check: check, validate: validate }

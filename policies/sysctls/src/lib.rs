@@ -19,7 +19,7 @@ podfence_core::settings! {
         default "[\"kernel.shm_rmid_forced\",\"net.ipv4.ip_local_port_range\",\"net.ipv4.tcp_syncookies\",\"net.ipv4.ping_group_range\",\"net.ipv4.ip_unprivileged_port_start\",\"net.ipv4.ip_local_reserved_ports\",\"net.ipv4.tcp_keepalive_time\",\"net.ipv4.tcp_fin_timeout\",\"net.ipv4.tcp_keepalive_intvl\",\"net.ipv4.tcp_keepalive_probes\",\"net.ipv4.tcp_rmem\",\"net.ipv4.tcp_wmem\",\"net.ipv4.tcp_slow_start_after_idle\",\"net.ipv4.tcp_notsent_lowat\"]";
     /// What PodSecurityPolicy and the Kubewarden policy have: sysctls that may be set besides those that are
     /// safe, in place of `allowedSysctls`.
-    ALLOWED_UNSAFE: Texts = "allowedUnsafeSysctls";
+    ALLOWED_UNSAFE: Texts = "allowedUnsafeSysctls", of "Kubewarden";
     /// Sysctls that may not be set though they are allowed, written in the same way.
     FORBIDDEN: Texts = "forbiddenSysctls", default "[]";
 }

@@ -69,29 +69,29 @@ podfence_core::settings! {
     /// of rejecting. What is set is never replaced, and Windows pods are left alone.
     MUTATE: Bool = "mutate", default "false";
     /// The Kubewarden policy's: `true` is `mutate: false`. `false` changes nothing here; ask for `mutate`.
-    VALIDATE_ONLY: Bool = "validate_only";
+    VALIDATE_ONLY: Bool = "validate_only", of "Kubewarden";
     /// `min` in `run_as_user.ranges`.
-    OLD_USER_MIN: Integer = "run_as_user.ranges[*].min";
+    OLD_USER_MIN: Integer = "run_as_user.ranges[*].min", of "Kubewarden";
     /// `max` in `run_as_user.ranges`.
-    OLD_USER_MAX: Integer = "run_as_user.ranges[*].max";
+    OLD_USER_MAX: Integer = "run_as_user.ranges[*].max", of "Kubewarden";
     /// The Kubewarden policy's, without effect: a user that is set is judged and never replaced.
-    OLD_USER_OVERWRITE: Bool = "run_as_user.overwrite";
+    OLD_USER_OVERWRITE: Bool = "run_as_user.overwrite", of "Kubewarden";
     /// `min` in `run_as_group.ranges`.
-    OLD_GROUP_MIN: Integer = "run_as_group.ranges[*].min";
+    OLD_GROUP_MIN: Integer = "run_as_group.ranges[*].min", of "Kubewarden";
     /// `max` in `run_as_group.ranges`.
-    OLD_GROUP_MAX: Integer = "run_as_group.ranges[*].max";
+    OLD_GROUP_MAX: Integer = "run_as_group.ranges[*].max", of "Kubewarden";
     /// The Kubewarden policy's, without effect: a group that is set is judged and never replaced.
-    OLD_GROUP_OVERWRITE: Bool = "run_as_group.overwrite";
+    OLD_GROUP_OVERWRITE: Bool = "run_as_group.overwrite", of "Kubewarden";
     /// `min` in `supplemental_groups.ranges`.
-    OLD_SUPPLEMENTAL_MIN: Integer = "supplemental_groups.ranges[*].min";
+    OLD_SUPPLEMENTAL_MIN: Integer = "supplemental_groups.ranges[*].min", of "Kubewarden";
     /// `max` in `supplemental_groups.ranges`.
-    OLD_SUPPLEMENTAL_MAX: Integer = "supplemental_groups.ranges[*].max";
+    OLD_SUPPLEMENTAL_MAX: Integer = "supplemental_groups.ranges[*].max", of "Kubewarden";
     /// The Kubewarden policy's, without effect: groups that are set are judged and never replaced.
-    OLD_SUPPLEMENTAL_OVERWRITE: Bool = "supplemental_groups.overwrite";
+    OLD_SUPPLEMENTAL_OVERWRITE: Bool = "supplemental_groups.overwrite", of "Kubewarden";
     /// `min` in `ranges`.
-    OLD_FS_MIN: Integer = "ranges[*].min";
+    OLD_FS_MIN: Integer = "ranges[*].min", of "Kubewarden";
     /// `max` in `ranges`.
-    OLD_FS_MAX: Integer = "ranges[*].max";
+    OLD_FS_MAX: Integer = "ranges[*].max", of "Kubewarden";
 }
 
 podfence_core::policy! { name: "users", check: check, mutate: mutate, validate: validate }

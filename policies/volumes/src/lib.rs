@@ -25,7 +25,7 @@ podfence_core::settings! {
         default "[\"configMap\",\"csi\",\"downwardAPI\",\"emptyDir\",\"ephemeral\",\"image\",\"persistentVolumeClaim\",\"projected\",\"secret\"]";
     /// A setting of the Kubewarden policy, of which only `false` is accepted: an ephemeral container can mount
     /// any volume of the pod later, whoever mounts it now.
-    IGNORE_INIT: Bool = "ignoreInitContainersVolumes", default "false";
+    IGNORE_INIT: Bool = "ignoreInitContainersVolumes", default "false", of "Kubewarden";
 }
 
 podfence_core::policy! { name: "volumes", check: check, validate: validate }

@@ -7,7 +7,7 @@ use super::{
     replay::Suite,
 };
 use crate::{Entry, Kind, Policy, Scope, common};
-use serde_json::Value;
+use serde::Serialize;
 
 /// Compares a generated file with what is checked in; with `BLESS=1` in the environment, writes it.
 ///
@@ -19,7 +19,9 @@ pub fn is_current(path: &Path, generated: &str) -> Result<(), String> {
         return Ok(());
     }
     if is_blessing() {
-        return fs::write(path, generated).map_err(|error| format!("{}: {error}", path.display()));
+        let directory = path.parent().unwrap_or(path);
+        let written = fs::create_dir_all(directory).and_then(|()| fs::write(path, generated));
+        return written.map_err(|error| format!("{}: {error}", path.display()));
     }
     let mut pairs = generated.lines().zip(current.lines().map(Some).chain(std::iter::repeat(None)));
     let line = pairs.position(|(generated, current)| current != Some(generated)).map_or(1, |at| at + 1);
@@ -56,16 +58,24 @@ pub fn docs(dir: &Path) -> Result<String, String> {
     Ok(lines.join("\n"))
 }
 
+/// What a policy is about: the first sentence of its docs, without the full stop.
+///
+/// # Errors
+/// See [`docs`].
+pub fn description(dir: &Path) -> Result<String, String> {
+    let docs = docs(dir)?;
+    let paragraph = docs.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    let sentence = paragraph.split_once(". ").map_or(paragraph.as_str(), |(first, _)| first);
+    Ok(sentence.trim_end_matches('.').to_owned())
+}
+
 /// The row of a policy in the table of all policies.
 ///
 /// # Errors
 /// See [`docs`].
 pub fn row(dir: &Path) -> Result<String, String> {
-    let docs = docs(dir)?;
-    let paragraph = docs.split("\n\n").next().unwrap_or_default().replace('\n', " ");
-    let sentence = paragraph.split_once(". ").map_or(paragraph.as_str(), |(first, _)| first).trim_end_matches('.');
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    Ok(format!("| [`{name}`](policies/{name}/README.md) | {} |\n", cell(sentence)))
+    Ok(format!("| [`{name}`](policies/{name}/README.md) | {} |\n", cell(&description(dir)?)))
 }
 
 /// The README of a policy.
@@ -151,8 +161,18 @@ fn example<'s, T>(suite: &'s Suite, wanted: impl Fn(&'s Expectation) -> Option<T
     Ok((yaml(&manifest)?, found))
 }
 
-fn yaml(value: &Value) -> Result<String, String> {
+pub(super) fn yaml(value: &impl Serialize) -> Result<String, String> {
     serde_saphyr::to_string(value).map_err(|error| error.to_string())
+}
+
+/// A generated file of YAML.
+pub(super) fn yaml_file(value: &impl Serialize) -> Result<String, String> {
+    Ok(generated(&yaml(value)?))
+}
+
+/// YAML as a generated file.
+pub(super) fn generated(yaml: &str) -> String {
+    format!("# Generated from src/lib.rs and Cargo.toml; `make bless` refreshes it.\n{yaml}")
 }
 
 /// A text in a cell of a table.

@@ -46,10 +46,14 @@
 //! accepted as it is. A `mutate` of a `pod` or `object` is replayed with a member that nobody knows in each of
 //! its objects, which has to be kept to the byte.
 
+mod artifacthub;
 mod coverage;
+mod facts;
 mod fixture;
 pub mod generate;
+mod metadata;
 mod policy_tests;
+mod questions;
 mod replay;
 mod reply;
 mod settings;
@@ -57,7 +61,9 @@ mod unknown;
 
 use std::{io, path::PathBuf};
 
-pub use policy_tests::{Failures, coverage, fixtures, readme, settings};
+pub use artifacthub::repository;
+pub use metadata::USAGE;
+pub use policy_tests::{Failures, coverage, fixtures, metadata, readme, settings};
 pub use replay::{Replay, Suite};
 
 /// Fixtures that cannot be used.

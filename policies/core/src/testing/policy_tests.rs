@@ -2,18 +2,19 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    Mismatch,
+    Mismatch, artifacthub,
     coverage::{row, rows},
     fixture::{Case, Expectation},
     generate,
+    metadata::Facts,
     replay::{Expected, Replay, Suite},
     reply,
-    settings::{default, get, renamed, sample, with, with_defaults},
+    settings::{default, get, renamed, sample, validate, with, with_defaults},
 };
-use crate::{Policy, common, json::pad};
+use crate::{Policy, common};
 
 /// Makes the tests of a policy, of which [`policy!`](crate::policy) takes care.
 #[macro_export]
@@ -45,6 +46,11 @@ macro_rules! policy_tests {
             #[test]
             fn readme() -> Result<(), Failures> {
                 $crate::testing::readme(&$policy, Path::new(DIR)).map_err(Failures)
+            }
+
+            #[test]
+            fn metadata() -> Result<(), Failures> {
+                $crate::testing::metadata(&$policy, Path::new(DIR)).map_err(Failures)
             }
         }
     };
@@ -178,6 +184,23 @@ pub fn readme(policy: &Policy, dir: &Path) -> Result<(), String> {
     generate::is_current(&dir.join("README.md"), &readme)
 }
 
+/// What catalogues and forms are told about the policy is what is generated: `metadata.yml`,
+/// `questions-ui.yml`, and `artifacthub-pkg.yml`, which has both of them.
+///
+/// # Errors
+/// One is not, and how to refresh it; or a form that says nothing of its own is refused as settings.
+pub fn metadata(policy: &Policy, dir: &Path) -> Result<(), String> {
+    let facts = Facts::load(policy, dir)?;
+    let directory = facts.project.root.join("artifacthub").join(policy.name);
+    let files = [
+        (dir.join("metadata.yml"), facts.metadata()?),
+        (dir.join("questions-ui.yml"), facts.form()?),
+        (directory.join("artifacthub-pkg.yml"), artifacthub::package(&facts)?),
+    ];
+    let failures = files.iter().filter_map(|(path, generated)| generate::is_current(path, generated).err());
+    report("files", failures.collect())
+}
+
 fn load(policy: &Policy, dir: &Path) -> Result<Suite, String> {
     let suite = Suite::load(dir).map_err(|error| error.to_string())?;
     if suite.policy != policy.name {
@@ -193,12 +216,6 @@ fn is_judged(case: &Case) -> bool {
 /// The reply to a case with other settings.
 fn reply_to(policy: &Policy, case: &Case, settings: &Value) -> String {
     case.with_settings(settings.clone()).replays().first().map(|replay: &Replay| replay.run(policy)).unwrap_or_default()
-}
-
-fn validate(policy: &Policy, settings: &Value) -> Result<(), String> {
-    let reply = crate::validate_settings(policy, &pad(settings.to_string().as_bytes()));
-    let reply: Value = serde_json::from_str(&reply).unwrap_or_default();
-    if reply["valid"] == json!(true) { Ok(()) } else { Err(reply["message"].as_str().unwrap_or_default().to_owned()) }
 }
 
 fn indent(text: &str) -> String {

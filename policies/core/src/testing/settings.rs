@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{Entry, Kind};
+use crate::{Entry, Kind, Policy, json::pad};
 
 /// What stands at a dotted path.
 pub(super) fn get<'s>(settings: &'s Value, path: &str) -> Option<&'s Value> {
@@ -59,6 +59,13 @@ pub(super) fn sample(setting: &Entry) -> Value {
         Kind::Texts | Kind::Objects => json!([]),
         Kind::Object | Kind::Any | Kind::Subject => json!({}),
     })
+}
+
+/// Whether a policy accepts settings, or else its message.
+pub(super) fn validate(policy: &Policy, settings: &Value) -> Result<(), String> {
+    let reply = crate::validate_settings(policy, &pad(settings.to_string().as_bytes()));
+    let reply: Value = serde_json::from_str(&reply).unwrap_or_default();
+    if reply["valid"] == json!(true) { Ok(()) } else { Err(reply["message"].as_str().unwrap_or_default().to_owned()) }
 }
 
 #[cfg(test)]
