@@ -1,5 +1,8 @@
 //! Which policies with which settings decide what a constraint of the Gatekeeper library decides.
 //!
+//! Decisions are known to differ for updates of pods, all of which pass there; for Windows pods, which are asked
+//! there for what only Linux has; and for pods in a user namespace of their own, whose root `users` allows.
+//!
 //! A template that a new policy covers is a new row of [`TEMPLATES`]. What the library means was read in its
 //! templates for PodSecurityPolicy, at 5c441fb.
 

@@ -46,6 +46,11 @@ impl Modules {
         })
     }
 
+    /// Why a policy refuses its settings, if it does.
+    pub fn refusal(&mut self, equivalent: &Equivalent) -> Option<String> {
+        self.policy(equivalent).as_ref().err().cloned()
+    }
+
     /// The policy with these settings, or why it refuses them.
     fn policy(&mut self, Equivalent { policy: name, settings }: &Equivalent) -> &Result<Policy, String> {
         let (host, modules) = (&self.host, &mut self.modules);
