@@ -59,11 +59,14 @@ impl<'p> Facts<'p> {
         Ok(Self { policy, project, tool: PolicyTool::load(dir)?, description: generate::description(dir)? })
     }
 
-    /// The kinds whose objects the policy judges, and their API groups.
-    pub(super) fn kinds(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let reads_volumes = self.policy.fields.iter().any(|field| field.scope == Scope::PersistentVolume);
-        let volumes = reads_volumes.then_some(("", "PersistentVolume"));
-        WORKLOADS.iter().map(|workload| (workload.group, workload.kind)).chain(volumes)
+    fn reads_volumes(&self) -> bool {
+        self.policy.fields.iter().any(|field| field.scope == Scope::PersistentVolume)
+    }
+
+    /// The kinds whose objects the policy judges.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        let volumes = self.reads_volumes().then_some("PersistentVolume");
+        WORKLOADS.iter().map(|workload| workload.kind).chain(volumes)
     }
 
     /// The rules of the policy: every kind that it reads, and the containers of `kubectl debug`, which join a
@@ -72,13 +75,18 @@ impl<'p> Facts<'p> {
     /// `pods/resize` is in no rule: it changes neither containers nor images, so it would be accepted anyway.
     pub(super) fn rules(&self) -> Vec<Rule> {
         let mut rules: Vec<Rule> = Vec::new();
-        for (group, kind) in self.kinds() {
+        for workload in &WORKLOADS {
             // As it is for all kinds of Kubernetes that are judged.
-            let resource = format!("{}s", kind.to_lowercase());
-            match rules.iter_mut().find(|rule| rule.api_groups == [group]) {
+            let resource = format!("{}s", workload.kind.to_lowercase());
+            match rules.iter_mut().find(|rule| rule.api_groups == [workload.group]) {
                 Some(rule) => rule.resources.push(resource),
-                None => rules.push(Rule::new(group, resource, vec!["CREATE", "UPDATE"])),
+                None => rules.push(Rule::new(workload.group, resource, vec!["CREATE", "UPDATE"])),
             }
+        }
+        if self.reads_volumes() {
+            // Kubernetes lets nobody change where a volume is. Updates bind and delete it, and those that were
+            // there before the policy must not get stuck.
+            rules.push(Rule::new("", "persistentvolumes".to_owned(), vec!["CREATE"]));
         }
         // A rule of its own, without CREATE: the audit scanner drops such rules, and would refuse the policy
         // for a subresource in another.
@@ -92,7 +100,7 @@ impl<'p> Facts<'p> {
 
     /// The kinds that it judges, as one text.
     pub(super) fn resources(&self) -> String {
-        self.kinds().map(|(_, kind)| kind).collect::<Vec<_>>().join(", ")
+        self.kinds().collect::<Vec<_>>().join(", ")
     }
 
     fn annotations(&self) -> Map<String, Value> {
