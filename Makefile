@@ -1,10 +1,13 @@
 # A directory that holds fixtures.yaml is a policy; nothing lists them.
 POLICIES := $(patsubst policies/%/fixtures.yaml,%,$(wildcard policies/*/fixtures.yaml))
 MODULES  := $(POLICIES:%=target/policies/%.wasm)
+PACKAGES := $(POLICIES:%=target/packages/%.wasm)
 
 SOURCES  := $(shell find policies -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock .cargo/config.toml rust-toolchain.toml
 WASM     := target/wasm32-unknown-unknown/wasm
 WASM_OPT := target/binaryen/node_modules/.bin/wasm-opt
+
+PODFENCE := cargo run --quiet --locked --release -p host-test --
 
 CARGO_HOME ?= $(HOME)/.cargo
 # The same bytes wherever the repository and cargo's files are.
@@ -20,7 +23,7 @@ help: ## Print this help
 
 all: modules ## Build the modules and run their fixtures
 	@echo 'podfence (the first time, wasmtime takes some minutes)'
-	@cargo run --quiet --locked --release -p host-test -- test
+	@$(PODFENCE) test
 
 modules: $(MODULES) ## Build the modules: target/policies/<policy>.wasm
 
@@ -36,19 +39,24 @@ test: lint all ## Pass all tests and gates
 	cargo test --locked --release -p host-test
 	$(MAKE) --no-print-directory reproducible
 
-reproducible: modules ## Check that another directory and another cargo home give the same modules
+package: modules ## Write the metadata into the modules: target/packages/<policy>.wasm, as in packages.lock
+	$(PODFENCE) package $(MODULES) --lock packages.lock --locked
+
+reproducible: package ## Check that another directory and another cargo home give the same modules and packages
 	set -e; elsewhere=$$(mktemp -d); trap "rm -rf $$elsewhere" EXIT; \
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $$elsewhere; \
 	CARGO_HOME=$$elsewhere/cargo-home $(MAKE) --no-print-directory -C $$elsewhere modules; \
-	sha256sum $(MODULES) > $$elsewhere/modules.sha256; \
-	cd $$elsewhere && sha256sum --check modules.sha256
+	$(PODFENCE) package $(MODULES:%=$$elsewhere/%) --policies $$elsewhere/policies --out $$elsewhere/target/packages; \
+	sha256sum $(MODULES) $(PACKAGES) > $$elsewhere/published.sha256; \
+	cd $$elsewhere && sha256sum --check published.sha256
 
 bench: modules ## Measure the modules and refresh the table in the README
 	cargo run --quiet --release -p host-test -- bench $(MODULES) --figures README.md
 
-bless: modules ## Refresh what is generated, and record what the modules cost
+bless: modules ## Refresh what is generated, and record what the modules cost and what is published
 	BLESS=1 cargo test --locked --quiet --no-fail-fast
 	BLESS=1 cargo test --locked --quiet --no-fail-fast --release -p host-test --test gates --test conformance
+	$(PODFENCE) package $(MODULES) --lock packages.lock
 
 lint: toolchain ## Check format and lints
 	cargo fmt --all --check
@@ -75,4 +83,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all modules test reproducible bench bless lint deny clean toolchain
+.PHONY: help all modules test package reproducible bench bless lint deny clean toolchain

@@ -98,7 +98,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Value>, InputError> {
     parse_json(text).or_else(|error| parse_yaml(text).map_err(|_| InputError::Json(error)))
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str, InputError> {
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, InputError> {
     std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;

@@ -74,24 +74,32 @@ pub struct MetadataError(String);
 /// # Errors
 /// When the section is not JSON.
 pub fn metadata(bytes: &[u8]) -> Result<Option<Value>, MetadataError> {
-    match custom_section(bytes, METADATA_SECTION) {
+    match metadata_sections(bytes).first() {
         None => Ok(None),
         Some(section) => serde_json::from_slice(section).map(Some).map_err(|error| MetadataError(error.to_string())),
     }
 }
 
-fn custom_section<'a>(bytes: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok).find_map(|payload| match payload {
-        wasmparser::Payload::CustomSection(section) if section.name() == name => Some(section.data()),
+/// What is in each metadata section, in the order of the file.
+pub(crate) fn metadata_sections(bytes: &[u8]) -> Vec<&[u8]> {
+    let payloads = wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok);
+    let sections = payloads.filter_map(|payload| match payload {
+        wasmparser::Payload::CustomSection(section) if section.name() == METADATA_SECTION => Some(section.data()),
         _ => None,
-    })
+    });
+    sections.collect()
+}
+
+/// The digest of a file, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Tells what `bytes` are, and tries what a policy-server does at start.
 pub fn inspect(host: &Host, bytes: &[u8]) -> Inspection {
     let mut inspection = Inspection {
         bytes: bytes.len(),
-        sha256: hexadecimal(&Sha256::digest(bytes)),
+        sha256: sha256(bytes),
         imports: Vec::new(),
         exports: Vec::new(),
         memory: None,
@@ -168,12 +176,17 @@ impl Inspection {
     }
 
     fn read_metadata(&mut self, bytes: &[u8]) {
+        let sections = metadata_sections(bytes).len();
+        if sections > 1 {
+            self.notes.push(format!("{sections} sections {METADATA_SECTION}: the first one counts"));
+        }
         match metadata(bytes) {
             Ok(None) => {
                 self.notes.push(format!("no section {METADATA_SECTION}: annotate the module before you publish it"))
             }
             Ok(Some(metadata)) => {
                 self.obstacles.extend(metadata_obstacles(&metadata));
+                self.notes.extend(rule_notes(&metadata));
                 self.metadata = Some(metadata);
             }
             Err(error) => self.obstacles.push(error.to_string()),
@@ -197,6 +210,35 @@ fn metadata_obstacles(metadata: &Value) -> Vec<String> {
     obstacles
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// What is wrong with the rules, which are for those who write a manifest, and for the audit scanner.
+fn rule_notes(metadata: &Value) -> Vec<String> {
+    let rules = metadata["rules"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if rules.is_empty() {
+        return vec!["metadata: rules: expected a list with a rule in it".to_owned()];
+    }
+    let mut notes = Vec::new();
+    for (at, rule) in rules.iter().enumerate() {
+        for key in ["apiGroups", "apiVersions", "resources", "operations"] {
+            let items = texts(&rule[key]);
+            if items.is_empty() {
+                notes.push(format!("metadata: rules[{at}].{key}: expected a list with a text in it"));
+            } else if items.len() > 1 && items.contains(&"*") {
+                notes.push(format!("metadata: rules[{at}].{key}: expected \"*\" alone"));
+            }
+        }
+        let is_created = texts(&rule["operations"]).iter().any(|operation| ["CREATE", "*"].contains(operation));
+        for resource in texts(&rule["resources"]).iter().filter(|resource| is_created && resource.contains('/')) {
+            notes.push(format!(
+                "metadata: rules[{at}]: {resource} with CREATE: the audit scanner knows no subresources; give it a \
+                 rule of its own with UPDATE"
+            ));
+        }
+    }
+    notes
+}
+
+/// A list of texts; nothing if it is anything else.
+fn texts(value: &Value) -> Vec<&str> {
+    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    items.iter().map(Value::as_str).collect::<Option<_>>().unwrap_or_default()
 }

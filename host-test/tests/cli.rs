@@ -306,7 +306,7 @@ fn settings_files_are_explained_too() {
 #[test]
 fn inspect_tells_what_a_module_is() {
     let workplace = Workplace::new();
-    let annotated = r#"(@custom "io.kubewarden.metadata" "{\"protocolVersion\":\"v1\",\"mutating\":true}")
+    let annotated = r#"(@custom "io.kubewarden.metadata" "{\"protocolVersion\":\"v1\",\"mutating\":true,\"rules\":[]}")
         (@custom "io.kubewarden.metadata" "the second one does not count")"#;
     workplace.write("annotated.wasm", &replying("{}", annotated));
     let (out, _) = workplace.podfence(&["inspect", "annotated.wasm", "-o", "json"], 0);
@@ -323,12 +323,52 @@ fn inspect_tells_what_a_module_is() {
             {"name": "__guest_call", "type": "(i32, i32) -> i32"},
         ],
         "memory": {"initial": 65536, "maximum": null},
-        "metadata": {"protocolVersion": "v1", "mutating": true},
+        "metadata": {"protocolVersion": "v1", "mutating": true, "rules": []},
         "protocolVersion": "v1",
         "obstacles": [],
-        "notes": [],
+        "notes": [
+            "2 sections io.kubewarden.metadata: the first one counts",
+            "metadata: rules: expected a list with a rule in it",
+        ],
     });
     assert_eq!(inspection, expected);
+}
+
+#[test]
+fn inspect_shows_metadata_in_lines() {
+    let workplace = Workplace::new();
+    let metadata = json!({
+        "protocolVersion": "v1",
+        "rules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods", "pods/log"], "operations": ["CREATE"]},
+            {"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["*", "x"], "operations": ["*"]},
+            {"apiGroups": ["apps"], "apiVersions": [], "resources": "pods", "operations": [1]},
+        ],
+        "mutating": false,
+        "contextAwareResources": [],
+        "annotations": {"title": "a", "usage": "\n# a\n\nWhat\u{1b} it is.\n"},
+    });
+    let section = metadata.to_string().replace('\\', "\\\\").replace('"', "\\\"");
+    let section = format!(r#"(@custom "io.kubewarden.metadata" "{section}")"#);
+    workplace.write("annotated.wasm", &replying("{}", &section));
+    let (out, _) = workplace.podfence(&["inspect", "annotated.wasm"], 0);
+    let (_, lines) = out.split_once("metadata  ").unwrap();
+    let expected = r#"protocolVersion: v1
+metadata  rule: CREATE of pods, pods/log in v1
+metadata  rule: * of *, x in apps/v1
+metadata  rule: {"apiGroups":["apps"],"apiVersions":[],"resources":"pods","operations":[1]}
+metadata  mutating: false
+metadata  contextAwareResources: []
+metadata  title: a
+metadata  usage: # a … and 2 more lines
+note      metadata: rules[0]: pods/log with CREATE: the audit scanner knows no subresources; give it a rule of its own with UPDATE
+note      metadata: rules[1].resources: expected "*" alone
+note      metadata: rules[2].apiVersions: expected a list with a text in it
+note      metadata: rules[2].resources: expected a list with a text in it
+note      metadata: rules[2].operations: expected a list with a text in it
+a policy-server would load it
+"#;
+    assert_eq!(lines, expected);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use host_test::inspect::{Inspection, MemorySize, inspect};
+use serde_json::Value;
 
 use super::{DENIED, LimitArguments, Output, printable, read_module};
 
@@ -60,8 +61,9 @@ fn write_inspection(inspection: &Inspection, out: &mut dyn Write) -> io::Result<
         writeln!(out, "export    {} {}", printable(&export.name), export.ty)?;
     }
     if let Some(metadata) = &inspection.metadata {
-        let metadata = serde_json::to_string_pretty(metadata)?;
-        writeln!(out, "metadata  {}", printable(&metadata))?;
+        for line in metadata_lines(metadata) {
+            writeln!(out, "metadata  {}", printable(&line))?;
+        }
     }
     for note in &inspection.notes {
         writeln!(out, "note      {}", printable(note))?;
@@ -73,6 +75,43 @@ fn write_inspection(inspection: &Inspection, out: &mut dyn Write) -> io::Result<
         writeln!(out, "obstacle  {}", printable(obstacle))?;
     }
     writeln!(out, "a policy-server would not load it")
+}
+
+/// A line for each rule, annotation and other member.
+fn metadata_lines(metadata: &Value) -> Vec<String> {
+    let Some(members) = metadata.as_object() else { return vec![metadata.to_string()] };
+    let lines = members.iter().flat_map(|(key, value)| match (key.as_str(), value) {
+        ("rules", Value::Array(rules)) => rules.iter().map(|rule| format!("rule: {}", describe_rule(rule))).collect(),
+        ("annotations", Value::Object(annotations)) => {
+            annotations.iter().map(|(key, value)| format!("{key}: {}", describe_value(value))).collect()
+        }
+        _ => vec![format!("{key}: {}", describe_value(value))],
+    });
+    lines.collect()
+}
+
+/// For example `CREATE, UPDATE of deployments, daemonsets in apps/v1`.
+fn describe_rule(rule: &Value) -> String {
+    let list = |key: &str| -> Option<String> {
+        let items = rule.get(key)?.as_array()?;
+        Some(items.iter().map(Value::as_str).collect::<Option<Vec<_>>>()?.join(", "))
+    };
+    let lists = (list("operations"), list("resources"), list("apiGroups"), list("apiVersions"));
+    let (Some(operations), Some(resources), Some(groups), Some(versions)) = lists else { return rule.to_string() };
+    // The core group has no name.
+    let group_version = if groups.is_empty() { versions } else { format!("{groups}/{versions}") };
+    format!("{operations} of {resources} in {group_version}")
+}
+
+/// A text on one line, or JSON.
+fn describe_value(value: &Value) -> String {
+    match value.as_str() {
+        None => value.to_string(),
+        Some(text) => match text.trim().split_once('\n') {
+            None => text.to_owned(),
+            Some((first, rest)) => format!("{first} … and {} more lines", rest.lines().count()),
+        },
+    }
 }
 
 fn describe_memory(memory: MemorySize) -> String {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod inspect;
+mod package;
 mod run;
 mod test;
 
@@ -39,6 +40,7 @@ enum Command {
     Test(test::Arguments),
     Run(run::Arguments),
     Inspect(inspect::Arguments),
+    Package(package::Arguments),
     Bench(bench::Arguments),
 }
 
@@ -48,6 +50,7 @@ impl Cli {
             Command::Test(arguments) => arguments.run(),
             Command::Run(arguments) => arguments.run(),
             Command::Inspect(arguments) => arguments.run(),
+            Command::Package(arguments) => arguments.run(),
             Command::Bench(arguments) => arguments.run(),
         }
     }
