@@ -60,21 +60,26 @@ impl Arguments {
         }
         let digests: BTreeMap<String, Digest> =
             packages.iter().map(|(policy, bytes)| (policy.clone(), Digest::of(bytes))).collect();
-        if let (Some(path), true) = (&self.lock, self.locked) {
-            let differences = Lock::load(path)?.differences(&digests);
-            if !differences.is_empty() {
-                let differences = printable(&differences.join("\n"));
-                anstream::eprintln!("{differences}\n{}: `make bless` records what is meant", origin(path));
-                return Ok(ExitCode::from(DENIED));
+        let lock = match &self.lock {
+            None => None,
+            Some(path) if self.locked => {
+                let differences = Lock::load(path)?.differences(&digests);
+                if !differences.is_empty() {
+                    let differences = printable(&differences.join("\n"));
+                    anstream::eprintln!("{differences}\n{}: `make bless` records what is meant", origin(path));
+                    return Ok(ExitCode::from(DENIED));
+                }
+                None
             }
-        }
+            Some(path) => Some((path, self.recorded(path, &digests)?)),
+        };
         fs::create_dir_all(&self.out).with_context(|| origin(&self.out))?;
         for (policy, bytes) in &packages {
             let path = self.out.join(format!("{policy}.wasm"));
             fs::write(&path, bytes).with_context(|| origin(&path))?;
         }
-        if let (Some(path), false) = (&self.lock, self.locked) {
-            self.record(path, digests.clone())?;
+        if let Some((path, lock)) = lock {
+            fs::write(path, lock.to_yaml()).with_context(|| origin(path))?;
         }
         write_table(&digests, &mut anstream::stdout().lock())?;
         Ok(ExitCode::SUCCESS)
@@ -94,12 +99,12 @@ impl Arguments {
         package(host, &module, &source).with_context(|| origin(path))
     }
 
-    /// Adds to what is recorded, and drops what is no policy any more.
-    fn record(&self, path: &Path, digests: BTreeMap<String, Digest>) -> Result<()> {
+    /// What is recorded, with these packages, and without what is no policy any more.
+    fn recorded(&self, path: &Path, digests: &BTreeMap<String, Digest>) -> Result<Lock> {
         let mut lock = if path.exists() { Lock::load(path)? } else { Lock::default() };
         lock.0.retain(|policy, _| self.policies_directory.join(policy).is_dir());
-        lock.0.extend(digests);
-        fs::write(path, lock.to_yaml()).with_context(|| origin(path))
+        lock.0.extend(digests.clone());
+        Ok(lock)
     }
 }
 
