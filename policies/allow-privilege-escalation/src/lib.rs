@@ -3,6 +3,18 @@
 //! With `allowPrivilegeEscalation: false` the kernel gives no process of the container more privileges
 //! than its parent has: setuid bits and file capabilities count for nothing. Kubernetes allows escalation
 //! wherever that is not said.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `allowPrivilegeEscalation`, `defaultAllowPrivilegeEscalation`. Escalation can only be
+//!   exempt, never allowed; the default `false` is `mutate: true`, the default `true` is refused.
+//! - **Pod Security Standards**: `allowPrivilegeEscalation` (restricted). The same.
+//! - **Gatekeeper**: `K8sPSPAllowPrivilegeEscalationContainer`. Windows pods, which cannot have the field, are
+//!   accepted.
+//! - **Kubewarden**: `allow-privilege-escalation-psp`. Containers that are privileged or add `SYS_ADMIN` are not
+//!   changed but rejected, since Kubernetes refuses the pair; Windows pods, which cannot have the field, are left
+//!   alone.
+//! - **Kyverno**: `disallow-privilege-escalation`. The same verdicts on its test suite.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Container, Edits, Pod, Rule, Settings, String, Violations, problem, vec};
@@ -20,7 +32,7 @@ podfence_core::settings! {
     /// refuses the two together.
     MUTATE: Bool = "mutate";
     /// What the Kubewarden policy calls it: `false` is the same as `mutate: true`, and `true` is refused.
-    DEFAULT: Bool = "default_allow_privilege_escalation", of "Kubewarden";
+    DEFAULT: Bool = "default_allow_privilege_escalation", of "Kubewarden" for "mutate";
 }
 
 podfence_core::policy! { name: "allow-privilege-escalation", check: check, mutate: mutate, validate: validate }

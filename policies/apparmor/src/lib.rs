@@ -2,6 +2,17 @@
 //!
 //! A container that is unconfined may write to `/proc` and `/sys` and mount what it likes as far as nothing
 //! else stops it. The runtime's own profile costs nothing; a profile of your own on the node can close more.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `apparmor.security.beta.kubernetes.io/allowedProfileNames` and `…/defaultProfileName`
+//!   (annotations). Fields are judged as well as annotations, and no profile is ever set.
+//! - **Pod Security Standards**: `appArmorProfile` (baseline). The same without settings.
+//! - **Gatekeeper**: `K8sPSPAppArmor`. A container without a profile is not taken for one with `runtime/default`:
+//!   it is rejected where one is `required`, and else accepted. `localhost/*` allows any file; there it matches
+//!   nothing.
+//! - **Kubewarden**: `apparmor-psp`. The field `appArmorProfile` is judged as well as the annotations.
+//! - **Kyverno**: `restrict-apparmor-profiles`. The same verdicts on its test suite.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{

@@ -2,6 +2,22 @@
 //!
 //! `SYS_ADMIN` alone is nearly all of root, `NET_RAW` forges packets, `DAC_OVERRIDE` reads what others
 //! closed. A container that drops all of them and adds back what it needs cannot be made to use the rest.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `allowedCapabilities`, `requiredDropCapabilities`, `defaultAddCapabilities`. Nothing
+//!   is dropped or added without `mutate`, and `ALL` drops whatever must be dropped.
+//! - **Pod Security Standards**: `capabilities_restricted` (restricted), `capabilities_baseline` (baseline).
+//!   Without settings the first, but `all` is dropped in any case, and what a Windows pod adds is judged. For the
+//!   second, set its names as `allowedCapabilities`, and `requiredDropCapabilities: []`.
+//! - **Gatekeeper**: `K8sPSPCapabilities`. Without lists, `NET_BIND_SERVICE` may be added and `ALL` must be
+//!   dropped, where the template allows none and demands none. An allowed name counts in its own case only; one
+//!   that must be dropped may not be added in any spelling.
+//! - **Kubewarden**: `capabilities-psp`. One that must be dropped may not be added in any spelling
+//!   (`CAP_NET_ADMIN`, `net_admin`). Nothing is changed without `mutate`, and then nothing but the capabilities.
+//! - **Kyverno**: `disallow-capabilities-strict`, `disallow-capabilities`, `restrict-adding-capabilities`. The
+//!   same verdicts on its test suite: of the first without settings, of the others with their names as
+//!   `allowedCapabilities`, and `requiredDropCapabilities: []`.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Container, Edits, List, Pod, Rule, Settings, String, Vec, Violations, json::quote};

@@ -93,6 +93,8 @@ impl<T: crate::view::Type> Field<T> {
             project: "",
             #[cfg(not(target_arch = "wasm32"))]
             doc: "",
+            #[cfg(not(target_arch = "wasm32"))]
+            stands_for: "",
         }
     }
 }
@@ -120,6 +122,10 @@ pub struct Entry {
     /// Of a field: what is allowed there, empty if a check only reads it. Of a setting: its meaning.
     #[cfg(not(target_arch = "wasm32"))]
     pub doc: &'static str,
+    /// Of a setting of another project: the one that says the same here, empty if none does. The two together
+    /// are an error.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub stands_for: &'static str,
 }
 
 /// States the fields that a policy reads, as constants and as the table `FIELDS`.
@@ -154,7 +160,7 @@ macro_rules! fields {
 ///
 /// The doc comment becomes the documentation. Settings are strict: an unknown key, a wrong type and
 /// a text that is not `one_of` are errors. A setting `of` another project is there so that the settings
-/// of its policy can be taken over.
+/// of its policy can be taken over, instead of the one that it stands `for`.
 ///
 /// ```
 /// podfence_core::settings! {
@@ -172,7 +178,7 @@ macro_rules! settings {
     ($(
         $(#[doc = $doc:literal])* $name:ident: $type:ident = $path:literal
         $(, alias $alias:literal)* $(, one_of [$($option:literal),*])? $(, default $default:literal)?
-        $(, of $project:literal)?;
+        $(, of $project:literal $(for $own:literal)?)?;
     )*) => {
         $(
             $(#[doc = $doc])*
@@ -187,6 +193,8 @@ macro_rules! settings {
             project: concat!($($project)?),
             #[cfg(not(target_arch = "wasm32"))]
             doc: concat!($($doc, "\n"),*),
+            #[cfg(not(target_arch = "wasm32"))]
+            stands_for: concat!($($($own)?)?),
             ..$name.entry($crate::Scope::Root)
         }),*];
     };

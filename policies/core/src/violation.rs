@@ -174,6 +174,12 @@ impl<'v> Violations<'v> {
         self.found.is_empty()
     }
 
+    /// The rule of each.
+    #[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &'static Rule> {
+        self.found.iter().map(|violation| violation.rule)
+    }
+
     /// The text of the verdict; with settings, what they would have allowed is told.
     pub fn message(&self, settings: Option<&Settings>) -> String {
         let mut message = String::new();

@@ -276,10 +276,75 @@ fn a_setting_without_a_fixture_is_told() {
     );
 }
 
+/// Docs of a policy that stands for two others.
+const DOCS: &str = "//! A danger.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: none
+//! - **Pod Security Standards**: none: it has no name
+//!   there.
+//! - **Gatekeeper**: `K8sPSPDanger`. The same,
+//!   but more.
+//! - **Kubewarden**: none
+//! - **Kyverno**: `danger`, `risk`. The same.
+#![no_std]
+";
+
+#[test]
+fn what_a_policy_replaces_is_told_for_each_origin() {
+    let dir = policy("replaces", REJECTED);
+    let replaces = |docs: &str| {
+        fs::write(dir.join("src/lib.rs"), docs).expect("a file");
+        testing::generate::replaces(&dir).map_err(|error| error.rsplit_once("lib.rs: ").expect("a path").1.to_owned())
+    };
+    let expected = [
+        "none",
+        "none: it has no name there.",
+        "`K8sPSPDanger`. The same, but more.",
+        "none",
+        "`danger`, `risk`. The same.",
+    ];
+    assert_eq!(replaces(DOCS), Ok(expected.map(str::to_owned)));
+    assert_eq!(testing::generate::docs(&dir), Ok("A danger.".to_owned()));
+    for (from, to, problem) in [
+        ("# Replaces", "# Instead of", "the docs (//!) need a list under `# Replaces`: what the policy stands for"),
+        (
+            "//! - **Kubewarden**: none\n",
+            "",
+            "`# Replaces` has 4 items; there are PodSecurityPolicy, Pod Security Standards, Gatekeeper, Kubewarden, Kyverno",
+        ),
+        ("**Kubewarden**", "**Kyverno**", "expected `- **Kubewarden**: …`, found `- **Kyverno**: none`"),
+        (
+            "`danger`, `risk`. The same.",
+            "`danger`, `risk`",
+            "Kyverno: expected `none`, or names in backticks, a full stop and what differs, found ``danger`, `risk``",
+        ),
+        (
+            "`danger`, `risk`. The same.",
+            "nothing.",
+            "Kyverno: expected `none`, or names in backticks, a full stop and what differs, found `nothing.`",
+        ),
+    ] {
+        assert_eq!(replaces(&DOCS.replace(from, to)), Err(problem.to_owned()));
+    }
+}
+
+#[test]
+fn a_row_stands_where_its_policy_belongs() {
+    let table = "| Policy |\n|---|\n| [`a`](a) | 1 |\n| [`c`](c) | 2 |\n";
+    for (row, expected) in [
+        ("| [`b`](b) | 3 |\n", "| Policy |\n|---|\n| [`a`](a) | 1 |\n| [`b`](b) | 3 |\n| [`c`](c) | 2 |\n"),
+        ("| [`c`](c) | 3 |\n", "| Policy |\n|---|\n| [`a`](a) | 1 |\n| [`c`](c) | 3 |\n"),
+    ] {
+        assert_eq!(testing::generate::with_row(table, row), expected);
+    }
+}
+
 #[test]
 fn a_readme_that_is_not_current_is_told() {
     let dir = policy("readme", &format!("{REJECTED}- {{name: b, pod: {{}}, accept: true}}\n"));
-    fs::write(dir.join("src/lib.rs"), "//! A danger.\n\nfn main() {}\n").expect("a file");
+    fs::write(dir.join("src/lib.rs"), DOCS).expect("a file");
     fs::write(dir.join("README.md"), "<!-- something else -->\n").expect("a file");
     if testing::generate::is_blessing() {
         return;

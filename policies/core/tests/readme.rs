@@ -8,6 +8,9 @@ use std::{
 
 use podfence_core::testing::{self, generate};
 
+/// What is in the directory of the policies besides them.
+const ALIASES: &str = "ALIASES.md";
+
 /// What a policy consists of: what is written by hand, and what is generated.
 const FILES: [&str; 6] = ["Cargo.toml", "fixtures.yaml", "src/lib.rs", "README.md", "metadata.yml", "questions-ui.yml"];
 const GENERATED: &[&str] = FILES.split_at(3).1;
@@ -21,7 +24,7 @@ fn policies() -> Vec<PathBuf> {
     let core = Path::new(env!("CARGO_MANIFEST_DIR"));
     entries(core.parent().expect("core is in the directory of the policies"))
         .into_iter()
-        .filter(|path| path != core)
+        .filter(|path| path != core && !path.ends_with(ALIASES))
         .collect()
 }
 
@@ -66,6 +69,26 @@ fn a_policy_has_its_files_and_no_others() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// The tests of each policy prove its row.
+#[test]
+fn the_aliases_are_those_of_every_policy() {
+    let path = root().join("policies").join(ALIASES);
+    let text = fs::read_to_string(&path).expect("the aliases");
+    let table = generate::part(&text, "aliases").expect("the markers of the table");
+    let link = |name: &str| format!("| [`{name}`]({name}/README.md) |");
+    let links: Vec<String> =
+        policies().iter().map(|policy| link(&policy.file_name().unwrap_or_default().to_string_lossy())).collect();
+    let (head, rows) = table.split_at(table.find("| [").unwrap_or(table.len()));
+    let is_known = |row: &&str| links.iter().any(|link| row.starts_with(link));
+    let known: String = head.split_inclusive('\n').chain(rows.split_inclusive('\n').filter(is_known)).collect();
+    let generated = generate::between(&text, "aliases", &known).expect("the markers of the table");
+    generate::is_current(&path, &generated).unwrap_or_else(|problem| panic!("{problem}"));
+    for link in links.iter().filter(|link| !known.contains(*link)) {
+        // The tests of the policy write its row, and they may come after this one.
+        assert!(generate::is_blessing(), "{}: no row starts with {link}", path.display());
+    }
 }
 
 #[test]

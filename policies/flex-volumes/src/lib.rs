@@ -2,6 +2,16 @@
 //!
 //! The pod names the driver and passes it options, so a driver that was not written with that in mind mounts,
 //! reads or runs what the pod likes. Kubernetes has deprecated them for CSI drivers.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `allowedFlexVolumes`. An empty list allows no driver; there it allows all.
+//! - **Pod Security Standards**: none: `restrictedVolumes` (restricted), which the policy `volumes` has, forbids
+//!   every driver.
+//! - **Gatekeeper**: `K8sPSPFlexVolumes`. The same, but an entry without a driver is an error.
+//! - **Kubewarden**: `flexvolume-drivers-psp`. No container's volumes are left out: `ignoreInitContainersVolumes:
+//!   true` is refused.
+//! - **Kyverno**: none
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Object, Pod, Rule, Settings, String, Violations, problem};

@@ -2,6 +2,17 @@
 //!
 //! In the node's network it hears what the node hears, and reaches what trusts localhost; among its
 //! processes it sees, traces and kills those of others; in its IPC it reads memory that others share.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `hostNetwork`, `hostPID`, `hostIPC`. The settings have `allow` in front;
+//!   `shareProcessNamespace` can be forbidden, too.
+//! - **Pod Security Standards**: `hostNamespaces` (baseline). The same without settings.
+//! - **Gatekeeper**: `K8sPSPHostNamespace`, `K8sPSPHostNetworkingPorts`. The first does not judge the host
+//!   network: it is `allowHostNetwork: true`. Of the second it is the `hostNetwork`, here `allowHostNetwork`;
+//!   `host-ports` has the ports.
+//! - **Kubewarden**: `host-namespaces-psp`. `allow_host_ports` is refused, since `host-ports` has the ports.
+//! - **Kyverno**: `disallow-host-namespaces`. The same verdicts on its test suite.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Pod, Rule, Settings, String, Violations, problem};

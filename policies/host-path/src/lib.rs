@@ -2,6 +2,20 @@
 //!
 //! Through it a pod reads the kubelet's credentials, writes to other pods' volumes, or talks to the
 //! container runtime's socket, which is as good as root. A PersistentVolume can be such a door as well.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `allowedHostPaths`. An empty list allows no path; there it allows all.
+//!   PersistentVolumes are judged, too.
+//! - **Pod Security Standards**: `hostPathVolumes` (baseline). The same without settings, and PersistentVolumes
+//!   are judged, too.
+//! - **Gatekeeper**: `K8sPSPHostFilesystem`. The longest prefix decides, not any that covers the path. Paths are
+//!   cleaned before, and `..` is refused. A prefix ends where a name does: in the template's CEL form `/foo`
+//!   covers `/fool`.
+//! - **Kubewarden**: `hostpaths-psp`. An empty list allows no path; there it allows all. Volumes that no container
+//!   mounts are judged, `//` and `/./` do not beat a read-only prefix, and a prefix that may be written may be
+//!   mounted read-only.
+//! - **Kyverno**: `disallow-host-path`. The same verdicts on its test suite.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Object, Pod, Rule, Settings, String, Vec, Violations, sort};

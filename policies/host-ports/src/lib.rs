@@ -2,6 +2,17 @@
 //!
 //! It is reached at the node's address, past Services and network policies; it can take the place of
 //! something that the node trusts; and no other pod with that port fits on the node.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `hostPorts`. The same.
+//! - **Pod Security Standards**: `hostPorts` (baseline). The same without settings.
+//! - **Gatekeeper**: `K8sPSPHostNetworkingPorts`. Without `min` and `max` no port is allowed; there, all are.
+//!   Every port must be allowed: in the template's CEL form one that is lets the others pass. Its `hostNetwork` is
+//!   for `host-namespaces`.
+//! - **Kubewarden**: `host-namespaces-psp`. Its `allow_host_ports` is `hostPorts` here.
+//! - **Kyverno**: `disallow-host-ports`, `disallow-host-ports-range`. The same verdicts on its test suite, of the
+//!   second with its range in `hostPorts`.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use core::ops::RangeInclusive;
@@ -22,9 +33,9 @@ podfence_core::settings! {
     /// The last port of a range.
     RANGE_MAX: Integer = "hostPorts[*].max";
     /// The first port, in place of `hostPorts`, as for the Gatekeeper template; 0 if there is only `max`.
-    MIN: Integer = "min", of "Gatekeeper";
+    MIN: Integer = "min", of "Gatekeeper" for "hostPorts";
     /// The last port, in place of `hostPorts`, as for the Gatekeeper template; 65535 if there is only `min`.
-    MAX: Integer = "max", of "Gatekeeper";
+    MAX: Integer = "max", of "Gatekeeper" for "hostPorts";
 }
 
 podfence_core::policy! { name: "host-ports", check: check, validate: validate }

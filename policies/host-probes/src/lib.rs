@@ -2,6 +2,14 @@
 //!
 //! The kubelet stands behind firewalls that pods are kept out by, and reaches the node's own services and
 //! the cloud's metadata. Without a host, it connects to the pod, which is all that a probe is for.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: none
+//! - **Pod Security Standards**: `hostProbesAndHostLifecycle` (baseline). The same without settings.
+//! - **Gatekeeper**: `K8sPSPHostProbesLifecycle`. The same without settings.
+//! - **Kubewarden**: none
+//! - **Kyverno**: none
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Field, Pod, Rule, Settings, Violations, types};

@@ -2,6 +2,14 @@
 //!
 //! It runs with the rights of an account of the node, up to those of the system: it sees the node's
 //! files, processes and network, and can do what an administrator can. On Linux one would call it privileged.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: none
+//! - **Pod Security Standards**: `windowsHostProcess` (baseline). The same without settings.
+//! - **Gatekeeper**: `K8sPSPHostProcess`. The same without settings.
+//! - **Kubewarden**: none
+//! - **Kyverno**: `disallow-host-process`. The same verdicts on its test suite.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Pod, Rule, Settings, Violations};

@@ -5,6 +5,17 @@
 //! built-in PodSecurity admission in the same words, for every version. It judges workloads as well, knows
 //! exemptions by image and group, and can leave out single controls. The other policies have the same
 //! controls one by one, with settings.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: none: the other policies have its fields one by one.
+//! - **Pod Security Standards**: `privileged`, `baseline` and `restricted` of every version. Workloads are denied
+//!   as well as pods, where the built-in admission only warns. The level is a setting, and no label of a namespace
+//!   counts.
+//! - **Gatekeeper**: none: the other policies have its templates one by one.
+//! - **Kubewarden**: none
+//! - **Kyverno**: `podsecurity-subrule-baseline`, `podsecurity-subrule-restricted`. `exclude` leaves out a control
+//!   for every container; what is exempt by its image is so from all of them.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_allow_privilege_escalation as allow_privilege_escalation;

@@ -1,7 +1,9 @@
-//! What the single policies restrict is read here as well.
+//! What the single policies restrict is read here as well, and they say which controls they are.
 
-use podfence_core::{Entry, Policy};
-use podfence_pod_security_standards::FIELDS;
+use std::{collections::BTreeSet, fs, path::Path};
+
+use podfence_core::{Entry, Policy, testing::generate};
+use podfence_pod_security_standards::{EXCLUDE, FIELDS, SETTINGS};
 
 /// The policies whose checks are the controls.
 static POLICIES: [&Policy; 14] = [
@@ -38,4 +40,16 @@ fn every_restricted_field_of_the_controls_is_read() {
     let mut missing: Vec<&str> = restricted.filter(|field| !is_here(field)).map(|field| field.path).collect();
     missing.sort_unstable();
     assert_eq!(missing, BEYOND);
+}
+
+#[test]
+fn every_control_is_what_a_policy_says_it_replaces() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = fs::read_dir(own.parent().expect("the directory of the policies")).expect("a directory");
+    let policies = entries.map(|entry| entry.expect("an entry").path());
+    let others = policies.filter(|dir| dir.join("fixtures.yaml").exists() && dir != own);
+    let replaced: Vec<String> = others.map(|dir| generate::replaces(&dir).expect("a list")[1].clone()).collect();
+    let named: BTreeSet<&str> = replaced.iter().flat_map(|text| generate::names(text)).collect();
+    let controls = SETTINGS.iter().find(|setting| setting.path == EXCLUDE.path).expect("a setting").options;
+    assert_eq!(named, controls.iter().copied().collect());
 }

@@ -2,6 +2,17 @@
 //!
 //! Behind the mask are the kernel's memory, its keys and its timers, and switches such as the one that
 //! restarts the node. Only in a user namespace of its own does a container lack the power to use them.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `allowedProcMountTypes`. An empty list lets no type be set; there it allows `Default`.
+//! - **Pod Security Standards**: `procMount_restricted` (restricted), `procMount` (baseline). Without settings the
+//!   first; the second, since 1.35, is `allowAnyInUserNamespace: true`.
+//! - **Gatekeeper**: `K8sPSPProcMount`. `procMount` is `Default` or `Unmasked` in this case, anything else an
+//!   error; there it is taken for `Default`. `Unmasked` allows these two types; there it allows any.
+//! - **Kubewarden**: `allowed-proc-mount-types-psp`. `allow_unmasked_proc_mount_type: true` allows `Default` and
+//!   `Unmasked`, and no type that nobody knows.
+//! - **Kyverno**: `disallow-proc-mount`. The same verdicts on its test suite.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
@@ -19,9 +30,9 @@ podfence_core::settings! {
     /// of the Pod Security Standards lets them, the restricted one does not.
     ALLOW_IN_USER_NAMESPACE: Bool = "allowAnyInUserNamespace", default "false";
     /// Gatekeeper's name: `Default` is `allowedProcMountTypes` with that alone, `Unmasked` with both.
-    TYPE: Text = "procMount", one_of ["Default", "Unmasked"], of "Gatekeeper";
+    TYPE: Text = "procMount", one_of ["Default", "Unmasked"], of "Gatekeeper" for "allowedProcMountTypes";
     /// The Kubewarden policy's name: `true` is `allowedProcMountTypes` with both types, `false` with `Default`.
-    ALLOW_UNMASKED: Bool = "allow_unmasked_proc_mount_type", of "Kubewarden";
+    ALLOW_UNMASKED: Bool = "allow_unmasked_proc_mount_type", of "Kubewarden" for "allowedProcMountTypes";
 }
 
 podfence_core::policy! { name: "proc-mount", check: check, validate: validate }

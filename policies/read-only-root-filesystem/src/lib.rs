@@ -2,6 +2,14 @@
 //!
 //! An intruder keeps tools there, and changes the programs and the configuration that are used next. With
 //! a read-only root a container writes only to volumes, and those the pod has to name.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `readOnlyRootFilesystem`. Nothing is changed without `mutate`.
+//! - **Pod Security Standards**: none
+//! - **Gatekeeper**: `K8sPSPReadOnlyRootFilesystem`. Windows pods, which cannot have the field, are accepted.
+//! - **Kubewarden**: `readonly-root-filesystem-psp`. Windows pods, which cannot have the field, are accepted.
+//! - **Kyverno**: `require-ro-rootfs`. Init containers and ephemeral containers are judged as well.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Edits, Pod, Rule, Settings, String, Violations, vec};

@@ -2,6 +2,16 @@
 //!
 //! A sandboxed runtime, such as gVisor or Kata, puts a kernel of its own between them. Which runtime a pod
 //! gets is its `runtimeClassName`; a pod that names none gets the usual one.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `runtimeClass`. A star is no wildcard in `allowedRuntimeClasses` (there
+//!   `allowedRuntimeClassNames`), and a class must be named unless `required` is `false`.
+//! - **Pod Security Standards**: none
+//! - **Gatekeeper**: none
+//! - **Kubewarden**: `pod-runtime`. It tells which runtimes are reserved, this policy which ones are allowed; none
+//!   of its settings is known here.
+//! - **Kyverno**: `restrict-runtimeClassName`. The same verdicts on its test suite, with `required: false`.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Edits, Pod, Rule, Settings, String, Violations, json::quote, problem, vec};

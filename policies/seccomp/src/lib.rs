@@ -2,6 +2,20 @@
 //!
 //! Most containers need a fraction of them, and most ways out of a container go through the rest. The
 //! runtime's own profile closes those; a profile of your own on the node can close more.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `seccomp.security.alpha.kubernetes.io/allowedProfileNames` and `…/defaultProfileName`
+//!   (annotations). Fields are judged, not annotations, which Kubernetes no longer reads.
+//! - **Pod Security Standards**: `seccompProfile_restricted` (restricted), `seccompProfile_baseline` (baseline).
+//!   Without settings the first; the second, since 1.19, is `required: false`.
+//! - **Gatekeeper**: `K8sPSPSeccomp`, `K8sPSPSeccompV2`. `not configured` is no profile here; say `required:
+//!   false`. Without `allowedLocalhostFiles` any file is allowed; there, none is. A profile of the pod counts even
+//!   where every container has another, and annotations are not read.
+//! - **Kubewarden**: `seccomp-psp`. A container without a profile is rejected unless `required` is `false`. Files
+//!   are compared whole, not by how they end, and an empty one allows none.
+//! - **Kyverno**: `restrict-seccomp-strict`, `restrict-seccomp`. The same verdicts on its test suite: of the first
+//!   without settings, of the second with `required: false`.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{

@@ -2,6 +2,17 @@
 //!
 //! With a type, user or role of its choice it reaches what containers are kept from, up to everything.
 //! The types that are made for containers do no harm, and a level only tells containers from each other.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `seLinux`. Its `seLinuxOptions` are an entry of `allowedSELinuxOptions`, which may
+//!   have several. Options are never set.
+//! - **Pod Security Standards**: `seLinuxOptions` (baseline). The same without settings.
+//! - **Gatekeeper**: `K8sPSPSELinuxV2`. Without `allowedSELinuxOptions`, the types of the Pod Security Standards
+//!   are allowed; there, no options are. A star in an entry stands for any; there it is a value like others.
+//! - **Kubewarden**: `selinux-psp`. A level that is missing is not the one that is required.
+//! - **Kyverno**: `disallow-selinux`. The same verdicts on its test suite, but that `container_engine_t` is
+//!   allowed.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Field, Object, Place, Pod, Rule, Settings, String, Violations, problem, types};
@@ -36,13 +47,13 @@ podfence_core::settings! {
     /// A level, or `"*"` for any.
     ALLOWED_LEVEL: Text = "allowedSELinuxOptions[*].level";
     /// The type of the only entry, as the Kubewarden policy has it; so are `user`, `role` and `level`.
-    ONLY_TYPE: Text = "type", of "Kubewarden";
+    ONLY_TYPE: Text = "type", of "Kubewarden" for "allowedSELinuxOptions";
     /// The user of the only entry.
-    ONLY_USER: Text = "user", of "Kubewarden";
+    ONLY_USER: Text = "user", of "Kubewarden" for "allowedSELinuxOptions";
     /// The role of the only entry.
-    ONLY_ROLE: Text = "role", of "Kubewarden";
+    ONLY_ROLE: Text = "role", of "Kubewarden" for "allowedSELinuxOptions";
     /// The level of the only entry.
-    ONLY_LEVEL: Text = "level", of "Kubewarden";
+    ONLY_LEVEL: Text = "level", of "Kubewarden" for "allowedSELinuxOptions";
 }
 
 podfence_core::policy! { name: "selinux", check: check, validate: validate }

@@ -2,6 +2,17 @@
 //!
 //! A few belong to the pod alone and do no harm to others. Any other one can slow down or break the
 //! node, take resources of its neighbours, or open a way out of the container.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `allowedUnsafeSysctls`, `forbiddenSysctls`. What is safe is as the newest Pod Security
+//!   Standards have it.
+//! - **Pod Security Standards**: `sysctls` (baseline). The same as its newest version without settings, but `/`
+//!   and `.` are one separator.
+//! - **Gatekeeper**: `K8sPSPForbiddenSysctls`. Without `allowedSysctls` those that are safe are allowed; there,
+//!   all are. One that is forbidden and not allowed either is told once.
+//! - **Kubewarden**: `sysctl-psp`. Fourteen sysctls are safe, not four.
+//! - **Kyverno**: `restrict-sysctls`. The same verdicts on its test suite.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
@@ -19,7 +30,7 @@ podfence_core::settings! {
         default "[\"kernel.shm_rmid_forced\",\"net.ipv4.ip_local_port_range\",\"net.ipv4.tcp_syncookies\",\"net.ipv4.ping_group_range\",\"net.ipv4.ip_unprivileged_port_start\",\"net.ipv4.ip_local_reserved_ports\",\"net.ipv4.tcp_keepalive_time\",\"net.ipv4.tcp_fin_timeout\",\"net.ipv4.tcp_keepalive_intvl\",\"net.ipv4.tcp_keepalive_probes\",\"net.ipv4.tcp_rmem\",\"net.ipv4.tcp_wmem\",\"net.ipv4.tcp_slow_start_after_idle\",\"net.ipv4.tcp_notsent_lowat\"]";
     /// What PodSecurityPolicy and the Kubewarden policy have: sysctls that may be set besides those that are
     /// safe, in place of `allowedSysctls`.
-    ALLOWED_UNSAFE: Texts = "allowedUnsafeSysctls", of "Kubewarden";
+    ALLOWED_UNSAFE: Texts = "allowedUnsafeSysctls", of "Kubewarden" for "allowedSysctls";
     /// Sysctls that may not be set though they are allowed, written in the same way.
     FORBIDDEN: Texts = "forbiddenSysctls", default "[]";
 }

@@ -3,6 +3,21 @@
 //! Until then it may already do in its container what no application needs: change its files, and use whatever
 //! hole the kernel has for root. Groups open files as well, on volumes most of all. In a user namespace of its
 //! own (`hostUsers: false`) the root of a container is nobody on the node.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `runAsUser`, `runAsGroup`, `supplementalGroups`, `fsGroup`. The field `runAsNonRoot`
+//!   is asked for as well, unless the setting is `false`. Nothing is set without `mutate`.
+//! - **Pod Security Standards**: `runAsNonRoot`, `runAsUser` (restricted). The same without settings.
+//! - **Gatekeeper**: `K8sPSPAllowedUsers`, `K8sPSPFSGroup`. The field `runAsNonRoot` is asked for as well, unless
+//!   the setting is `false`. A value of the pod counts even where every container has another, an empty list of
+//!   groups is none, and ranges that are missing or not read are errors.
+//! - **Kubewarden**: `user-group-psp`, `allowed-fsgroups-psp`. Nothing is set without `mutate`, and what is set is
+//!   never replaced: `overwrite` is without effect. A user of the pod is that of its containers where it is in a
+//!   range, and rejected where it is 0.
+//! - **Kyverno**: `require-run-as-nonroot`, `require-run-as-non-root-user`, `check-supplemental-groups`. The same
+//!   verdicts on its test suite: of the first without settings, of the others with `runAsNonRoot: false` and
+//!   `MayRunAs` with their ranges.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{
@@ -69,7 +84,7 @@ podfence_core::settings! {
     /// of rejecting. What is set is never replaced, and Windows pods are left alone.
     MUTATE: Bool = "mutate", default "false";
     /// The Kubewarden policy's: `true` is `mutate: false`. `false` changes nothing here; ask for `mutate`.
-    VALIDATE_ONLY: Bool = "validate_only", of "Kubewarden";
+    VALIDATE_ONLY: Bool = "validate_only", of "Kubewarden" for "mutate";
     /// `min` in `run_as_user.ranges`.
     OLD_USER_MIN: Integer = "run_as_user.ranges[*].min", of "Kubewarden";
     /// `max` in `run_as_user.ranges`.

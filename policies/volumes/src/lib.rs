@@ -2,6 +2,19 @@
 //!
 //! A `hostPath` is the node's own files, and most types for network storage are mounted by the node as root
 //! with what the pod says. What a pod needs is behind a claim or a CSI driver, or made for it alone.
+//!
+//! # Replaces
+//!
+//! - **PodSecurityPolicy**: `volumes`. Without a list, the types of the Pod Security Standards are allowed; there,
+//!   none is. Drivers of `csi` are not told apart.
+//! - **Pod Security Standards**: `restrictedVolumes` (restricted). The same without settings; a volume that has
+//!   only a name is an emptyDir, as the API server reads it.
+//! - **Gatekeeper**: `K8sPSPVolumeTypes`. Without a list, the types of the Pod Security Standards are allowed;
+//!   there, none is. A volume that has only a name is an emptyDir, and a type that nobody knows cannot be allowed
+//!   by its name.
+//! - **Kubewarden**: `volumes-psp`. No container's volumes are left out: `ignoreInitContainersVolumes: true` is
+//!   refused.
+//! - **Kyverno**: `restrict-volume-types`. The same verdicts on its test suite.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
 use podfence_core::{Object, Pod, Rule, Settings, String, Violations, problem};

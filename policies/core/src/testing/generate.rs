@@ -2,12 +2,18 @@
 
 use std::{fs, path::Path};
 
+use serde::Serialize;
+
 use super::{
+    fixes::fixes,
     fixture::{Case, Expectation, Subject},
     replay::Suite,
+    reply,
 };
 use crate::{Entry, Kind, Policy, Scope, common};
-use serde::Serialize;
+
+/// What every policy says it stands for, in this order.
+const ORIGINS: [&str; 5] = ["PodSecurityPolicy", "Pod Security Standards", "Gatekeeper", "Kubewarden", "Kyverno"];
 
 /// Compares a generated file with what is checked in; with `BLESS=1` in the environment, writes it.
 ///
@@ -38,20 +44,83 @@ pub fn is_blessing() -> bool {
 /// # Errors
 /// A line is not there.
 pub fn between(text: &str, name: &str, part: &str) -> Result<String, String> {
-    let (start, end) = (format!("<!-- {name}:start -->\n"), format!("<!-- {name}:end -->\n"));
-    let split = text.split_once(&start).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
-    let (before, after) = split.ok_or_else(|| format!("expected the lines {start}and {end}"))?;
-    Ok(format!("{before}{start}{part}{end}{after}"))
+    let (before, _, after) = split(text, name)?;
+    Ok(format!("{before}{part}{after}"))
 }
 
-/// The `//!` docs of a policy.
+/// The part of a text between the lines of [`between`].
+///
+/// # Errors
+/// A line is not there.
+pub fn part<'t>(text: &'t str, name: &str) -> Result<&'t str, String> {
+    split(text, name).map(|(_, part, _)| part)
+}
+
+fn split<'t>(text: &'t str, name: &str) -> Result<(&'t str, &'t str, &'t str), String> {
+    let (start, end) = (format!("<!-- {name}:start -->\n"), format!("<!-- {name}:end -->\n"));
+    let found = text.find(&start).and_then(|at| Some((at + start.len(), text.find(&end)?)));
+    let (start, end) =
+        found.filter(|(start, end)| start <= end).ok_or_else(|| format!("expected the lines {start}and {end}"))?;
+    Ok((&text[..start], &text[start..end], &text[end..]))
+}
+
+/// What a policy is about: its `//!` docs up to the first heading.
 ///
 /// # Errors
 /// The source cannot be read, or starts without docs.
 pub fn docs(dir: &Path) -> Result<String, String> {
+    let docs = all_docs(dir)?;
+    Ok(docs.split("\n# ").next().unwrap_or_default().trim_end().to_owned())
+}
+
+/// What a policy stands for, and what differs there: the list under `# Replaces` in its `//!` docs, one text
+/// for each of `PodSecurityPolicy`, `Pod Security Standards`, `Gatekeeper`, `Kubewarden` and `Kyverno`.
+///
+/// A text is `none`, or names in backticks, a full stop and what differs.
+///
+/// # Errors
+/// The list is not there, or not as it must be.
+pub fn replaces(dir: &Path) -> Result<[String; 5], String> {
+    let docs = all_docs(dir)?;
+    let wrong = |problem: &str| format!("{}: {problem}", dir.join("src/lib.rs").display());
+    let (_, list) = docs
+        .split_once("\n# Replaces\n\n- ")
+        .ok_or_else(|| wrong("the docs (//!) need a list under `# Replaces`: what the policy stands for"))?;
+    let items: Vec<&str> = list.split("\n- ").collect();
+    if items.len() != ORIGINS.len() {
+        return Err(wrong(&format!("`# Replaces` has {} items; there are {}", items.len(), ORIGINS.join(", "))));
+    }
+    let mut texts = [const { String::new() }; ORIGINS.len()];
+    for ((origin, item), text) in ORIGINS.iter().zip(items).zip(&mut texts) {
+        let start = format!("**{origin}**: ");
+        let rest =
+            item.strip_prefix(&start).ok_or_else(|| wrong(&format!("expected `- {start}…`, found `- {item}`")))?;
+        *text = rest.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (names, differs) = text.split_once(". ").unwrap_or((text, ""));
+        let is_named = names.starts_with('`') && !differs.is_empty();
+        if !is_named && names.split(['.', ',', ':']).next() != Some("none") {
+            return Err(wrong(&format!(
+                "{origin}: expected `none`, or names in backticks, a full stop and what differs, found `{text}`"
+            )));
+        }
+    }
+    Ok(texts)
+}
+
+/// The names in a text of [`replaces`]; none if it is `none`.
+pub fn names(replaced: &str) -> Vec<&str> {
+    let named = replaced.split_once(". ").filter(|_| replaced.starts_with('`')).map_or("", |(names, _)| names);
+    named.split('`').skip(1).step_by(2).collect()
+}
+
+fn all_docs(dir: &Path) -> Result<String, String> {
     let path = dir.join("src/lib.rs");
     let source = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let lines: Vec<&str> = source.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
+    let lines: Vec<&str> = source
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
+        .collect();
     if lines.is_empty() {
         return Err(format!("{}:1: a policy starts with docs (//!) that name the danger", path.display()));
     }
@@ -78,6 +147,33 @@ pub fn row(dir: &Path) -> Result<String, String> {
     Ok(format!("| [`{name}`](policies/{name}/README.md) | {} |\n", cell(&description(dir)?)))
 }
 
+/// A table with a row put where a row for the same policy is, or where it belongs, sorted by names.
+///
+/// A row is of the policy that a link in its first cell names.
+pub fn with_row(table: &str, row: &str) -> String {
+    let policy = |line: &str| line.strip_prefix("| [`")?.split_once('`').map(|(name, _)| name.to_owned());
+    let (head, rows): (Vec<&str>, Vec<&str>) = table.split_inclusive('\n').partition(|line| policy(line).is_none());
+    let mut rows: Vec<&str> = rows.into_iter().filter(|line| policy(line) != policy(row)).chain([row]).collect();
+    rows.sort_by_key(|line| policy(line));
+    head.into_iter().chain(rows).collect()
+}
+
+/// The row of a policy in the table of other names, `policies/ALIASES.md`.
+pub(super) fn aliases(policy: &Policy, dir: &Path) -> Result<String, String> {
+    let mut names = Vec::new();
+    for setting in policy.settings.entries {
+        names.extend(setting.aliases.iter().map(|alias| format!("`{alias}` is `{}`", setting.path)));
+        // A list has the elements that its project has.
+        if !setting.project.is_empty() && !setting.path.contains("[*]") {
+            names.push(format!("`{}`: {}", setting.path, paragraph(setting.doc)));
+        }
+    }
+    let [_, _, gatekeeper, kubewarden, _] = replaces(dir)?;
+    let name = policy.name;
+    let names = names.join("<br>");
+    Ok(format!("| [`{name}`]({name}/README.md) | {} | {} | {} |\n", cell(&names), cell(&gatekeeper), cell(&kubewarden)))
+}
+
 /// The README of a policy.
 pub(super) fn readme(policy: &Policy, suite: &Suite, dir: &Path) -> Result<String, String> {
     let mut text = format!(
@@ -97,15 +193,16 @@ pub(super) fn readme(policy: &Policy, suite: &Suite, dir: &Path) -> Result<Strin
     }
     text.push_str("\nEvery policy has these, too:\n\n");
     push_settings(common::SETTINGS, &mut text);
-    let (accepted, _) = example(suite, |expectation| matches!(expectation, Expectation::Accept).then_some(()))?;
-    let (rejected, message) = example(suite, |expectation| match expectation {
-        Expectation::Reject(message) => Some(message),
-        _ => None,
-    })?;
-    text.push_str(&format!(
-        "\n## Examples\n\nWithout any settings, this is accepted:\n\n```yaml\n{accepted}```\n\n\
-         This is rejected:\n\n```yaml\n{rejected}```\n\n```text\n{message}\n```\n"
-    ));
+    push_examples(policy, suite, &mut text)?;
+    text.push_str("\n## How to fix a rejection\n\n| Rejection | Fix |\n|---|---|\n");
+    for (message, fix) in fixes(policy, suite)? {
+        text.push_str(&format!("| `{}` | {} |\n", cell(&message), cell(fix)));
+    }
+    text.push_str("\n## Replaces\n\n");
+    for (origin, replaced) in ORIGINS.iter().zip(replaces(dir)?) {
+        text.push_str(&format!("- **{origin}**: {replaced}\n"));
+    }
+    text.push_str("\nWhat differs everywhere, and all other names of settings, is in [ALIASES](../ALIASES.md).\n");
     Ok(text)
 }
 
@@ -138,27 +235,43 @@ fn push_settings(settings: &[Entry], text: &mut String) {
         let kind =
             if setting.options.is_empty() { kind.to_owned() } else { format!("{kind}: {}", code(setting.options)) };
         let default = if setting.default.is_empty() { String::new() } else { code(&[setting.default]) };
-        let meaning = setting.doc.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        let row = [code(&[setting.path]), kind, default, code(setting.aliases), cell(meaning.trim())];
+        let row = [code(&[setting.path]), kind, default, code(setting.aliases), cell(&paragraph(setting.doc))];
         text.push_str(&format!("| {} |\n", row.join(" | ")));
     }
 }
 
-/// The first pod without settings with this expectation, as a manifest.
-fn example<'s, T>(suite: &'s Suite, wanted: impl Fn(&'s Expectation) -> Option<T>) -> Result<(String, T), String> {
-    let is_plain = |case: &&Case| {
-        matches!(case.subject, Subject::Pod { old: None, .. })
-            && case.request.is_empty()
-            && case.settings.as_object().is_some_and(|settings| settings.is_empty())
-    };
-    let mut cases = suite.cases.iter().filter(is_plain);
-    let (case, found) = cases.find_map(|case| Some((case, wanted(&case.expectation)?))).ok_or(
-        "the README needs a pod without settings that is accepted, and one that is rejected: add them to fixtures.yaml",
-    )?;
-    let Some(manifest) = case.replays().into_iter().next().map(|replay| replay.object) else {
-        return Err(format!("{}: no pod", case.name));
-    };
-    Ok((yaml(&manifest)?, found))
+fn push_examples(policy: &Policy, suite: &Suite, text: &mut String) -> Result<(), String> {
+    text.push_str("\n## Examples\n");
+    let accepted = example(suite, "accepted", |expectation| matches!(expectation, Expectation::Accept))?;
+    let rejected = example(suite, "rejected", |expectation| matches!(expectation, Expectation::Reject(_)))?;
+    for (case, verdict) in [(accepted, "accepted"), (rejected, "rejected")] {
+        let settings = match case.settings.as_object() {
+            Some(settings) if settings.is_empty() => "Without any settings".to_owned(),
+            _ => format!("With `{}`", case.settings),
+        };
+        let Some(manifest) = case.replays().into_iter().next().map(|replay| replay.object) else {
+            return Err(format!("{}: no pod", case.name));
+        };
+        text.push_str(&format!("\n{settings}, this is {verdict}:\n\n```yaml\n{}```\n", yaml(&manifest)?));
+    }
+    if let Expectation::Reject(message) = &rejected.expectation {
+        text.push_str(&format!("\n```text\n{message}\n```\n"));
+    }
+    let replays = rejected.replays();
+    let found = replays.first().map(|replay| reply::violations(&replay.run(policy))).unwrap_or_default();
+    let mut fixes: Vec<String> = found.into_iter().map(|violation| violation.fix).collect();
+    fixes.dedup();
+    text.push_str(&format!("\nThe fix: {}.\n", fixes.join("; ")));
+    Ok(())
+}
+
+/// The first pod with this expectation among those with the smallest settings.
+fn example<'s>(suite: &'s Suite, verdict: &str, is_wanted: impl Fn(&Expectation) -> bool) -> Result<&'s Case, String> {
+    let is_plain = |case: &&Case| matches!(case.subject, Subject::Pod { old: None, .. }) && case.request.is_empty();
+    let cases = suite.cases.iter().filter(is_plain).filter(|case| is_wanted(&case.expectation));
+    cases
+        .min_by_key(|case| case.settings.to_string().len())
+        .ok_or_else(|| format!("the README needs a pod that is {verdict}: add one to fixtures.yaml"))
 }
 
 pub(super) fn yaml(value: &impl Serialize) -> Result<String, String> {
@@ -173,6 +286,11 @@ pub(super) fn yaml_file(value: &impl Serialize) -> Result<String, String> {
 /// YAML as a generated file.
 pub(super) fn generated(yaml: &str) -> String {
     format!("# Generated from src/lib.rs and Cargo.toml; `make bless` refreshes it.\n{yaml}")
+}
+
+/// A doc comment in one line.
+fn paragraph(doc: &str) -> String {
+    doc.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A text in a cell of a table.

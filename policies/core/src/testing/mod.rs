@@ -49,6 +49,7 @@
 mod artifacthub;
 mod coverage;
 mod facts;
+mod fixes;
 mod fixture;
 pub mod generate;
 mod metadata;

@@ -1,6 +1,6 @@
 //! The tests that every policy gets from [`policy!`](crate::policy).
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::Value;
 
@@ -175,13 +175,17 @@ pub fn settings(policy: &Policy, dir: &Path) -> Result<(), String> {
     report("settings", failures)
 }
 
-/// The README is what is generated.
+/// The README is what is generated, and so is the policy's row in the table of other names.
 ///
 /// # Errors
 /// It is not, and how to refresh it.
 pub fn readme(policy: &Policy, dir: &Path) -> Result<(), String> {
     let readme = generate::readme(policy, &load(policy, dir)?, dir)?;
-    generate::is_current(&dir.join("README.md"), &readme)
+    generate::is_current(&dir.join("README.md"), &readme)?;
+    let path = dir.with_file_name("ALIASES.md");
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let table = generate::with_row(generate::part(&text, "aliases")?, &generate::aliases(policy, dir)?);
+    generate::is_current(&path, &generate::between(&text, "aliases", &table)?)
 }
 
 /// What catalogues and forms are told about the policy is what is generated: `metadata.yml`,

@@ -43,7 +43,7 @@ pub(super) struct Violation {
     container: Option<String>,
     pub path: String,
     value: Value,
-    fix: String,
+    pub fix: String,
 }
 
 pub(super) fn check(replay: &Replay, reply: Result<&[u8], &str>) -> Result<(), Mismatch> {
