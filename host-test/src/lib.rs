@@ -20,6 +20,7 @@ pub mod gatekeeper;
 pub mod input;
 pub mod inspect;
 pub mod measure;
+pub mod migrate;
 pub mod package;
 pub mod report;
 pub mod sample;

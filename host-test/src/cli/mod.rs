@@ -2,6 +2,7 @@
 
 mod bench;
 mod inspect;
+mod migrate;
 mod package;
 mod run;
 mod test;
@@ -42,6 +43,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Package(package::Arguments),
     Bench(bench::Arguments),
+    Migrate(migrate::Arguments),
 }
 
 impl Cli {
@@ -52,6 +54,7 @@ impl Cli {
             Command::Inspect(arguments) => arguments.run(),
             Command::Package(arguments) => arguments.run(),
             Command::Bench(arguments) => arguments.run(),
+            Command::Migrate(arguments) => arguments.run(),
         }
     }
 }
