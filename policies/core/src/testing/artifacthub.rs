@@ -39,6 +39,8 @@ struct Package<'f> {
     annotations: Annotations,
 }
 
+/// What Kubewarden's pages read. Of its other annotations, `kubewarden/contextAwareResources` is for policies that
+/// ask the cluster, and `kubewarden/hidden-ui` for those without a form.
 #[derive(Serialize)]
 struct Annotations {
     #[serde(rename = "kubewarden/mutation")]
