@@ -58,10 +58,12 @@ bless: modules ## Refresh what is generated, and record what the modules cost an
 	BLESS=1 cargo test --locked --quiet --no-fail-fast --release -p host-test --test gates --test conformance
 	$(PODFENCE) package $(MODULES) --lock packages.lock
 
-lint: toolchain ## Check format and lints
+lint: toolchain ## Check format, lints and docs
 	cargo fmt --all --check
 	cargo clippy --locked --quiet --all-targets -- -D warnings
 	cargo clippy --locked --quiet --release -p host-test --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --quiet --no-deps
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --quiet --no-deps --release -p host-test
 
 deny: target/tools/bin/cargo-deny ## Check licences, sources and duplicate versions of dependencies
 	target/tools/bin/cargo-deny --locked check bans licenses sources

@@ -276,6 +276,59 @@ fn every_command_explains_bad_files() {
 }
 
 #[test]
+fn explain_prints_the_readme_of_a_policy() {
+    let workplace = Workplace::new();
+    for (name, readme) in readmes() {
+        let (out, error) = workplace.podfence(&["explain", &name], 0);
+        let (comment, text) = readme.split_once("\n\n").unwrap();
+        assert!(comment.starts_with("<!-- Generated "), "{comment}");
+        assert_eq!(out, text);
+        assert_eq!(error, "");
+    }
+}
+
+#[test]
+fn explain_lists_the_policies() {
+    let (out, _) = Workplace::new().podfence(&["explain"], 0);
+    let mut lines = out.lines();
+    assert_eq!(lines.next().map(str::trim_start), Some("policy                       what it is about"));
+    assert!(lines.next().is_some_and(|rule| rule.chars().all(|character| character == '─')));
+    let names: Vec<String> = readmes().into_iter().map(|(name, _)| name).collect();
+    let listed: Vec<&str> = lines.clone().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(listed, names);
+    let line = lines.find(|line| line.trim_start().starts_with("privileged ")).unwrap();
+    assert_eq!(line.trim_start(), "privileged                   A privileged container is root on the node");
+}
+
+#[test]
+fn explain_guesses_what_a_mistyped_policy_was_meant_to_be() {
+    let workplace = Workplace::new();
+    let error = workplace.error(&["explain", "priviledged"]);
+    let names: Vec<String> = readmes().into_iter().map(|(name, _)| name).collect();
+    let expected = format!(
+        "error: invalid value 'priviledged' for '[POLICY]'\n  [possible values: {}]\n\n  \
+         tip: a similar value exists: 'privileged'\n\nFor more information, try '--help'.\n",
+        names.join(", ")
+    );
+    assert_eq!(error, expected);
+}
+
+/// The policies with their READMEs.
+fn readmes() -> Vec<(String, String)> {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    let directories = fs::read_dir(policies).unwrap().map(|entry| entry.unwrap().path());
+    let mut readmes: Vec<(String, String)> = directories
+        .filter(|directory| directory.join("fixtures.yaml").exists())
+        .map(|directory| {
+            let name = directory.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, fs::read_to_string(directory.join("README.md")).unwrap())
+        })
+        .collect();
+    readmes.sort();
+    readmes
+}
+
+#[test]
 fn inspect_explains_files_that_are_no_module() {
     let workplace = Workplace::new();
     for (file, module_error, _) in bad_files(&workplace) {

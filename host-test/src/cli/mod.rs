@@ -1,7 +1,9 @@
 //! Arguments, and what the commands share.
 
 mod bench;
+mod explain;
 mod inspect;
+mod markdown;
 mod migrate;
 mod package;
 mod run;
@@ -40,6 +42,7 @@ pub(crate) struct Cli {
 enum Command {
     Test(test::Arguments),
     Run(run::Arguments),
+    Explain(explain::Arguments),
     Inspect(inspect::Arguments),
     Package(package::Arguments),
     Bench(bench::Arguments),
@@ -51,6 +54,7 @@ impl Cli {
         match self.command {
             Command::Test(arguments) => arguments.run(),
             Command::Run(arguments) => arguments.run(),
+            Command::Explain(arguments) => arguments.run(),
             Command::Inspect(arguments) => arguments.run(),
             Command::Package(arguments) => arguments.run(),
             Command::Bench(arguments) => arguments.run(),

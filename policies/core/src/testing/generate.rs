@@ -202,7 +202,9 @@ pub(super) fn readme(policy: &Policy, suite: &Suite, dir: &Path) -> Result<Strin
     for (origin, replaced) in ORIGINS.iter().zip(replaces(dir)?) {
         text.push_str(&format!("- **{origin}**: {replaced}\n"));
     }
-    text.push_str("\nWhat differs everywhere, and all other names of settings, is in [ALIASES](../ALIASES.md).\n");
+    text.push_str(
+        "\nWhat differs everywhere, and all other names of settings, is in [policies/ALIASES.md](../ALIASES.md).\n",
+    );
     Ok(text)
 }
 
