@@ -19,6 +19,7 @@ mod fence;
 #[path = "migrate/psp.rs"]
 mod psp;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,8 +27,8 @@ use std::time::{Duration, Instant};
 
 use fence::{Fence, pod_of};
 use host_test::input;
-use host_test::migrate::{Migration, Options, migrate};
-use podfence_core::testing::generate::is_current;
+use host_test::migrate::{Migration, Options, kubewarden, migrate};
+use podfence_core::testing::generate::{self, is_current};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -251,10 +252,34 @@ fn what_cannot_be_understood_is_refused_with_its_path() {
             "PodSecurityPolicy/a: spec.fsGroup.rule: expected one of MustRunAs, MayRunAs, RunAsAny, found \"MustRunAsNonRoot\"",
         ),
         (
+            "{apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: high}}",
+            "PodSecurityConfiguration: defaults.enforce: expected privileged, baseline or restricted, found \"high\"",
+        ),
+        (
+            "{apiVersion: apiserver.config.k8s.io/v1, kind: AdmissionConfiguration, plugins: [{name: PodSecurity, path: a}]}",
+            "AdmissionConfiguration: plugins[0].configuration: expected the configuration itself; migrate the file at `path`",
+        ),
+        (
+            "{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {a: 1}}}",
+            "Namespace/a: metadata.labels[\"a\"]: expected a string, found 1",
+        ),
+        (
+            "{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: K8sPSPCapabilities, spec: {match: {kinds: [Pod]}}}",
+            "K8sPSPCapabilities: spec.match.kinds[0]: invalid type: string \"Pod\", expected apiGroups and kinds",
+        ),
+        (
+            "{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, spec: {}}",
+            "ClusterAdmissionPolicy: spec.module: expected the URL of a module",
+        ),
+        (
+            "{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, spec: {module: volumes-psp}}",
+            "ClusterAdmissionPolicy: spec.rules: expected a list",
+        ),
+        (
             &psp("{seLinux: {rule: MayRunAs}}"),
             "PodSecurityPolicy/a: spec.seLinux.rule: unknown variant `MayRunAs`, expected `MustRunAs` or `RunAsAny`",
         ),
-        ("{apiVersion: policy/v1beta1, kind: PodSecurityPolicy}", "PodSecurityPolicy/unnamed: missing field `spec`"),
+        ("{apiVersion: policy/v1beta1, kind: PodSecurityPolicy}", "PodSecurityPolicy: missing field `spec`"),
     ] {
         let error = refused(text);
         assert!(error.starts_with(&format!("error: {expected}")), "{text}\n{error}");
@@ -266,10 +291,19 @@ fn what_is_nothing_to_migrate_is_named() {
     let pod = "{apiVersion: v1, kind: Pod, metadata: {name: web}}";
     for (text, expected) in [
         (pod, "Pod/web: kind \"Pod\" of \"v1\" is nothing that can be migrated"),
+        (
+            "{apiVersion: v1, kind: Namespace, metadata: {name: a}}",
+            "Namespace/a: metadata.labels: no label of Pod Security; what counts is the API server's default",
+        ),
+        (
+            "{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, spec: {module: a/b:v1}}",
+            "ClusterAdmissionPolicy: spec.module: \"a/b:v1\" is no official policy that Podfence takes the place of; it is \
+             left out",
+        ),
         ("just text", "document 1: what has no apiVersion and kind is nothing that can be migrated"),
         (
             "{apiVersion: policy/v1, kind: PodSecurityPolicy}",
-            "PodSecurityPolicy/unnamed: kind \"PodSecurityPolicy\" of \"policy/v1\" is nothing that can be migrated",
+            "PodSecurityPolicy: kind \"PodSecurityPolicy\" of \"policy/v1\" is nothing that can be migrated",
         ),
     ] {
         assert_eq!(refused(text), format!("warning: {expected}\nerror: nothing to migrate\n"));
@@ -298,4 +332,22 @@ fn many_sources_take_no_time() {
     let started = Instant::now();
     assert_eq!(migrate(&vec![source; 10_000], &options()).unwrap().sources, 10_000);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+/// What the docs of the policies say of Kubewarden's is what is made of those. One has no settings in common.
+#[test]
+fn the_official_policies_are_those_that_the_docs_name() {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    let entries = fs::read_dir(policies).unwrap().map(|entry| entry.unwrap().path());
+    let mut told = BTreeSet::new();
+    for dir in entries.filter(|dir| dir.join("fixtures.yaml").exists()) {
+        let [_, _, _, kubewarden, _] = generate::replaces(&dir).unwrap();
+        let policy = dir.file_name().unwrap().to_string_lossy().into_owned();
+        told.extend(generate::names(&kubewarden).iter().map(|module| ((*module).to_owned(), policy.clone())));
+    }
+    let mut known: BTreeSet<_> =
+        kubewarden::names().map(|(module, policy)| (module.to_owned(), policy.to_owned())).collect();
+    known.insert(("pod-runtime".to_owned(), "runtime-class".to_owned()));
+    known.insert(("host-namespaces-psp".to_owned(), "host-ports".to_owned()));
+    assert_eq!(told, known);
 }

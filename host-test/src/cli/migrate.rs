@@ -13,8 +13,11 @@ use super::{origin, printable};
 
 /// Writes the policies that take the place of what fences a cluster today.
 ///
-/// Reads PodSecurityPolicies and prints ClusterAdmissionPolicies; warnings on standard error say what has no
-/// equivalent. Exit code 0: policies are printed; 2: there is nothing to migrate, or it cannot be understood.
+/// Reads PodSecurityPolicies, constraints of the Gatekeeper library, namespaces with labels of Pod Security, the
+/// AdmissionConfiguration of PodSecurity, and official policies of Kubewarden. Prints ClusterAdmissionPolicies;
+/// warnings on standard error tell what they do not decide as the source did.
+///
+/// Exit code 0: done; 2: nothing to migrate, or a source that cannot be understood.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// What to migrate, YAML or JSON, any number of documents each; `-` is standard input
@@ -25,7 +28,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "HOST/PATH", default_value = "registry.example.com/podfence")]
     registry: String,
 
-    /// Judge Deployments and the like as well, where the source judges only pods
+    /// Judge Deployments and the like as well where the source judges only pods. Rules of Kubewarden's policies
+    /// stay as they are
     #[arg(long)]
     workloads: bool,
 }

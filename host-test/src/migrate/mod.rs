@@ -1,9 +1,13 @@
-//! From what a cluster is fenced with today to Podfence: reads PodSecurityPolicies, and writes
+//! From what a cluster is fenced with today to Podfence: reads PodSecurityPolicies, constraints of the Gatekeeper
+//! library, what the built-in admission is told, and the official policies of Kubewarden, and writes
 //! ClusterAdmissionPolicies that refuse what those refuse.
 //!
 //! Nothing is dropped silently: what has no equivalent is a [`Warning`], and where Podfence can only be stricter
 //! or laxer than the source, it is stricter, and a warning says so.
 
+mod gatekeeper;
+pub mod kubewarden;
+mod psa;
 mod psp;
 mod read;
 
@@ -76,17 +80,27 @@ const LONGEST_NAME: usize = 200;
 pub fn migrate(documents: &[Value], options: &Options) -> Result<Migration, MigrateError> {
     let (mut migration, mut names) = (Migration::default(), HashMap::new());
     let documents: Vec<&Value> = documents.iter().flat_map(items).collect();
+    let configuration = documents.iter().find(|document| is_configuration(document));
+    let exempt = configuration.and_then(|document| psa::exemptions(document));
     for (index, document) in documents.iter().enumerate() {
         let origin = origin(document, index);
-        let name = object_name(document);
-        let mut outcome = Outcome { origin: &origin, name, options, migration: &mut migration, names: &mut names };
+        let mut outcome = Outcome {
+            origin: &origin,
+            document_name: text(document, "/metadata/name"),
+            options,
+            exempt: exempt.as_ref(),
+            has_configuration: configuration.is_some(),
+            migration: &mut migration,
+            names: &mut names,
+        };
         let Some(migrate) = source(document) else {
             let (version, kind) = kind(document);
             outcome.warn("", &format!("{} is nothing that can be migrated", called(version, kind)));
             continue;
         };
-        outcome.migration.sources += 1;
-        migrate(document, &mut outcome).map_err(|problem| MigrateError { origin: origin.clone(), problem })?;
+        let is_source =
+            migrate(document, &mut outcome).map_err(|problem| MigrateError { origin: origin.clone(), problem })?;
+        outcome.migration.sources += usize::from(is_source);
     }
     let several: Vec<String> = documents.iter().filter(|of| is_psp(of)).map(|of| origin(of, 0)).collect();
     if several.len() > 1 {
@@ -101,15 +115,24 @@ pub fn migrate(documents: &[Value], options: &Options) -> Result<Migration, Migr
     Ok(migration)
 }
 
-/// Writes the policies of a document.
-type Migrate = fn(&Value, &mut Outcome<'_>) -> Result<(), String>;
+/// Writes the policies of a document; tells whether there was anything to migrate.
+type Migrate = fn(&Value, &mut Outcome<'_>) -> Result<bool, String>;
 
 /// How a document is migrated, if it is of a kind that can be.
 fn source(document: &Value) -> Option<Migrate> {
     match kind(document) {
         _ if is_psp(document) => Some(psp::migrate),
+        _ if is_configuration(document) => Some(psa::configuration),
+        ("v1", "Namespace") => Some(psa::namespace),
+        (version, kind) if gatekeeper::is_constraint(version, kind) => Some(gatekeeper::migrate),
+        (version, kind) if kubewarden::is_policy(version, kind) => Some(kubewarden::migrate),
         _ => None,
     }
+}
+
+fn is_configuration(document: &Value) -> bool {
+    let (version, kind) = kind(document);
+    psa::is_configuration(version, kind)
 }
 
 fn is_psp(document: &Value) -> bool {
@@ -142,31 +165,49 @@ fn called(version: &str, kind: &str) -> String {
 
 /// How messages call a document.
 fn origin(document: &Value, index: usize) -> String {
-    match (kind(document).1, name(document)) {
+    match (kind(document).1, text(document, "/metadata/name")) {
         ("", _) => format!("document {}", index + 1),
+        (kind, "") => kind.to_owned(),
         (kind, name) => format!("{kind}/{name}"),
     }
 }
 
-fn name(document: &Value) -> &str {
-    match text(document, "/metadata/name") {
-        "" => "unnamed",
-        name => name,
-    }
+/// The labels of a document.
+///
+/// # Errors
+/// One is no string.
+fn labels_of(document: &Value) -> Result<Vec<(&str, &str)>, String> {
+    let labels = document.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
+    let read = labels.map(|(key, value)| match value.as_str() {
+        Some(value) => Ok((key.as_str(), value)),
+        None => Err(format!("metadata.labels[{key:?}]: expected a string, found {value}")),
+    });
+    read.collect()
 }
 
-/// The name of a document as a part of the name of an object.
-fn object_name(document: &Value) -> String {
-    let is_allowed = |letter: &char| matches!(letter, 'a'..='z' | '0'..='9' | '-' | '.');
-    let name = name(document).to_ascii_lowercase();
-    name.chars().map(|letter| if is_allowed(&letter) { letter } else { '-' }).take(LONGEST_NAME).collect()
+/// Leaves out entries of `allowedHostPaths` that are read-only below one that is not: any entry that may be written
+/// made a path writable in the sources, while the longest one decides in Podfence.
+fn without_covered(paths: &mut Vec<Value>) {
+    let writable: Vec<String> =
+        paths.iter().filter(|path| path["readOnly"] != true).map(|path| text(path, "/pathPrefix").to_owned()).collect();
+    let covers = |prefix: &String, path: &str| {
+        let rest = path.strip_prefix(prefix.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    paths.retain(|path| {
+        path["readOnly"] != true || !writable.iter().any(|prefix| covers(prefix, text(path, "/pathPrefix")))
+    });
 }
 
 /// Where the policies and warnings of one document go.
 struct Outcome<'m> {
     origin: &'m str,
-    name: String,
+    /// Empty if it has none.
+    document_name: &'m str,
     options: &'m Options,
+    /// Whom the built-in admission does not judge, as a setting.
+    exempt: Option<&'m Value>,
+    has_configuration: bool,
     migration: &'m mut Migration,
     /// Of the policies, each with the last number that was put behind it.
     names: &'m mut HashMap<String, usize>,
@@ -185,10 +226,14 @@ impl Outcome<'_> {
                 "{who} pods, not what they are made from, and so do these policies; --workloads has them judge \
                  Deployments and the like, too"
             );
-            let is_said = self.migration.warnings.iter().any(|warning| warning.text == text);
-            if !is_said {
-                self.warn("", &text);
-            }
+            self.warn_once("", &text);
+        }
+    }
+
+    /// Warns of what is the same in all documents of a kind.
+    fn warn_once(&mut self, path: &str, text: &str) {
+        if !self.migration.warnings.iter().any(|warning| warning.text == text) {
+            self.warn(path, text);
         }
     }
 
@@ -206,19 +251,51 @@ impl Outcome<'_> {
 
     /// Adds a policy with its settings.
     fn add(&mut self, policy: &str, settings: Value) {
-        let name = self.unique(format!("podfence-{}-{policy}", self.name));
-        self.migration.policies.push(json!({
+        self.document(policy, settings);
+    }
+
+    /// Adds a policy with its settings, for more to be said of it.
+    fn document(&mut self, policy: &str, settings: Value) -> &mut Value {
+        self.document_for(policy, policy, settings, self.options.workloads)
+    }
+
+    /// The same under another name than the policy's, and with or without workloads.
+    fn document_for(&mut self, part: &str, policy: &str, settings: Value, workloads: bool) -> &mut Value {
+        let name = match object_name(self.document_name) {
+            name if name.is_empty() => format!("podfence-{part}"),
+            name => format!("podfence-{name}-{part}"),
+        };
+        let name = self.unique(name);
+        let document = json!({
             "apiVersion": "policies.kubewarden.io/v1",
             "kind": "ClusterAdmissionPolicy",
             "metadata": {"name": name},
             "spec": {
-                "module": format!("registry://{}/{policy}:v{}", self.options.registry, env!("CARGO_PKG_VERSION")),
+                "module": self.module(policy),
                 "mutating": is_mutating(&settings),
                 "settings": settings,
-                "rules": rules(self.options.workloads),
+                "rules": rules(workloads),
             },
-        }));
+        });
+        self.push(document)
     }
+
+    fn push(&mut self, document: Value) -> &mut Value {
+        self.migration.policies.push(document);
+        self.migration.policies.last_mut().expect("it was pushed")
+    }
+
+    /// The URL of a policy's module.
+    fn module(&self, policy: &str) -> String {
+        format!("registry://{}/{policy}:v{}", self.options.registry, env!("CARGO_PKG_VERSION"))
+    }
+}
+
+/// A name as a part of the name of an object.
+fn object_name(name: &str) -> String {
+    let is_allowed = |letter: &char| matches!(letter, 'a'..='z' | '0'..='9' | '-' | '.');
+    let name = name.to_ascii_lowercase();
+    name.chars().map(|letter| if is_allowed(&letter) { letter } else { '-' }).take(LONGEST_NAME).collect()
 }
 
 /// Whether settings ask a policy to change objects.
@@ -229,7 +306,6 @@ fn is_mutating(settings: &Value) -> bool {
 
 /// What is judged. Ephemeral containers have a rule of their own, for the audit scanner knows no subresources.
 fn rules(workloads: bool) -> Value {
-    let rule = |group: &str, resources: &[&str], operations: &[&str]| json!({"apiGroups": [group], "apiVersions": ["v1"], "resources": resources, "operations": operations});
     const BOTH: &[&str] = &["CREATE", "UPDATE"];
     let mut rules = if workloads {
         vec![
@@ -242,4 +318,8 @@ fn rules(workloads: bool) -> Value {
     };
     rules.push(rule("", &["pods/ephemeralcontainers"], &["UPDATE"]));
     Value::Array(rules)
+}
+
+fn rule(group: &str, resources: &[&str], operations: &[&str]) -> Value {
+    json!({"apiGroups": [group], "apiVersions": ["v1"], "resources": resources, "operations": operations})
 }

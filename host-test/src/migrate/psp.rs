@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, read::read};
+use super::{Outcome, read::read, without_covered};
 
 /// The document as far as it says something.
 #[derive(Deserialize)]
@@ -142,7 +142,7 @@ const ANY: &str = "*";
 ///
 /// # Errors
 /// A field is of another type, or has a value that the API server never accepted.
-pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<(), String> {
+pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<bool, String> {
     let (Document { metadata, spec }, unknown) = read(document)?;
     let is_of_every_object = |path: &str| path.starts_with("metadata.") || matches!(path, "apiVersion" | "kind");
     for path in unknown.iter().filter(|path| !is_of_every_object(path)) {
@@ -171,7 +171,7 @@ pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<(),
     spec.runtime_class(outcome);
     seccomp(&annotations, outcome);
     apparmor(&annotations, outcome);
-    Ok(())
+    Ok(true)
 }
 
 /// The elements of a list, none where there is no list.
@@ -303,13 +303,9 @@ impl Spec {
                 outcome.warn(&format!("spec.allowedHostPaths[{index}].pathPrefix"), &text);
                 continue;
             }
-            let is_read_only = |entry: &HostPath| entry.read_only == Some(true);
-            // Any entry that may be written made a path writable there; the longest one decides here.
-            if is_read_only(entry) && all.iter().any(|other| !is_read_only(other) && covers(other, prefix)) {
-                continue;
-            }
-            allowed.push(json!({"pathPrefix": prefix, "readOnly": is_read_only(entry)}));
+            allowed.push(json!({"pathPrefix": prefix, "readOnly": entry.read_only == Some(true)}));
         }
+        without_covered(&mut allowed);
         outcome.add("host-path", json!({"allowedHostPaths": allowed}));
     }
 
@@ -453,12 +449,6 @@ impl Spec {
         }
         outcome.add("runtime-class", settings);
     }
-}
-
-/// Whether a path is the prefix, or below it.
-fn covers(entry: &HostPath, path: &str) -> bool {
-    let prefix = entry.path_prefix.trim_end_matches('/');
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn ranges(ranges: &[Range], path: &str) -> Result<Value, String> {
