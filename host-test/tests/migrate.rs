@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use fence::{Fence, pod_of};
 use host_test::input;
-use host_test::migrate::{Migration, Options, kubewarden, migrate};
+use host_test::migrate::{Migration, Options, REGISTRY, kubewarden, migrate};
 use podfence_core::testing::generate::{self, is_current};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ fn migrated(case: &Path) -> Migration {
 }
 
 fn options() -> Options {
-    Options { registry: "registry.example.com/podfence".to_owned(), workloads: false }
+    Options { registry: REGISTRY.to_owned(), workloads: false }
 }
 
 #[test]
@@ -350,4 +350,70 @@ fn the_official_policies_are_those_that_the_docs_name() {
     known.insert(("pod-runtime".to_owned(), "runtime-class".to_owned()));
     known.insert(("host-namespaces-psp".to_owned(), "host-ports".to_owned()));
     assert_eq!(told, known);
+}
+
+/// The metadata is generated from what is stated once.
+#[test]
+fn the_registry_and_the_rules_are_those_of_the_metadata() {
+    let text = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/privileged/metadata.yml"));
+    let metadata: Value = serde_saphyr::from_str(&text).unwrap();
+    let url = &metadata["annotations"]["io.kubewarden.policy.ociUrl"];
+    assert_eq!(*url, json!(format!("{REGISTRY}/privileged")));
+    let source = json!({"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "spec": {}});
+    let migration = migrate(&[source], &Options { workloads: true, ..options() }).unwrap();
+    let policy = &migration.policies[0];
+    assert_eq!(
+        policy["spec"]["module"],
+        json!(format!("registry://{REGISTRY}/privileged:v{}", env!("CARGO_PKG_VERSION")))
+    );
+    assert_eq!(policy["spec"]["rules"], metadata["rules"]);
+}
+
+#[test]
+fn workloads_are_judged_if_that_is_asked_for() {
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"template": {"spec": {"containers": [{"name": "app", "securityContext": {"privileged": true}}]}}},
+    });
+    for source in [
+        json!({"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "spec": {}}),
+        json!({"apiVersion": "constraints.gatekeeper.sh/v1beta1", "kind": "K8sPSPPrivilegedContainer"}),
+        json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": "default", "labels": {"pod-security.kubernetes.io/enforce": "baseline"}},
+        }),
+    ] {
+        for workloads in [false, true] {
+            let migration = migrate(std::slice::from_ref(&source), &Options { workloads, ..options() }).unwrap();
+            let refusals = Fence::new(&migration.policies).refusals(&deployment);
+            assert_eq!(refusals.is_empty(), !workloads, "{source}: {refusals:?}");
+        }
+    }
+}
+
+#[test]
+fn modules_check_the_settings_if_they_are_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let constraint = |allowed: &str| {
+        format!(
+            "{{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: K8sPSPCapabilities, metadata: {{name: a}}, spec: \
+             {{parameters: {{allowedCapabilities: {allowed}}}}}}}"
+        )
+    };
+    fs::write(directory.path().join("right.yaml"), constraint("[CHOWN]")).unwrap();
+    fs::write(directory.path().join("wrong.yaml"), constraint("CHOWN")).unwrap();
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/policies");
+    let run = |file: &str, modules: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podfence"));
+        let output =
+            command.args(["migrate", file, "--modules"]).arg(modules).current_dir(&directory).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), output.stdout.is_empty(), error.lines().last().unwrap_or_default().to_owned())
+    };
+    assert_eq!(run("right.yaml", &modules).0, Some(0));
+    let error = "error: settings of podfence-a-capabilities: allowedCapabilities: expected a list, found a string";
+    assert_eq!(run("wrong.yaml", &modules), (Some(2), true, error.to_owned()));
+    let (code, is_empty, error) = run("right.yaml", directory.path());
+    assert_eq!((code, is_empty), (Some(2), true));
+    assert!(error.contains("capabilities.wasm: "), "{error}");
 }

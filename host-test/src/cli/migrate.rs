@@ -1,15 +1,19 @@
 //! `podfence migrate`
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use host_test::evaluate::settings_object;
 use host_test::input::{self, LARGEST_DOCUMENT};
-use host_test::migrate::{Options, migrate};
+use host_test::migrate::{Options, REGISTRY, migrate};
+use host_test::{Host, Limits, Mode, Module, Policy};
+use serde_json::Value;
 
-use super::{origin, printable};
+use super::{origin, printable, read_module};
 
 /// Writes the policies that take the place of what fences a cluster today.
 ///
@@ -24,9 +28,13 @@ pub(super) struct Arguments {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Where the modules are
-    #[arg(long, value_name = "HOST/PATH", default_value = "registry.example.com/podfence")]
+    /// Where the modules are published
+    #[arg(long, value_name = "HOST/PATH", default_value = REGISTRY)]
     registry: String,
+
+    /// Have the modules in this directory check the settings before anything is printed
+    #[arg(long, value_name = "DIRECTORY")]
+    modules: Option<PathBuf>,
 
     /// Judge Deployments and the like as well where the source judges only pods. Rules of Kubewarden's policies
     /// stay as they are
@@ -36,7 +44,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let options = Options { registry: self.registry, workloads: self.workloads };
+        let options = Options { registry: self.registry.clone(), workloads: self.workloads };
         let mut documents = Vec::new();
         for file in &self.files {
             let bytes = input::read(file, LARGEST_DOCUMENT).with_context(|| origin(file))?;
@@ -49,10 +57,48 @@ impl Arguments {
         if migration.sources == 0 {
             bail!("nothing to migrate");
         }
+        if let Some(modules) = &self.modules {
+            check_settings(&migration.policies, modules)?;
+        }
         let mut out = anstream::stdout().lock();
         for policy in &migration.policies {
             write!(out, "---\n{}", serde_saphyr::to_string(policy)?)?;
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Has each module check the settings that it would get in a cluster.
+fn check_settings(policies: &[Value], modules: &Path) -> Result<()> {
+    let host = Host::new(Limits::default())?;
+    let mut loaded = BTreeMap::new();
+    for document in policies {
+        let [name, url] = ["/metadata/name", "/spec/module"].map(|pointer| document.pointer(pointer));
+        let (name, url) = (name.and_then(Value::as_str), url.and_then(Value::as_str));
+        let (Some(name), Some(policy)) = (name, url.and_then(policy_of)) else { continue };
+        let module = match loaded.get(policy) {
+            Some(module) => Module::clone(module),
+            None => {
+                let path = modules.join(policy).with_extension("wasm");
+                host.load(&read_module(&path)?).with_context(|| origin(&path))?
+            }
+        };
+        loaded.insert(policy, module.clone());
+        let policy = Policy {
+            name: policy.to_owned(),
+            module,
+            settings: settings_object(document["spec"]["settings"].clone())?,
+            mode: Mode::Protect,
+            allowed_to_mutate: false,
+            message: None,
+        };
+        policy.validate_settings().with_context(|| format!("settings of {name}"))?;
+    }
+    Ok(())
+}
+
+/// The policy of which this is the module's URL.
+fn policy_of(url: &str) -> Option<&str> {
+    let (_, module) = url.rsplit_once('/')?;
+    module.split(':').next()
 }

@@ -2,8 +2,8 @@
 //! library, what the built-in admission is told, and the official policies of Kubewarden, and writes
 //! ClusterAdmissionPolicies that refuse what those refuse.
 //!
-//! Nothing is dropped silently: what has no equivalent is a [`Warning`], and where Podfence can only be stricter
-//! or laxer than the source, it is stricter, and a warning says so.
+//! Nothing is dropped silently: what has no equivalent is a [`Warning`]. Where Podfence cannot decide as the source
+//! did, it is the stricter one if that is possible, and a warning says so.
 
 mod gatekeeper;
 pub mod kubewarden;
@@ -26,6 +26,9 @@ pub struct Migration {
     /// How many documents were migrated; one that asks for nothing leads to no policies.
     pub sources: usize,
 }
+
+/// Where the modules are published, as the workspace's `Cargo.toml` has it.
+pub const REGISTRY: &str = "registry.example.com/podfence";
 
 /// How the policies are made.
 #[derive(Debug, Clone)]
