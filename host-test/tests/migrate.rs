@@ -268,6 +268,15 @@ fn what_cannot_be_understood_is_refused_with_its_path() {
             "K8sPSPCapabilities: spec.match.kinds[0]: invalid type: string \"Pod\", expected apiGroups and kinds",
         ),
         (
+            "{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: K8sPSPFSGroup, spec: {parameters: {rule: MustRunAs}}}",
+            "K8sPSPFSGroup: spec.parameters.ranges: expected at least one range with the rule MustRunAs",
+        ),
+        (
+            "{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: K8sPSPAllowedUsers, spec: {parameters: {runAsGroup: \
+             {rule: MayRunAs, ranges: []}}}}",
+            "K8sPSPAllowedUsers: spec.parameters.runAsGroup.ranges: expected at least one range with the rule MayRunAs",
+        ),
+        (
             "{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, spec: {}}",
             "ClusterAdmissionPolicy: spec.module: expected the URL of a module",
         ),

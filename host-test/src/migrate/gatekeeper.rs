@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, read::read, rule, without_covered};
+use super::{NO_WARNINGS, Outcome, read::read, rule, without_covered};
 use crate::gatekeeper::{GatekeeperError, Parameters, TEMPLATES, equivalents};
 
 #[derive(Deserialize)]
@@ -81,6 +81,9 @@ pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<boo
             Err(error) => return Err(error.to_string()),
         }
     };
+    for of in equivalents.iter().filter(|of| of.policy == "users") {
+        has_ranges(kind, &of.settings)?;
+    }
     let matched = spec.r#match.as_ref();
     let rules = match matched {
         Some(matched) => matched.rules(outcome),
@@ -96,7 +99,7 @@ pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<boo
     );
     let pod_counts = "Podfence judges the value of the pod itself as well where every container has its own";
     match kind {
-        "K8sPSPAllowedUsers" => outcome.warn("", pod_counts),
+        "K8sPSPAllowedUsers" | "K8sPSPAppArmor" => outcome.warn("", pod_counts),
         "K8sPSPSeccomp" | "K8sPSPSeccompV2" => outcome.warn("", &format!("{pod_counts}, and no annotations")),
         _ => {}
     }
@@ -118,6 +121,22 @@ pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<boo
     Ok(true)
 }
 
+/// Looks for rules without the ranges that they need.
+///
+/// # Errors
+/// One is found: our policy would not start, and what the template makes of it nobody can have meant.
+fn has_ranges(kind: &str, settings: &Parameters) -> Result<(), String> {
+    for (field, ids) in settings {
+        let rule = ids["rule"].as_str().unwrap_or_default();
+        let ranges = ids.get("ranges").and_then(Value::as_array);
+        if matches!(rule, "MustRunAs" | "MayRunAs") && ranges.is_none_or(Vec::is_empty) {
+            let path = if kind == "K8sPSPFSGroup" { "ranges".to_owned() } else { format!("{field}.ranges") };
+            return Err(format!("spec.parameters.{path}: expected at least one range with the rule {rule}"));
+        }
+    }
+    Ok(())
+}
+
 impl Spec {
     fn mode(&self, outcome: &mut Outcome<'_>) -> &'static str {
         const PATH: &str = "spec.enforcementAction";
@@ -125,11 +144,7 @@ impl Spec {
             None | Some("" | "deny") => "protect",
             Some("dryrun") => "monitor",
             Some("warn") => {
-                outcome.warn(
-                    PATH,
-                    "no policy warns who makes a request and lets it pass: in mode monitor, only the logs, metrics and \
-                     reports of Kubewarden tell of it",
-                );
+                outcome.warn(PATH, NO_WARNINGS);
                 "monitor"
             }
             Some("scoped") => {

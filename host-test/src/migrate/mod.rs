@@ -70,6 +70,10 @@ pub struct MigrateError {
     pub problem: String,
 }
 
+/// What becomes of a source that warns.
+const NO_WARNINGS: &str = "no policy warns who makes a request and lets it pass: in mode monitor, only the logs, \
+                           metrics and reports of Kubewarden tell of it";
+
 /// Names of objects have up to 253 letters; there are others before and behind a document's.
 const LONGEST_NAME: usize = 200;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, labels_of, read::read};
+use super::{NO_WARNINGS, Outcome, labels_of, read::read};
 
 const PREFIX: &str = "pod-security.kubernetes.io/";
 const POLICY: &str = "pod-security-standards";
@@ -191,10 +191,7 @@ impl Outcome<'_> {
         }
         let text = match mode {
             "audit" => "in mode monitor, the API server's audit log has the violations in annotations of Kubewarden's",
-            _ => {
-                "no policy warns who makes a request and lets it pass: in mode monitor, only the logs, metrics and \
-                  reports of Kubewarden tell of it"
-            }
+            _ => NO_WARNINGS,
         };
         self.warn(path, text);
         let document = self.document_for(&format!("{POLICY}-{mode}"), POLICY, settings, true);
