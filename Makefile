@@ -34,13 +34,19 @@ target/policies/%.wasm: $(SOURCES) Makefile | toolchain $(WASM_OPT)
 	@cargo build --quiet --locked --profile wasm --target wasm32-unknown-unknown -p podfence-$* --config '$(REMAP)'
 	@$(WASM_OPT) $(FEATURES) -Os $(WASM)/podfence_$(subst -,_,$*).wasm -o $@
 
-test: lint all ## Pass all tests and gates
+test: lint all registry ## Pass all tests and gates
 	cargo test --locked
 	cargo test --locked --release -p host-test
 	$(MAKE) --no-print-directory reproducible
 
 package: modules ## Write the metadata into the modules: target/packages/<policy>.wasm, as in packages.lock
 	$(PODFENCE) package $(MODULES) --lock packages.lock --locked
+
+publish: package ## Publish the packages: REGISTRY=registry.example.com/podfence, and sign them with KEY=cosign.key
+	@test -n '$(REGISTRY)' || { echo 'REGISTRY is not set: the registry, and what stands in front of the names' >&2; exit 2; }
+	$(PODFENCE) push $(PACKAGES) --to '$(REGISTRY)' > target/published
+	@cat target/published
+	$(if $(KEY),$(PODFENCE) sign --key '$(KEY)' $$(cat target/published))
 
 reproducible: package ## Check that another directory and another cargo home give the same modules and packages
 	set -e; elsewhere=$$(mktemp -d); trap "rm -rf $$elsewhere" EXIT; \
@@ -58,7 +64,7 @@ bless: modules ## Refresh what is generated, and record what the modules cost an
 	BLESS=1 cargo test --locked --quiet --no-fail-fast --release -p host-test --test gates --test conformance
 	$(PODFENCE) package $(MODULES) --lock packages.lock
 
-lint: toolchain ## Check format, lints and docs
+lint: toolchain deny ## Check format, lints, docs and dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --quiet --all-targets -- -D warnings
 	cargo clippy --locked --quiet --release -p host-test --all-targets -- -D warnings
@@ -74,6 +80,12 @@ target/tools/bin/cargo-deny:
 clean: ## Remove what was built
 	cargo clean
 
+# Where it cannot be had, the tests that need a registry say that they skipped.
+registry:
+	@command -v docker-registry > /dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null \
+		|| { echo 'docker-registry'; { apt-get update && apt-get install --yes docker-registry; } > /dev/null 2>&1; } \
+		|| echo 'docker-registry cannot be installed'
+
 toolchain:
 	@rustup target list --installed 2>/dev/null | grep -qx wasm32-unknown-unknown \
 		|| rustup target add wasm32-unknown-unknown || rustup toolchain install
@@ -85,4 +97,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all modules test package reproducible bench bless lint deny clean toolchain
+.PHONY: help all modules test package publish reproducible bench bless lint deny clean registry toolchain

@@ -21,6 +21,7 @@ pub mod input;
 pub mod inspect;
 pub mod measure;
 pub mod migrate;
+pub mod oci;
 pub mod package;
 pub mod report;
 pub mod sample;

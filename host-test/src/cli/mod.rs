@@ -6,7 +6,10 @@ mod inspect;
 mod markdown;
 mod migrate;
 mod package;
+mod pull;
+mod push;
 mod run;
+mod sign;
 mod test;
 
 use std::path::Path;
@@ -17,6 +20,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use host_test::evaluate::settings_object;
 use host_test::input::{self, LARGEST_DOCUMENT, LARGEST_MODULE};
+use host_test::oci::{self, OciError, Reference, Registry};
 use host_test::report::escaped;
 use host_test::{AdmissionRequest, Host, Limits};
 use serde_json::{Map, Value};
@@ -45,6 +49,11 @@ enum Command {
     Explain(explain::Arguments),
     Inspect(inspect::Arguments),
     Package(package::Arguments),
+    Push(push::Arguments),
+    Pull(pull::Arguments),
+    Sign(sign::SignArguments),
+    Verify(sign::VerifyArguments),
+    GenerateKeyPair(sign::KeyArguments),
     Bench(bench::Arguments),
     Migrate(migrate::Arguments),
 }
@@ -57,6 +66,11 @@ impl Cli {
             Command::Explain(arguments) => arguments.run(),
             Command::Inspect(arguments) => arguments.run(),
             Command::Package(arguments) => arguments.run(),
+            Command::Push(arguments) => arguments.run(),
+            Command::Pull(arguments) => arguments.run(),
+            Command::Sign(arguments) => arguments.run(),
+            Command::Verify(arguments) => arguments.run(),
+            Command::GenerateKeyPair(arguments) => arguments.run(),
             Command::Bench(arguments) => arguments.run(),
             Command::Migrate(arguments) => arguments.run(),
         }
@@ -89,6 +103,25 @@ impl LimitArguments {
         let limits = Limits { timeout: self.timeout, memory: usize::from(self.memory) << 20, ..Limits::default() };
         Ok(Host::new(limits)?)
     }
+}
+
+/// How a registry is reached.
+#[derive(Args)]
+struct RegistryArguments {
+    /// Speak plain HTTP with the registry; one on this machine is always spoken to so
+    #[arg(long)]
+    plain_http: bool,
+}
+
+impl RegistryArguments {
+    fn connect(&self, reference: &Reference) -> Result<Registry> {
+        Ok(Registry::connect(reference.registry(), self.plain_http)?)
+    }
+}
+
+/// A policy in a registry, as an argument.
+fn reference(text: &str) -> Result<Reference, OciError> {
+    oci::parse(text)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -1,0 +1,45 @@
+//! `podfence pull`
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use host_test::oci::{Reference, pull};
+
+use super::{RegistryArguments, origin, reference};
+
+/// Fetches a policy from an OCI registry, and prints its digest.
+///
+/// The module has the digest that the manifest says, and the manifest the one of the reference, if that has
+/// one. If not, it is what the registry has under that tag now.
+///
+/// Exit code 0: the file is written; 2: it is not.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The policy: REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST
+    #[arg(value_parser = reference)]
+    reference: Reference,
+
+    /// The file to write; if not given, it is called as the policy
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    registry: RegistryArguments,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let registry = self.registry.connect(&self.reference)?;
+        let pulled = pull(&registry, &self.reference)?;
+        let name = || self.reference.repository().rsplit('/').next().unwrap_or("policy");
+        let path = self.output.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", name())));
+        fs::write(&path, &pulled.module).with_context(|| origin(&path))?;
+        anstream::eprintln!("{}: {} bytes", origin(&path), pulled.module.len());
+        writeln!(anstream::stdout().lock(), "{}", pulled.digest)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

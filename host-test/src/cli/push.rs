@@ -1,0 +1,60 @@
+//! `podfence push`
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use host_test::oci::{Artifact, Push, Registry, push};
+
+use super::{RegistryArguments, origin, printable, read_module};
+
+/// Publishes packaged policies in an OCI registry, each as PLACE/POLICY:vVERSION.
+///
+/// Name and version are those of the metadata. What was published is read back, and its reference with the
+/// digest printed. A version that is there already is left alone.
+///
+/// Exit code 0: all of them are published; 2: at least one is not.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The policies: modules from `podfence package`
+    #[arg(required = true, value_name = "MODULE")]
+    modules: Vec<PathBuf>,
+
+    /// The registry, and what stands in front of the policies' names, such as registry.example.com/podfence
+    #[arg(long, value_name = "PLACE")]
+    to: String,
+
+    /// Replace a version that is there with another content
+    #[arg(long)]
+    overwrite: bool,
+
+    #[command(flatten)]
+    registry: RegistryArguments,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let read = |path: &PathBuf| Artifact::new(read_module(path)?).with_context(|| origin(path));
+        // Nothing is published before all of them can be.
+        let artifacts = self.modules.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let mut registry: Option<Registry> = None;
+        for artifact in &artifacts {
+            let reference = artifact.reference(&self.to).with_context(|| format!("--to {}", printable(&self.to)))?;
+            let connection = match registry.take() {
+                Some(connection) => connection,
+                None => self.registry.connect(&reference)?,
+            };
+            let done = push(&connection, artifact, &reference, self.overwrite).with_context(|| reference.whole())?;
+            let done = match done {
+                Push::Pushed => "pushed",
+                Push::Unchanged => "there already",
+            };
+            anstream::eprintln!("{}: {done}", artifact.name);
+            writeln!(anstream::stdout().lock(), "{}@{}", reference.whole(), artifact.digest)?;
+            registry = Some(connection);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
