@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use fence::{Fence, pod_of};
 use host_test::input;
-use host_test::migrate::{Migration, Options, REGISTRY, kubewarden, migrate};
+use host_test::migrate::{Options, REGISTRY, kubewarden, migrate};
 use podfence_core::testing::generate::{self, is_current};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -72,9 +72,8 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn migrated(case: &Path) -> Migration {
-    let documents = input::parse(read(&case.join("input.yaml")).as_bytes()).unwrap();
-    migrate(&documents, &options()).unwrap()
+fn sources(case: &Path) -> Vec<Value> {
+    input::parse(read(&case.join("input.yaml")).as_bytes()).unwrap()
 }
 
 fn options() -> Options {
@@ -100,8 +99,9 @@ fn the_command_prints_what_is_expected() {
 fn pods_get_the_verdict_that_they_had() {
     let mut wrong = Vec::new();
     for case in cases() {
-        let migration = migrated(&case);
-        let fence = Fence::new(&migration.policies);
+        let sources = sources(&case);
+        let migration = migrate(&sources, &options()).unwrap();
+        let fence = Fence::new(&migration.policies, &sources);
         let pods: Vec<Pod> = serde_saphyr::from_str(&read(&case.join("pods.yaml"))).unwrap();
         assert!(pods.iter().any(|pod| pod.source == Verdict::Allowed), "{}", case.display());
         assert!(pods.iter().any(|pod| pod.source == Verdict::Refused), "{}", case.display());
@@ -142,13 +142,13 @@ fn pod_security_policies_and_their_policies_agree_on_pods_of_every_kind() {
     let aspects: Vec<Vec<Aspect>> = serde_saphyr::from_str(ASPECTS).unwrap();
     let (mut judged, mut wrong) = (0, Vec::new());
     for case in cases() {
-        let sources = input::parse(read(&case.join("input.yaml")).as_bytes()).unwrap();
+        let sources = sources(&case);
         let [source] = sources.as_slice() else { continue };
         if source["kind"] != "PodSecurityPolicy" {
             continue;
         }
-        let migration = migrated(&case);
-        let fence = Fence::new(&migration.policies);
+        let migration = migrate(&sources, &options()).unwrap();
+        let fence = Fence::new(&migration.policies, &[]);
         for pod in pairs(&aspects) {
             let (is_allowed, refusals) = (psp::allows(source, &pod), fence.refusals(&pod));
             judged += 1;
@@ -243,6 +243,10 @@ fn what_cannot_be_understood_is_refused_with_its_path() {
             "PodSecurityPolicy/a: spec.hostPorts[1].min: invalid type: string \"x\", expected i64",
         ),
         (&psp("{hostPorts: [{min: 2, max: 1}]}"), "PodSecurityPolicy/a: spec.hostPorts[0]: expected 0 <= min <= max"),
+        (
+            &psp("{defaultAddCapabilities: [CAP_NET_RAW], requiredDropCapabilities: [NET_RAW]}"),
+            "PodSecurityPolicy/a: spec.defaultAddCapabilities: CAP_NET_RAW is in requiredDropCapabilities as well",
+        ),
         (
             &psp("{runAsUser: {rule: MustRunAs}}"),
             "PodSecurityPolicy/a: spec.runAsUser.ranges: expected at least one range with the rule MustRunAs",
@@ -394,7 +398,7 @@ fn workloads_are_judged_if_that_is_asked_for() {
     ] {
         for workloads in [false, true] {
             let migration = migrate(std::slice::from_ref(&source), &Options { workloads, ..options() }).unwrap();
-            let refusals = Fence::new(&migration.policies).refusals(&deployment);
+            let refusals = Fence::new(&migration.policies, &[]).refusals(&deployment);
             assert_eq!(refusals.is_empty(), !workloads, "{source}: {refusals:?}");
         }
     }

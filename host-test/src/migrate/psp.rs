@@ -157,7 +157,7 @@ pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<boo
     let annotations = metadata.unwrap_or_default().annotations.unwrap_or_default();
 
     spec.privileged(outcome);
-    spec.capabilities(outcome);
+    spec.capabilities(outcome)?;
     spec.privilege_escalation(outcome);
     spec.host(outcome)?;
     spec.volumes(outcome);
@@ -183,6 +183,21 @@ fn has(list: &[String], name: &str) -> bool {
     list.iter().any(|element| element == name)
 }
 
+/// The name of a capability without `CAP_`, in capitals.
+fn bare(name: &str) -> String {
+    let name = name.to_ascii_uppercase();
+    name.strip_prefix("CAP_").map_or(name.clone(), str::to_owned)
+}
+
+fn is_all(name: &str) -> bool {
+    bare(name) == "ALL"
+}
+
+/// Whether adding one capability, however it is written, adds another.
+fn adds(added: &str, name: &str) -> bool {
+    is_all(added) || bare(added) == bare(name)
+}
+
 impl Spec {
     fn privileged(&self, outcome: &mut Outcome<'_>) {
         if self.privileged != Some(true) {
@@ -190,18 +205,23 @@ impl Spec {
         }
     }
 
-    fn capabilities(&self, outcome: &mut Outcome<'_>) {
+    fn capabilities(&self, outcome: &mut Outcome<'_>) -> Result<(), String> {
         let (allowed, default_add) = (list(&self.allowed_capabilities), list(&self.default_add_capabilities));
         let required = list(&self.required_drop_capabilities);
         let is_changed = !default_add.is_empty() || !required.is_empty();
         if has(allowed, ANY) && !is_changed {
-            return;
+            return Ok(());
         }
-        if has(allowed, ANY) && !required.is_empty() {
-            outcome.warn(
-                "spec.allowedCapabilities",
-                "with * a container could add what requiredDropCapabilities has dropped; Podfence rejects that",
+        let is_required = |name: &String| required.iter().any(|required| !is_all(required) && adds(name, required));
+        if let Some(contradiction) = default_add.iter().find(|name| is_required(name)) {
+            return Err(format!("spec.defaultAddCapabilities: {contradiction} is in requiredDropCapabilities as well"));
+        }
+        let may_add = |name: &String| name == ANY && !required.iter().all(|of| is_all(of)) || is_required(name);
+        if let Some(wide) = allowed.iter().find(|name| may_add(name)) {
+            let text = format!(
+                "with {wide} a container could add what requiredDropCapabilities has dropped; Podfence rejects that"
             );
+            outcome.warn("spec.allowedCapabilities", &text);
         }
         let mut settings = json!({"allowedCapabilities": allowed, "requiredDropCapabilities": required});
         if !default_add.is_empty() {
@@ -211,6 +231,7 @@ impl Spec {
             settings["mutate"] = json!(true);
         }
         outcome.add("capabilities", settings);
+        Ok(())
     }
 
     fn privilege_escalation(&self, outcome: &mut Outcome<'_>) {

@@ -18,12 +18,24 @@ pub fn pod_of(spec: &Value, metadata: Option<&Value>) -> Value {
 }
 
 /// Policies that all have to agree.
-pub struct Fence(Vec<(Value, Policy)>);
+pub struct Fence {
+    policies: Vec<(Value, Policy)>,
+    /// Labels of namespaces, by name.
+    labels: BTreeMap<String, Value>,
+}
 
 impl Fence {
-    /// Loads the modules, and has them check their settings.
-    pub fn new(policies: &[Value]) -> Fence {
-        Fence(policies.iter().map(|document| (document.clone(), policy(document))).collect())
+    /// Loads the modules, and has them check their settings. Of the sources, namespaces tell their labels.
+    pub fn new(policies: &[Value], sources: &[Value]) -> Fence {
+        let namespaces = sources.iter().filter(|source| source["kind"] == "Namespace");
+        let labels = namespaces.map(|namespace| {
+            let metadata = &namespace["metadata"];
+            (metadata["name"].as_str().unwrap().to_owned(), metadata["labels"].clone())
+        });
+        Fence {
+            policies: policies.iter().map(|document| (document.clone(), policy(document))).collect(),
+            labels: labels.collect(),
+        }
     }
 
     /// What the policies say that refuse the object, after those that may have changed it.
@@ -48,7 +60,23 @@ impl Fence {
     }
 
     fn matching<'f>(&'f self, request: &AdmissionRequest) -> Vec<&'f (Value, Policy)> {
-        self.0.iter().filter(|(document, _)| matches(&document["spec"], request)).collect()
+        self.policies.iter().filter(|(document, _)| self.matches(&document["spec"], request)).collect()
+    }
+
+    fn matches(&self, spec: &Value, request: &AdmissionRequest) -> bool {
+        let has =
+            |list: &Value, name: &str| list.as_array().unwrap().iter().any(|element| element == name || element == "*");
+        let is_of = |rule: &Value| {
+            has(&rule["apiGroups"], &request.resource.group)
+                && has(&rule["apiVersions"], &request.resource.version)
+                && has(&rule["resources"], &request.resource.resource)
+                && has(&rule["operations"], &request.operation)
+        };
+        let mut labels = request.namespace.as_ref().and_then(|name| self.labels.get(name)).cloned().unwrap_or_default();
+        labels["kubernetes.io/metadata.name"] = json!(request.namespace);
+        spec["rules"].as_array().unwrap().iter().any(is_of)
+            && selects(&spec["namespaceSelector"], &labels)
+            && selects(&spec["objectSelector"], &request.object.as_ref().unwrap()["metadata"]["labels"])
     }
 }
 
@@ -56,20 +84,6 @@ fn creation(object: &Value) -> AdmissionRequest {
     let mut requests = input::requests(object.to_string().as_bytes()).unwrap();
     assert_eq!(requests.len(), 1);
     requests.remove(0)
-}
-
-fn matches(spec: &Value, request: &AdmissionRequest) -> bool {
-    let has =
-        |list: &Value, name: &str| list.as_array().unwrap().iter().any(|element| element == name || element == "*");
-    let is_of = |rule: &Value| {
-        has(&rule["apiGroups"], &request.resource.group)
-            && has(&rule["apiVersions"], &request.resource.version)
-            && has(&rule["resources"], &request.resource.resource)
-            && has(&rule["operations"], &request.operation)
-    };
-    spec["rules"].as_array().unwrap().iter().any(is_of)
-        && selects(&spec["namespaceSelector"], &json!({"kubernetes.io/metadata.name": request.namespace}))
-        && selects(&spec["objectSelector"], &request.object.as_ref().unwrap()["metadata"]["labels"])
 }
 
 /// A LabelSelector as the API server has it: what is not there selects everything.
