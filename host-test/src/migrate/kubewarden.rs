@@ -196,7 +196,8 @@ fn fs_groups(of: &mut Translation<'_, '_>) {
 
 fn users(of: &mut Translation<'_, '_>) {
     of.settings.insert("runAsNonRoot".to_owned(), json!(false));
-    let is_checking_only = of.settings.get("validate_only") == Some(&json!(true));
+    // It is another name of `mutate`, the two of which together are an error.
+    let is_checking_only = of.settings.remove("validate_only") == Some(json!(true));
     let mut must = false;
     for name in ["run_as_user", "run_as_group", "supplemental_groups"] {
         of.default(name, json!({"rule": "RunAsAny"}));

@@ -27,10 +27,10 @@ podfence_core::fields! {
 }
 
 podfence_core::settings! {
-    /// Whether to set the field to `false` where it is not set, instead of rejecting; not unless this says so.
+    /// Whether to set the field to `false` where it is not set, instead of rejecting.
     /// Containers that are privileged or add `SYS_ADMIN` are left as they are, and rejected, since Kubernetes
     /// refuses the two together.
-    MUTATE: Bool = "mutate";
+    MUTATE: Bool = "mutate", default "false";
     /// What the Kubewarden policy calls it: `false` is the same as `mutate: true`, and `true` is refused.
     DEFAULT: Bool = "default_allow_privilege_escalation", of "Kubewarden" for "mutate";
 }
@@ -90,12 +90,12 @@ fn is_powerful(container: &Container<'_>) -> bool {
 /// Escalation would be the default, or `mutate` is given under both names.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     match settings.get(DEFAULT) {
+        Some(_) if settings.is_given(MUTATE) => Err(problem(DEFAULT.path, "the same setting as ", MUTATE.path)),
         Some(true) => Err(problem(
             DEFAULT.path,
             "this policy allows no escalation, so it cannot be the default; leave it out",
             "",
         )),
-        Some(false) if settings.is_given(MUTATE) => Err(problem(DEFAULT.path, "the same setting as ", MUTATE.path)),
         _ => Ok(()),
     }
 }

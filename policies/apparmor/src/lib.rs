@@ -68,6 +68,13 @@ static MISSING: Rule = Rule {
     ..FORBIDDEN_TYPE
 };
 
+/// The same where what is allowed are no types that could be told.
+static MISSING_ANY: Rule = Rule {
+    detail: "pod or {who} must set securityContext.appArmorProfile",
+    fix: "set securityContext.appArmorProfile of the pod to a profile that is allowed",
+    ..MISSING
+};
+
 /// What an annotation's key starts with; behind it is the container's name.
 const PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 
@@ -107,12 +114,13 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     });
     // Windows knows no AppArmor, so nobody can be asked to set it there.
     if settings.is(REQUIRED) && !pod.is_windows() {
+        let missing = if Profile::are_types(allowed) { &MISSING } else { &MISSING_ANY };
         let mut annotated: Vec<_> = annotations(pod).map(|(key, _)| (key, "")).collect();
         sort(&mut annotated);
         for container in pod.containers().filter(|container| container.effective(PROFILE).is_none()) {
             let is_name = |key: &str| key.strip_prefix(PREFIX).unwrap_or_default().cmp(container.name);
             if annotated.binary_search_by(|(key, _)| is_name(key)).is_err() {
-                found.add(&MISSING, container.at(TYPE));
+                found.add(missing, container.at(TYPE));
             }
         }
     }

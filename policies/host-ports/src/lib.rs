@@ -104,8 +104,7 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
         }
     }
     for bound in [MIN, MAX] {
-        // The list that is the default says nothing, so it may be there.
-        if settings.is_given(bound) && !ranges.is_empty() {
+        if settings.is_given(bound) && settings.is_given(ALLOWED) {
             return Err(problem(bound.path, "the same setting as ", ALLOWED.path));
         }
     }

@@ -90,15 +90,11 @@ fn judge<'v>(pod: &Pod<'v>, rule: &'static Rule, found: &mut Violations<'v>, is_
 /// # Errors
 /// The allowed types are given under two names.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
-    // The default may be written out, which changes nothing.
-    let is_changed = !settings.texts(ALLOWED).texts().eq(["Default"]);
-    let (by_type, by_unmasked) = (settings.is_given(TYPE), settings.is_given(ALLOW_UNMASKED));
-    if by_unmasked && (is_changed || by_type) {
-        let other = if is_changed { ALLOWED.path } else { TYPE.path };
-        return Err(problem(ALLOW_UNMASKED.path, "the same setting as ", other));
+    let given = |setting: &str| Err(problem(setting, "the same setting as ", ALLOWED.path));
+    match (settings.is_given(TYPE), settings.is_given(ALLOW_UNMASKED), settings.is_given(ALLOWED)) {
+        (true, true, _) => Err(problem(ALLOW_UNMASKED.path, "the same setting as ", TYPE.path)),
+        (true, _, true) => given(TYPE.path),
+        (_, true, true) => given(ALLOW_UNMASKED.path),
+        _ => Ok(()),
     }
-    if by_type && is_changed {
-        return Err(problem(TYPE.path, "the same setting as ", ALLOWED.path));
-    }
-    Ok(())
 }

@@ -75,11 +75,19 @@ static MISSING: Rule = Rule {
     ..Rule::PLAIN
 };
 
+/// The same where what is allowed are no types that could be told.
+static MISSING_ANY: Rule = Rule {
+    detail: "pod or {who} must set securityContext.seccompProfile",
+    fix: "set securityContext.seccompProfile of the pod to a profile that is allowed",
+    ..MISSING
+};
+
 /// Looks for profiles that are not allowed, or that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     // Windows knows no seccomp, so nobody can be asked to set it there.
     let is_required = settings.is(REQUIRED) && !pod.is_windows();
-    judge(pod, |is| refusal(is, settings), if is_required { Some(&MISSING) } else { None }, found);
+    let missing = if Profile::are_types(settings.texts(ALLOWED)) { &MISSING } else { &MISSING_ANY };
+    judge(pod, |is| refusal(is, settings), if is_required { Some(missing) } else { None }, found);
 }
 
 static BASELINE: Rule = Rule { control: "seccompProfile_baseline", setting: None, ..FORBIDDEN_TYPE };

@@ -113,9 +113,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// # Errors
 /// A name is empty, or has a `*` that is not at its end; or what is allowed is given in both ways.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
-    // The default may be written out, which changes nothing.
-    let is_changed = !settings.texts(ALLOWED).texts().eq(SAFE.iter().map(|(_, name)| *name));
-    if is_changed && settings.is_given(ALLOWED_UNSAFE) {
+    if settings.is_given(ALLOWED) && settings.is_given(ALLOWED_UNSAFE) {
         return Err(problem(ALLOWED_UNSAFE.path, "the same setting as ", ALLOWED.path));
     }
     for setting in [ALLOWED, ALLOWED_UNSAFE, FORBIDDEN] {

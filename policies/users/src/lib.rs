@@ -378,10 +378,10 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
 /// What the settings' types cannot say.
 ///
 /// # Errors
-/// Ranges are missing, superfluous or not in order, or nothing and something is to be changed.
+/// Ranges are missing, superfluous or not in order, or `mutate` is given under both names.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
-    if settings.is(MUTATE) && settings.is(VALIDATE_ONLY) {
-        return Err(problem(VALIDATE_ONLY.path, "the opposite of ", MUTATE.path));
+    if settings.is_given(MUTATE) && settings.is_given(VALIDATE_ONLY) {
+        return Err(problem(VALIDATE_ONLY.path, "the same setting as ", MUTATE.path));
     }
     for ids in [&USER, &GROUP, &SUPPLEMENTAL, &FS] {
         let ranges = settings.get(ids.ranges).unwrap_or_default();

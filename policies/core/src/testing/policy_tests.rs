@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Mismatch, artifacthub,
@@ -133,21 +133,30 @@ pub fn settings(policy: &Policy, dir: &Path) -> Result<(), String> {
     let suite = load(policy, dir)?;
     let own = policy.settings.entries;
     let mut failures = Vec::new();
-    let empty = || Value::Object(serde_json::Map::new());
+    // None, but for a policy that cannot do without.
+    let judged = suite.cases.iter().filter(|case| is_judged(case)).map(|case| &case.settings);
+    let least = judged.min_by_key(|settings| settings.to_string().len()).cloned().unwrap_or_else(|| json!({}));
     for setting in own.iter().chain(common::SETTINGS) {
         if let Some(default) = default(setting) {
-            let given = with(&empty(), setting.path, default);
+            let given = with(&least, setting.path, default);
             if let Err(message) = validate(policy, &given) {
                 failures.push(format!("{}: the default is refused: {message}", setting.path));
             }
         }
-        for alias in setting.aliases {
-            let both = with(&with(&empty(), setting.path, sample(setting)), alias, sample(setting));
-            let expected = format!("{alias}: the same setting as {}", setting.path);
+        let aliases = setting.aliases.iter().map(|alias| (*alias, sample(setting)));
+        let others = own.iter().filter(|other| other.stands_for == setting.path);
+        for (name, value) in aliases.chain(others.map(|other| (other.path, sample(other)))) {
+            let both = with(&with(&least, setting.path, sample(setting)), name, value);
+            let expected = format!("{name}: the same setting as {}", setting.path);
             let got = validate(policy, &both).err().unwrap_or_default();
             if !got.starts_with(&expected) {
                 failures.push(format!("{both}\n  expected: {expected}\n  got: {got}"));
             }
+        }
+    }
+    for other in own.iter().filter(|other| !other.stands_for.is_empty()) {
+        if !own.iter().any(|setting| setting.path == other.stands_for) {
+            failures.push(format!("{}: there is no setting {} that it stands for", other.path, other.stands_for));
         }
     }
     for setting in own.iter().filter(|setting| !setting.path.contains("[*]")) {

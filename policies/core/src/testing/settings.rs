@@ -38,11 +38,12 @@ pub(super) fn default(setting: &Entry) -> Option<Value> {
     (!setting.default.is_empty()).then(|| serde_json::from_str(setting.default).unwrap_or_default())
 }
 
-/// The settings with every default that is not given under any name.
+/// The settings with every default that is not given under any name, nor as another project has it.
 pub(super) fn with_defaults(settings: &Value, entries: &[Entry]) -> Value {
     let mut all = settings.clone();
     for setting in entries {
-        let mut names = setting.aliases.iter().chain([&setting.path]);
+        let others = entries.iter().filter(|other| other.stands_for == setting.path).map(|other| &other.path);
+        let mut names = setting.aliases.iter().chain([&setting.path]).chain(others);
         if let (None, Some(default)) = (names.find(|name| get(settings, name).is_some()), default(setting)) {
             all = with(&all, setting.path, default);
         }
@@ -55,7 +56,7 @@ pub(super) fn sample(setting: &Entry) -> Value {
     default(setting).unwrap_or_else(|| match setting.kind {
         Kind::Bool => json!(true),
         Kind::Integer => json!(0),
-        Kind::Text => json!(""),
+        Kind::Text => json!(setting.options.first().copied().unwrap_or_default()),
         Kind::Texts | Kind::Objects => json!([]),
         Kind::Object | Kind::Any | Kind::Subject => json!({}),
     })
