@@ -48,6 +48,11 @@ publish: package ## Publish the packages: REGISTRY=registry.example.com/podfence
 	@cat target/published
 	$(if $(KEY),$(PODFENCE) sign --key '$(KEY)' $$(cat target/published))
 
+deploy: ## Write deploy/ for another registry: target/deploy, REGISTRY=registry.example.com/podfence
+	@test -n '$(REGISTRY)' || { echo 'REGISTRY is not set: the registry, and what stands in front of the names' >&2; exit 2; }
+	rm -rf target/deploy
+	$(PODFENCE) deploy --registry '$(REGISTRY)' --out target/deploy
+
 reproducible: package ## Check that another directory and another cargo home give the same modules and packages
 	set -e; elsewhere=$$(mktemp -d); trap "rm -rf $$elsewhere" EXIT; \
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $$elsewhere; \
@@ -61,7 +66,7 @@ bench: modules ## Measure the modules and refresh the table in the README
 
 bless: modules ## Refresh what is generated, and record what the modules cost and what is published
 	BLESS=1 cargo test --locked --quiet --no-fail-fast
-	BLESS=1 cargo test --locked --quiet --no-fail-fast --release -p host-test --test gates --test conformance
+	BLESS=1 cargo test --locked --quiet --no-fail-fast --release -p host-test --test gates --test conformance --test deploy
 	$(PODFENCE) package $(MODULES) --lock packages.lock
 
 lint: toolchain deny ## Check format, lints, docs and dependencies
@@ -97,4 +102,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all modules test package publish reproducible bench bless lint deny clean registry toolchain
+.PHONY: help all modules test package publish deploy reproducible bench bless lint deny clean registry toolchain

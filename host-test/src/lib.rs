@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod deploy;
 pub mod engine;
 pub mod evaluate;
 pub mod gatekeeper;

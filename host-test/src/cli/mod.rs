@@ -1,6 +1,7 @@
 //! Arguments, and what the commands share.
 
 mod bench;
+mod deploy;
 mod explain;
 mod inspect;
 mod markdown;
@@ -55,6 +56,7 @@ enum Command {
     Verify(sign::VerifyArguments),
     GenerateKeyPair(sign::KeyArguments),
     Bench(bench::Arguments),
+    Deploy(deploy::Arguments),
     Migrate(migrate::Arguments),
 }
 
@@ -72,6 +74,7 @@ impl Cli {
             Command::Verify(arguments) => arguments.run(),
             Command::GenerateKeyPair(arguments) => arguments.run(),
             Command::Bench(arguments) => arguments.run(),
+            Command::Deploy(arguments) => arguments.run(),
             Command::Migrate(arguments) => arguments.run(),
         }
     }
