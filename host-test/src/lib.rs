@@ -15,11 +15,15 @@
 
 pub mod bench;
 pub mod deploy;
+pub mod documents;
 pub mod engine;
 pub mod evaluate;
+pub mod expression;
 pub mod gatekeeper;
+pub mod group;
 pub mod input;
 pub mod inspect;
+pub mod matching;
 pub mod measure;
 pub mod migrate;
 pub mod oci;

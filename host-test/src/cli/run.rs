@@ -1,7 +1,9 @@
 //! `podfence run`
 
+mod documents;
+
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
@@ -16,16 +18,28 @@ use super::{
     read_settings,
 };
 
+use documents::Cluster;
+
 const ALLOWED_STYLE: Style = AnsiColor::Green.on_default().bold();
 const DENIED_STYLE: Style = AnsiColor::Red.on_default().bold();
 
 /// Judges a manifest, an AdmissionRequest or an AdmissionReview.
 ///
-/// Exit code 0: all allowed; 1: something denied; 2: could not judge.
+/// By one module with settings, or with --policies by the documents that a cluster has, each with its rules,
+/// selectors, settings and mode. Exit code 0: all allowed; 1: something denied; 2: could not judge.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The policy: a waPC module
-    module: PathBuf,
+    #[arg(required_unless_present = "policies")]
+    module: Option<PathBuf>,
+
+    /// Policies and groups as documents: a file, a directory of files, or `-` for what `kubectl kustomize` prints
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["module", "settings", "allowed_to_mutate", "message"])]
+    policies: Option<PathBuf>,
+
+    /// Where the modules of --policies are, each under the last part of its URL: NAME.wasm
+    #[arg(long, value_name = "DIR", default_value = "target/policies", requires = "policies")]
+    modules: PathBuf,
 
     /// What to judge, YAML or JSON, any number of documents; `-` is standard input. A manifest is
     /// judged as its creation
@@ -36,9 +50,9 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FILE|JSON")]
     settings: Option<String>,
 
-    /// What becomes of a verdict
-    #[arg(long, value_enum, default_value_t = ModeArgument::Protect)]
-    mode: ModeArgument,
+    /// What becomes of a verdict [default: protect, or what the policies say]
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
 
     /// Whether a patch is passed on; without it a patch is a denial [default: what the module's
     /// metadata says, true where it has none]
@@ -67,9 +81,18 @@ enum ModeArgument {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let policy = self.policy()?;
+        let mode = self.mode.map(|mode| match mode {
+            ModeArgument::Protect => Mode::Protect,
+            ModeArgument::Monitor => Mode::Monitor,
+        });
+        if let Some(policies) = &self.policies {
+            let cluster = Cluster { policies, modules: &self.modules, mode };
+            return cluster.run(&self.limits.host()?, &read_requests(&self.request)?, self.output);
+        }
+        let module = self.module.as_deref().context("expected a module or --policies")?;
+        let policy = self.policy(module, mode.unwrap_or_default())?;
         let requests = read_requests(&self.request)?;
-        policy.validate_settings().map_err(|error| settings_refused(&self.module, error))?;
+        policy.validate_settings().map_err(|error| settings_refused(module, error))?;
 
         let mut out = anstream::stdout().lock();
         let mut code = 0;
@@ -93,28 +116,25 @@ impl Arguments {
         Ok(ExitCode::from(code))
     }
 
-    fn policy(&self) -> Result<Policy> {
-        let origin = || origin(&self.module);
-        let bytes = read_module(&self.module)?;
+    fn policy(&self, path: &Path, mode: Mode) -> Result<Policy> {
+        let origin = || origin(path);
+        let bytes = read_module(path)?;
         let module = self.limits.host()?.load(&bytes).with_context(origin)?;
         let settings = read_settings(self.settings.as_deref())?;
         let metadata = inspect::metadata(&bytes).with_context(origin)?;
         let mutating = metadata.is_none_or(|metadata| metadata["mutating"] == Value::Bool(true));
         Ok(Policy {
-            name: module_name(&self.module),
+            name: module_name(path),
             module,
             settings,
-            mode: match self.mode {
-                ModeArgument::Protect => Mode::Protect,
-                ModeArgument::Monitor => Mode::Monitor,
-            },
+            mode,
             allowed_to_mutate: self.allowed_to_mutate.unwrap_or(mutating),
             message: self.message.clone(),
         })
     }
 }
 
-fn settings_refused(module: &std::path::Path, error: SettingsError) -> anyhow::Error {
+fn settings_refused(module: &Path, error: SettingsError) -> anyhow::Error {
     let message = match error {
         SettingsError::Invalid(message) => format!("invalid settings: {message}"),
         SettingsError::Call(error) => format!("cannot validate settings: {}", error.reason()),
