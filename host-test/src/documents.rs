@@ -86,6 +86,11 @@ pub fn read(documents: &[Value]) -> Result<Vec<Document>, DocumentError> {
 }
 
 impl Document {
+    /// Whether it gets to see a request.
+    pub fn matches(&self, request: &AdmissionRequest) -> bool {
+        self.matching.matches(request)
+    }
+
     /// Puts the modules in, which `load` gets the names of.
     ///
     /// # Errors
@@ -139,7 +144,7 @@ impl Deployed<'_> {
 
     /// Judges a request, unless it is none that the policy gets to see.
     pub fn evaluate(&self, request: &AdmissionRequest) -> Option<Evaluation> {
-        self.document.matching.matches(request).then(|| match &self.judge {
+        self.document.matches(request).then(|| match &self.judge {
             Judge::Policy(policy) => policy.evaluate(request),
             Judge::Group(group) => group.evaluate(request),
         })

@@ -571,3 +571,128 @@ fn test_explains_broken_fixtures() {
     let error = workplace.error(&["test"]);
     assert!(error.starts_with("error: policies/credulous/fixtures.yaml"), "{error}");
 }
+
+/// A policy, or with `and` a group, of the modules in the directory, as a document.
+fn document(name: &str, mode: &str, module: &str, and: Option<&str>) -> String {
+    let rules = "[{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [CREATE]}]";
+    let (kind, spec) = match and {
+        None => ("ClusterAdmissionPolicy", format!("module: 'registry://registry.example.com:5000/x/{module}:v1'")),
+        Some(other) => (
+            "ClusterAdmissionPolicyGroup",
+            format!(
+                "message: rejected, expression: {module}() && {other}(), policies: {{{module}: {{module: '{module}@sha256:0'}}, \
+                 {other}: {{module: 'file:///{other}.wasm'}}}}"
+            ),
+        ),
+    };
+    format!(
+        "{{apiVersion: policies.kubewarden.io/v1, kind: {kind}, metadata: {{name: {name}}}, \
+         spec: {{mode: {mode}, rules: {rules}, {spec}}}}}\n"
+    )
+}
+
+#[test]
+fn run_judges_by_the_documents_of_a_cluster() {
+    let workplace = Workplace::new();
+    fs::create_dir(workplace.path().join("deploy")).unwrap();
+    let documents = [
+        ("a.yaml", document("a", "protect", "accepts", None)),
+        ("b.yml", document("b", "monitor", "rejects", None)),
+        ("c.json", document("c", "protect", "accepts", Some("rejects"))),
+        ("d.yaml", document("d", "protect", "accepts", Some("mutates"))),
+        ("kustomization.yaml", "kind: Kustomization\nresources: [a.yaml]\n".to_owned()),
+        ("README.md", "no document".to_owned()),
+    ];
+    for (name, text) in &documents {
+        workplace.write(&format!("deploy/{name}"), text.as_bytes());
+    }
+    let run = ["run", "--policies", "deploy", "--modules", "."];
+    let (out, _) = workplace.podfence(&[&run[..], &["-r", "pod.yaml"]].concat(), 1);
+    let expected = "ClusterAdmissionPolicy/a: allowed\n\
+                    ClusterAdmissionPolicy/b: allowed\n\
+                    ClusterAdmissionPolicyGroup/c: denied: rejected\n  cause: no \\u{1b}[31mway\n\
+                    ClusterAdmissionPolicyGroup/d: denied: rejected\n  cause: Request rejected by policy \
+                    ClusterAdmissionPolicyGroup/d/mutates. The policy attempted to mutate the request, but it is \
+                    currently configured to not allow mutations.\n";
+    assert_eq!(out, expected);
+    let (out, _) = workplace.podfence(&[&run[..], &["-r", "pod.yaml", "--mode", "monitor", "-o", "json"]].concat(), 0);
+    let answers: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let allowed = json!({"uid": "00000000-0000-4000-8000-000000000001", "allowed": true});
+    let expected = ["Policy/a", "Policy/b", "PolicyGroup/c", "PolicyGroup/d"]
+        .map(|name| json!({"policy": format!("ClusterAdmission{name}"), "response": allowed}));
+    assert_eq!(answers, expected);
+
+    workplace.write(
+        "other.yaml",
+        b"{apiVersion: v1, kind: Service, metadata: {name: s}}\n---\n{apiVersion: v1, kind: Pod}\n",
+    );
+    workplace.write("monitor.yaml", document("m", "monitor", "rejects", None).as_bytes());
+    let (out, _) = workplace.podfence(&["run", "--policies", "monitor.yaml", "--modules", ".", "-r", "other.yaml"], 0);
+    let expected =
+        "Service default/s: no policy matches it\nPod default/(no name): ClusterAdmissionPolicy/m: allowed\n";
+    assert_eq!(out, expected);
+}
+
+#[test]
+fn run_explains_documents_that_it_cannot_judge_by() {
+    let workplace = Workplace::new();
+    fs::create_dir(workplace.path().join("empty")).unwrap();
+    for (name, text) in [
+        ("absent.yaml", document("p", "protect", "absent", None)),
+        ("refuses.yaml", document("p", "protect", "refuses", None)),
+        ("member.yaml", document("g", "protect", "accepts", Some("refuses"))),
+        ("broken.yaml", "{kind: [".to_owned()),
+        ("nothing.yaml", "# nothing\n".to_owned()),
+    ] {
+        workplace.write(name, text.as_bytes());
+    }
+    for (policies, expected) in [
+        ("absent.yaml", "ClusterAdmissionPolicy/p: ./absent.wasm: No such file or directory (os error 2)"),
+        ("refuses.yaml", "ClusterAdmissionPolicy/p: spec.settings: unknown key `x`"),
+        ("member.yaml", "ClusterAdmissionPolicyGroup/g: spec.policies.refuses.settings: unknown key `x`"),
+        ("nothing.yaml", "nothing.yaml: no policies in it"),
+        ("empty", "empty: no policies in it"),
+        ("nowhere", "nowhere: No such file or directory (os error 2)"),
+        ("pod.yaml", "pod.yaml: Pod/web: expected a policy of Kubewarden or a group, of a namespace or of the cluster"),
+    ] {
+        let error = workplace.error(&["run", "--policies", policies, "--modules", ".", "-r", "pod.yaml"]);
+        assert_eq!(error, format!("error: {expected}\n"), "{policies}");
+    }
+    let broken = workplace.error(&["run", "--policies", "broken.yaml", "-r", "pod.yaml"]);
+    assert!(broken.starts_with("error: broken.yaml: is not "), "{broken}");
+    for arguments in
+        [&["run", "-r", "pod.yaml"][..], &["run", "accepts.wasm", "--policies", "absent.yaml", "-r", "pod.yaml"]]
+    {
+        assert!(workplace.error(arguments).contains("Usage: podfence run"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn deploy_writes_into_an_empty_directory_only() {
+    let workplace = Workplace::new();
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    let arguments = ["deploy", "--registry", "localhost:5000/x", "--out", "out/tree", "--policies"];
+    let arguments = [&arguments[..], &[policies.to_str().unwrap()]].concat();
+    workplace.podfence(&arguments, 0);
+    let path = workplace.path().join("out/tree/monitor/policies/privileged.yaml");
+    let text = fs::read_to_string(path).unwrap();
+    let module = format!("  module: registry://localhost:5000/x/privileged:v{}\n", env!("CARGO_PKG_VERSION"));
+    assert!(text.contains(&module), "{text}");
+    assert_eq!(workplace.error(&arguments), "error: out/tree: is not empty\n");
+    for (registry, expected) in
+        [("https://a/b", "expected no scheme"), ("a//b", "expected a host and a path"), ("", "")]
+    {
+        let error = workplace.error(&["deploy", "--out", "other", "--registry", registry]);
+        assert!(error.contains(expected), "{registry}: {error}");
+    }
+    assert_eq!(
+        workplace.error(&["deploy", "--out", "other", "--policies", "nowhere"]),
+        "error: nowhere: No such file or directory (os error 2)\n"
+    );
+    workplace.write("out/fixtures.yaml", b"");
+    workplace.write("out/metadata.yml", b"{rules: [], annotations: {io.kubewarden.policy.ociUrl: a/other}}");
+    assert_eq!(
+        workplace.error(&["deploy", "--out", "other", "--policies", "."]),
+        "error: ./out/metadata.yml: annotations[\"io.kubewarden.policy.ociUrl\"]: expected REGISTRY/POLICY\n"
+    );
+}

@@ -16,6 +16,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::deploy::{cluster_admission_policy, module_url};
+
 /// What becomes of the documents of an input.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Migration {
@@ -273,17 +275,7 @@ impl Outcome<'_> {
             name => format!("podfence-{name}-{part}"),
         };
         let name = self.unique(name);
-        let document = json!({
-            "apiVersion": "policies.kubewarden.io/v1",
-            "kind": "ClusterAdmissionPolicy",
-            "metadata": {"name": name},
-            "spec": {
-                "module": self.module(policy),
-                "mutating": is_mutating(&settings),
-                "settings": settings,
-                "rules": rules(workloads),
-            },
-        });
+        let document = cluster_admission_policy(&name, &self.module(policy), settings, rules(workloads));
         self.push(document)
     }
 
@@ -294,7 +286,7 @@ impl Outcome<'_> {
 
     /// The URL of a policy's module.
     fn module(&self, policy: &str) -> String {
-        format!("registry://{}/{policy}:v{}", self.options.registry, env!("CARGO_PKG_VERSION"))
+        module_url(&self.options.registry, policy)
     }
 }
 
@@ -303,12 +295,6 @@ fn object_name(name: &str) -> String {
     let is_allowed = |letter: &char| matches!(letter, 'a'..='z' | '0'..='9' | '-' | '.');
     let name = name.to_ascii_lowercase();
     name.chars().map(|letter| if is_allowed(&letter) { letter } else { '-' }).take(LONGEST_NAME).collect()
-}
-
-/// Whether settings ask a policy to change objects.
-fn is_mutating(settings: &Value) -> bool {
-    settings["mutate"] == true
-        || ["defaultProfile", "defaultRuntimeClass"].iter().any(|name| settings[name].is_string())
 }
 
 /// What is judged. Ephemeral containers have a rule of their own, for the audit scanner knows no subresources.
