@@ -634,6 +634,30 @@ fn run_judges_by_the_documents_of_a_cluster() {
 }
 
 #[test]
+fn a_member_that_cannot_judge_is_no_verdict_of_its_group() {
+    let workplace = Workplace::new();
+    let group = document("g", "protect", "breaks", Some("accepts"));
+    let problem = "invalid response: missing field `accepted` at line 1 column 14";
+    let cause =
+        "  cause: internal server error: invalid response from policy: missing field `accepted` at line 1 column 14\n";
+    let denied = format!("denied, could not judge: {problem}\n{cause}");
+    let allowed = format!("allowed, could not judge: {problem}\n");
+    for (expression, code, expected) in [
+        ("breaks() && accepts()", 2, denied.as_str()),
+        ("breaks() || accepts()", 2, &allowed),
+        ("!breaks()", 2, &allowed),
+        ("breaks() && breaks()", 2, &denied),
+        ("accepts() || breaks()", 0, "allowed\n"),
+    ] {
+        let text = group.replace("breaks() && accepts()", &format!("'{expression}'"));
+        workplace.write("group.yaml", text.as_bytes());
+        let (out, _) =
+            workplace.podfence(&["run", "--policies", "group.yaml", "--modules", ".", "-r", "pod.yaml"], code);
+        assert_eq!(out, format!("ClusterAdmissionPolicyGroup/g: {expected}"), "{expression}");
+    }
+}
+
+#[test]
 fn run_explains_documents_that_it_cannot_judge_by() {
     let workplace = Workplace::new();
     fs::create_dir(workplace.path().join("empty")).unwrap();
