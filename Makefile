@@ -42,9 +42,10 @@ test: lint all registry ## Pass all tests and gates
 package: modules ## Write the metadata into the modules: target/packages/<policy>.wasm, as in packages.lock
 	$(PODFENCE) package $(MODULES) --lock packages.lock --locked
 
-publish: package ## Publish the packages: REGISTRY=registry.example.com/podfence, and sign them with KEY=cosign.key
+publish: package ## Publish the packages with their SBOMs: REGISTRY=registry.example.com/podfence; KEY=cosign.key signs
 	@test -n '$(REGISTRY)' || { echo 'REGISTRY is not set: the registry, and what stands in front of the names' >&2; exit 2; }
-	$(PODFENCE) push $(PACKAGES) --to '$(REGISTRY)' > target/published
+	$(PODFENCE) sbom $(PACKAGES)
+	$(PODFENCE) push $(PACKAGES) --sbom --to '$(REGISTRY)' > target/published
 	@cat target/published
 	$(if $(KEY),$(PODFENCE) sign --key '$(KEY)' $$(cat target/published))
 

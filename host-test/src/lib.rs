@@ -30,6 +30,7 @@ pub mod oci;
 pub mod package;
 pub mod report;
 pub mod sample;
+pub mod sbom;
 pub mod standards;
 pub mod suite;
 pub mod wapc;

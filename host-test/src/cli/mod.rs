@@ -10,6 +10,7 @@ mod package;
 mod pull;
 mod push;
 mod run;
+mod sbom;
 mod sign;
 mod test;
 
@@ -50,6 +51,7 @@ enum Command {
     Explain(explain::Arguments),
     Inspect(inspect::Arguments),
     Package(package::Arguments),
+    Sbom(sbom::Arguments),
     Push(push::Arguments),
     Pull(pull::Arguments),
     Sign(sign::SignArguments),
@@ -68,6 +70,7 @@ impl Cli {
             Command::Explain(arguments) => arguments.run(),
             Command::Inspect(arguments) => arguments.run(),
             Command::Package(arguments) => arguments.run(),
+            Command::Sbom(arguments) => arguments.run(),
             Command::Push(arguments) => arguments.run(),
             Command::Pull(arguments) => arguments.run(),
             Command::Sign(arguments) => arguments.run(),

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use host_test::oci::{Reference, pull};
+use host_test::oci::{Reference, attached, pull};
+use host_test::sbom::SBOM_TYPE;
 
 use super::{RegistryArguments, origin, reference};
 
@@ -27,6 +28,10 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    /// Write the bill of materials that is attached to it to this file, too
+    #[arg(long, value_name = "FILE")]
+    sbom: Option<PathBuf>,
+
     #[command(flatten)]
     registry: RegistryArguments,
 }
@@ -35,9 +40,20 @@ impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
         let registry = self.registry.connect(&self.reference)?;
         let pulled = pull(&registry, &self.reference)?;
+        let bill = match &self.sbom {
+            None => None,
+            Some(path) => {
+                let pulled = self.reference.clone_with_digest(pulled.digest.clone());
+                let bill = attached(&registry, &pulled, SBOM_TYPE)?;
+                Some((path, bill.with_context(|| format!("{} has no bill of materials", pulled.whole()))?))
+            }
+        };
         let name = || self.reference.repository().rsplit('/').next().unwrap_or("policy");
         let path = self.output.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", name())));
         fs::write(&path, &pulled.module).with_context(|| origin(&path))?;
+        if let Some((path, bill)) = bill {
+            fs::write(path, bill).with_context(|| origin(path))?;
+        }
         anstream::eprintln!("{}: {} bytes", origin(&path), pulled.module.len());
         writeln!(anstream::stdout().lock(), "{}", pulled.digest)?;
         Ok(ExitCode::SUCCESS)

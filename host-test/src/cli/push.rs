@@ -1,13 +1,16 @@
 //! `podfence push`
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use host_test::oci::{Artifact, Push, Registry, push};
+use host_test::input::{self, LARGEST_DOCUMENT};
+use host_test::oci::{Artifact, Push, Registry, attach, push};
+use host_test::sbom::SBOM_TYPE;
 
+use super::sbom::bill_of;
 use super::{RegistryArguments, origin, printable, read_module};
 
 /// Publishes packaged policies in an OCI registry, each as PLACE/POLICY:vVERSION.
@@ -26,6 +29,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "PLACE")]
     to: String,
 
+    /// Attach the bills of materials that `podfence sbom` wrote beside the modules
+    #[arg(long)]
+    sbom: bool,
+
     /// Replace a version that is there with another content
     #[arg(long)]
     overwrite: bool,
@@ -39,14 +46,19 @@ impl Arguments {
         let read = |path: &PathBuf| Artifact::new(read_module(path)?).with_context(|| origin(path));
         // Nothing is published before all of them can be.
         let artifacts = self.modules.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let bills = self.modules.iter().map(|path| self.bill(path)).collect::<Result<Vec<_>>>()?;
         let mut registry: Option<Registry> = None;
-        for artifact in &artifacts {
+        for (artifact, bill) in artifacts.iter().zip(bills) {
             let reference = artifact.reference(&self.to).with_context(|| format!("--to {}", printable(&self.to)))?;
             let connection = match registry.take() {
                 Some(connection) => connection,
                 None => self.registry.connect(&reference)?,
             };
             let done = push(&connection, artifact, &reference, self.overwrite).with_context(|| reference.whole())?;
+            if let Some(bill) = bill {
+                let published = reference.clone_with_digest(artifact.digest.clone());
+                attach(&connection, &published, SBOM_TYPE, &bill).with_context(|| reference.whole())?;
+            }
             let done = match done {
                 Push::Pushed => "pushed",
                 Push::Unchanged => "there already",
@@ -56,5 +68,13 @@ impl Arguments {
             registry = Some(connection);
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn bill(&self, module: &Path) -> Result<Option<Vec<u8>>> {
+        if !self.sbom {
+            return Ok(None);
+        }
+        let path = bill_of(module);
+        input::read(&path, LARGEST_DOCUMENT).map(Some).with_context(|| origin(&path))
     }
 }

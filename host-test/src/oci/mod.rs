@@ -4,10 +4,12 @@
 //! a push is read back.
 
 mod artifact;
+mod referrer;
 mod registry;
 mod signature;
 
 pub use artifact::{Artifact, ArtifactError, Pulled, Push, pull, push};
 pub use oci_client::Reference;
+pub use referrer::{attach, attached};
 pub use registry::{OciError, Registry, parse};
 pub use signature::{KeyError, KeyPair, PublicKey, SignatureError, sign, verify};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use docker_credential::{CredentialRetrievalError, DockerCredential};
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor};
+use oci_client::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageIndex};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use tokio::runtime::{Builder, Runtime};
@@ -220,6 +220,15 @@ impl Registry {
         self.authorize(reference);
         let push = self.client.push_manifest_raw(reference, manifest.to_vec(), media_type);
         self.wait(reference, push).map(drop)
+    }
+
+    /// What refers to an artifact, in the registry's list or in the index that stands for one.
+    ///
+    /// # Errors
+    /// The registry does not tell.
+    pub fn referrers(&self, subject: &Reference, artifact_type: &str) -> Result<OciImageIndex, OciError> {
+        self.authorize(subject);
+        self.wait(subject, self.client.pull_referrers(subject, Some(artifact_type)))
     }
 
     fn authorize(&self, reference: &Reference) {

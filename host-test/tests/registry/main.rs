@@ -227,6 +227,44 @@ fn a_signature_is_good_for_its_key_and_its_bytes() {
 }
 
 #[test]
+fn a_bill_of_materials_is_attached_once_and_comes_back() {
+    let Some(registry) = Registry::start() else { return };
+    let workplace = Workplace::new();
+    let push = ["push", "privileged.wasm", "--sbom", "--to", &registry.place()];
+    let missing = workplace.fails(2, &push);
+    assert!(missing.starts_with("error: privileged.cdx.json: "), "{missing}");
+    let policies = format!("--policies={}", Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies").display());
+    workplace.podfence(&["sbom", "privileged.wasm", &policies]);
+    let reference = workplace.podfence(&push).trim_end().to_owned();
+    assert_eq!(workplace.podfence(&push).trim_end(), reference);
+
+    workplace.podfence(&["pull", &reference, "-o", "back.wasm", "--sbom", "back.json"]);
+    let bill = fs::read(workplace.path("privileged.cdx.json")).unwrap();
+    assert_eq!(fs::read(workplace.path("back.json")).unwrap(), bill);
+
+    // This registry keeps no list of its own, so the index that stands for it is under a tag.
+    let index = registry.manifest("podfence/privileged", &digest(&reference).replace(':', "-"));
+    let [entry] = index["manifests"].as_array().unwrap().as_slice() else { panic!("one entry: {index}") };
+    assert_eq!(entry["artifactType"], "application/vnd.cyclonedx+json");
+    let manifest = registry.manifest("podfence/privileged", entry["digest"].as_str().unwrap());
+    assert_eq!(manifest["subject"]["digest"], digest(&reference));
+    assert_eq!(manifest["layers"][0]["mediaType"], "application/vnd.cyclonedx+json");
+
+    // Another bill stands beside the first, and the last one counts.
+    fs::write(workplace.path("privileged.cdx.json"), "{}").unwrap();
+    workplace.podfence(&push);
+    workplace.podfence(&["pull", &reference, "--sbom", "back.json"]);
+    assert_eq!(fs::read(workplace.path("back.json")).unwrap(), b"{}");
+
+    let without = workplace.push(&registry, "users");
+    let by_digest = format!("{}/users@{}", registry.place(), digest(&without));
+    assert_eq!(
+        workplace.fails(2, &["pull", &without, "--sbom", "none.json"]),
+        format!("error: {by_digest} has no bill of materials\n")
+    );
+}
+
+#[test]
 fn keys_that_are_none_are_refused() {
     let workplace = Workplace::new();
     let [key, public] = workplace.keys("ours");

@@ -18,6 +18,8 @@ use super::tell;
 const PROGRAM: &str = "docker-registry";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
 /// `secret` in bcrypt, the only digest that the registry knows.
 const SECRET: &str = "$2b$04$oCW1Y7FLuST8cSfU3NuNeer7sXlqlZ3gG7bRXOqZh3sP5/OGzSaKK";
 
@@ -91,7 +93,7 @@ impl Registry {
     fn request(&self, method: &str, path: &str, body: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).expect("the registry listens");
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: {MANIFEST}\r\nContent-Type: {MANIFEST}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: {MANIFEST}, {INDEX}\r\nContent-Type: {MANIFEST}\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
             self.address,
             body.len()
