@@ -39,6 +39,12 @@ test: lint all registry ## Pass all tests and gates
 	cargo test --locked --release -p host-test
 	$(MAKE) --no-print-directory reproducible
 
+soak: modules ## Ask for a second opinion on a million requests for each policy (half an hour)
+	@for seed in $$(seq 0 10000 990000); do \
+		echo "seed     $$seed"; \
+		PODFENCE_SEED=$$seed cargo test --quiet --locked --release -p host-test --test second_opinion || exit; \
+	done
+
 package: modules ## Write the metadata into the modules: target/packages/<policy>.wasm, as in packages.lock
 	$(PODFENCE) package $(MODULES) --lock packages.lock --locked
 
@@ -103,4 +109,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all modules test package publish deploy reproducible bench bless lint deny clean registry toolchain
+.PHONY: help all modules test soak package publish deploy reproducible bench bless lint deny clean registry toolchain

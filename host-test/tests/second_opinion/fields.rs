@@ -1,0 +1,159 @@
+//! The fields that a policy says it reads, as a tree, and whether a value has the types that it says.
+
+use podfence_core::{Entry, Kind, LISTS, Policy, Scope, base_fields};
+use serde_json::Value;
+
+use crate::opinion::{Pool, Values};
+
+/// A field, or what is on the way to one.
+#[derive(Clone)]
+pub struct Node {
+    pub kind: Kind,
+    /// What is known inside; a key that ends in `*` stands for each that starts so and has no other entry.
+    pub members: Vec<(String, Node)>,
+    /// What is generated here, if this is a field.
+    pub pool: Pool,
+}
+
+/// The trees of a policy.
+pub struct Fields {
+    /// From the object that holds a pod's metadata and spec.
+    pub pod: Node,
+    /// From a PersistentVolume, if it is read.
+    pub persistent_volume: Option<Node>,
+    /// From the object that a pod replaces.
+    pub old_pod: Node,
+}
+
+impl Fields {
+    pub fn new(policy: &Policy, values: &'static [Values]) -> Self {
+        let all = [base_fields(), policy.fields].concat();
+        let persistent_volume = all.iter().any(|entry| entry.scope == Scope::PersistentVolume).then(|| {
+            let mut spec = Node::new(Kind::Object);
+            spec.insert_all(&all, &[Scope::PersistentVolume], values);
+            Node::new(Kind::Object).with("spec", spec)
+        });
+        Self { pod: pod(&all, values), persistent_volume, old_pod: pod(base_fields(), values) }
+    }
+}
+
+fn pod(entries: &[Entry], values: &'static [Values]) -> Node {
+    let mut container = Node::new(Kind::Objects);
+    container.insert_all(entries, &[Scope::Container, Scope::Both], values);
+    let mut spec = Node::new(Kind::Object);
+    spec.insert_all(entries, &[Scope::Pod, Scope::Both], values);
+    for list in LISTS {
+        spec = spec.with(list.path, container.clone());
+    }
+    let mut metadata = Node::new(Kind::Object);
+    metadata.insert_all(entries, &[Scope::Metadata], values);
+    let pod = Node::new(Kind::Object).with("spec", spec);
+    if metadata.members.is_empty() { pod } else { pod.with("metadata", metadata) }
+}
+
+impl Node {
+    fn new(kind: Kind) -> Self {
+        Self { kind, members: Vec::new(), pool: Pool::of_kind(kind) }
+    }
+
+    fn with(mut self, key: &str, node: Node) -> Self {
+        self.members.push((key.to_owned(), node));
+        self
+    }
+
+    fn insert_all(&mut self, entries: &[Entry], scopes: &[Scope], values: &'static [Values]) {
+        for entry in entries.iter().filter(|entry| scopes.contains(&entry.scope)) {
+            let node = self.reach(entry.path);
+            node.kind = entry.kind;
+            node.pool = Pool::find(entry.path, entry.kind, values);
+        }
+    }
+
+    /// The node at a path as it is stated, made with all on the way.
+    fn reach(&mut self, path: &str) -> &mut Node {
+        let (key, is_list, rest) = split(path);
+        let at = self.members.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
+            self.members.push((key.to_owned(), Node::new(Kind::Object)));
+            self.members.len() - 1
+        });
+        let node = &mut self.members[at].1;
+        if is_list {
+            node.kind = Kind::Objects;
+        }
+        if rest.is_empty() { node } else { node.reach(rest) }
+    }
+
+    /// The node of a key of an object.
+    fn member(&self, key: &str) -> Option<&Node> {
+        let exact = self.members.iter().find(|(known, _)| !known.ends_with('*') && known == key);
+        let by_prefix =
+            |(known, _): &&(String, Node)| known.strip_suffix('*').is_some_and(|start| key.starts_with(start));
+        exact.or_else(|| self.members.iter().find(by_prefix)).map(|(_, node)| node)
+    }
+
+    /// Puts what is not of the type that is expected, as the policy should say it.
+    pub fn mismatches(&self, value: &Value, path: &str, found: &mut Vec<String>) {
+        match (self.kind, value) {
+            (_, Value::Null) | (Kind::Any, _) | (Kind::Bool, Value::Bool(_)) | (Kind::Text, Value::String(_)) => {}
+            (Kind::Integer, Value::Number(number)) if number.as_i64().is_some() => {}
+            (Kind::Object, Value::Object(_)) => self.mismatches_inside(value, path, found),
+            (Kind::Objects | Kind::Texts, Value::Array(elements)) => {
+                for (index, element) in elements.iter().enumerate() {
+                    let path = format!("{path}[{index}]");
+                    match (self.kind, element) {
+                        (Kind::Objects, Value::Object(_)) => self.mismatches_inside(element, &path, found),
+                        (Kind::Texts, Value::String(_)) => {}
+                        (Kind::Objects, _) => found.push(mismatch(&path, "an object", element)),
+                        _ => found.push(mismatch(&path, "a string", element)),
+                    }
+                }
+            }
+            _ => found.push(mismatch(path, self.kind.expectation(), value)),
+        }
+    }
+
+    fn mismatches_inside(&self, object: &Value, path: &str, found: &mut Vec<String>) {
+        for (key, value) in object.as_object().into_iter().flatten() {
+            if let Some(node) = self.member(key) {
+                node.mismatches(value, &join(path, key), found);
+            }
+        }
+    }
+}
+
+/// The first key of a path, whether its elements are meant, and what is behind it.
+fn split(path: &str) -> (&str, bool, &str) {
+    // A key with dots in it is quoted and the last one: `annotations["a.b/*"]`.
+    if let Some(quoted) = path.strip_prefix('"') {
+        return (quoted.trim_end_matches("\"]"), false, "");
+    }
+    let (key, rest) = path.split_at(path.find(['.', '[']).unwrap_or(path.len()));
+    match rest.strip_prefix("[*]") {
+        Some(rest) => (key, true, rest.trim_start_matches('.')),
+        None => (key, false, rest.get(1..).unwrap_or_default()),
+    }
+}
+
+/// A path with one more key, as messages have it.
+pub fn join(path: &str, key: &str) -> String {
+    if !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        format!("{path}[{}]", Value::from(key))
+    } else if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// What is said of something that is not of the type that is expected.
+pub fn mismatch(path: &str, expected: &str, value: &Value) -> String {
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    format!("{path}: expected {expected}, found {found}")
+}

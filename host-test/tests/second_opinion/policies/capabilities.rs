@@ -1,0 +1,107 @@
+use podfence_capabilities::POLICY;
+use serde_json::{Value, json};
+
+use crate::draw::{Draw, Members};
+use crate::opinion::{Mutable, Opinion, Pod, Wrong, get, set, setting_texts, texts, values};
+
+pub static OPINION: Opinion = Opinion {
+    policy: &POLICY,
+    values: &[
+        values(ADD, 60, &["NET_BIND_SERVICE"], &["KILL", "CAP_KILL", "cap_kill", "net_bind_service", "ALL", "CAP_ALL", "", "CAP_", "*"]),
+        values(DROP, 5, &["ALL"], &["all", "CAP_ALL", "KILL", "CAP_KILL", "kill", "NET_RAW", "a\"\\é", "]"]),
+    ],
+    settings,
+    judge,
+    message: None,
+    mutate: Some(mutate),
+};
+
+const ADD: &str = "securityContext.capabilities.add";
+const DROP: &str = "securityContext.capabilities.drop";
+
+fn settings(draw: &mut Draw) -> Value {
+    let mut settings = Members::new(draw);
+    settings.texts("allowedCapabilities", &["NET_BIND_SERVICE", "KILL", "CAP_KILL", "*", "ALL", ""]);
+    settings.texts("requiredDropCapabilities", &["ALL", "all", "KILL", "CAP_NET_RAW", "sys_admin", "CAP_ALL"]);
+    settings.texts("defaultAddCapabilities", &["NET_BIND_SERVICE", "kill", "CAP_CHOWN", "CHOWN", "a\"\\b"]);
+    settings.flag("mutate");
+    settings.done()
+}
+
+/// A capability has one name, whatever its case and whether `CAP_` is in front.
+fn canonical(name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
+}
+
+/// Credit is strict: only the bare name in any case, or `ALL`, drops anything.
+fn drops(dropped: &[&str], name: &str) -> bool {
+    dropped.iter().any(|dropped| dropped.eq_ignore_ascii_case("ALL") || dropped.eq_ignore_ascii_case(&canonical(name)))
+}
+
+/// Blame is generous: `ALL` adds each capability, and so does any spelling of it.
+fn adds(added: &str, name: &str) -> bool {
+    ["ALL".to_owned(), canonical(name)].contains(&canonical(added))
+}
+
+/// Those that a container has to drop: `ALL` stands for all others.
+fn required(settings: &Value) -> Vec<&str> {
+    let mut required = setting_texts(settings, "requiredDropCapabilities", &["ALL"]);
+    if required.iter().any(|name| canonical(name) == "ALL") {
+        required.retain(|name| canonical(name) == "ALL");
+    }
+    required
+}
+
+fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    let allowed = setting_texts(pod.settings, "allowedCapabilities", &["NET_BIND_SERVICE"]);
+    let by_default = texts(pod.settings, "defaultAddCapabilities");
+    let to_drop = setting_texts(pod.settings, "requiredDropCapabilities", &["ALL"]);
+    for container in pod.containers() {
+        let dropped = texts(container.value, DROP);
+        if !pod.is_windows() && required(pod.settings).iter().any(|name| !drops(&dropped, name)) {
+            wrong.push(container.wrong("capabilities", DROP));
+        }
+        for (index, added) in texts(container.value, ADD).into_iter().enumerate() {
+            let must_be_dropped = to_drop.iter().any(|name| canonical(name) != "ALL" && adds(added, name));
+            let is_allowed = allowed.contains(&"*") || allowed.contains(&added) || by_default.contains(&added);
+            if must_be_dropped || !is_allowed {
+                wrong.push(container.wrong("capabilities", &format!("{ADD}[{index}]")));
+            }
+        }
+    }
+    wrong
+}
+
+fn mutate(pod: &mut Mutable<'_>) {
+    if !pod.is("mutate") || get(pod.template, "spec.os.name") == "windows" {
+        return;
+    }
+    let settings = pod.settings;
+    pod.containers(|container| {
+        let mut added: Vec<String> = texts(container, ADD).into_iter().map(str::to_owned).collect();
+        let before = added.clone();
+        for name in texts(settings, "defaultAddCapabilities") {
+            if !before.iter().any(|added| adds(added, name)) {
+                added.push(name.to_owned());
+            }
+        }
+        let dropped: Vec<String> = texts(container, DROP).into_iter().map(str::to_owned).collect();
+        let known: Vec<&str> = dropped.iter().map(String::as_str).collect();
+        let missing = required(settings).into_iter().filter(|name| !drops(&known, name));
+        // What is added to the list is spelled as everyone knows it.
+        let missing: Vec<String> = missing
+            .map(|name| match canonical(name).as_str() {
+                "ALL" => "ALL".to_owned(),
+                _ => name.strip_prefix("CAP_").unwrap_or(name).to_owned(),
+            })
+            .collect();
+        if added != before {
+            set(container, ADD, json!(added));
+        }
+        if !missing.is_empty() {
+            set(container, DROP, json!([dropped, missing].concat()));
+        }
+    });
+}

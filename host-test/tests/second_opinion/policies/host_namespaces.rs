@@ -1,0 +1,43 @@
+use podfence_host_namespaces::POLICY;
+use serde_json::Value;
+
+use crate::draw::{Draw, Members};
+use crate::opinion::{Opinion, Pod, Wrong, get, values, wrong};
+
+pub static OPINION: Opinion = Opinion {
+    policy: &POLICY,
+    values: &[
+        values("hostNetwork", 40, &["false", "true"], &["true"]),
+        values("hostPID", 40, &["false", "false", "true"], &["true"]),
+        values("hostIPC", 40, &["false", "false", "true"], &["true"]),
+        values("shareProcessNamespace", 40, &["false", "true"], &["true"]),
+    ],
+    settings,
+    judge,
+    message: None,
+    mutate: None,
+};
+
+fn settings(draw: &mut Draw) -> Value {
+    let mut settings = Members::new(draw);
+    for name in ["allowHostNetwork", "allowHostPID", "allowHostIPC", "allowShareProcessNamespace"] {
+        settings.flag(name);
+    }
+    settings.done()
+}
+
+fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+    let mut found = Vec::new();
+    for (field, setting) in
+        [("hostNetwork", "allowHostNetwork"), ("hostPID", "allowHostPID"), ("hostIPC", "allowHostIPC")]
+    {
+        if get(pod.spec, field) == true && !pod.is(setting) {
+            found.push(wrong("hostNamespaces", format!("spec.{field}")));
+        }
+    }
+    let is_forbidden = get(pod.settings, "allowShareProcessNamespace") == false;
+    if get(pod.spec, "shareProcessNamespace") == true && is_forbidden {
+        found.push(wrong("shareProcessNamespace", "spec.shareProcessNamespace"));
+    }
+    found
+}

@@ -1,0 +1,39 @@
+use podfence_privileged::POLICY;
+use serde_json::Value;
+
+use crate::draw::{Draw, Members};
+use crate::opinion::{Opinion, Pod, Wrong, get, text, values};
+
+pub static OPINION: Opinion = Opinion {
+    policy: &POLICY,
+    values: &[values(FIELD, 30, &["false", "false", "true"], &["true"])],
+    settings,
+    judge,
+    message: None,
+    mutate: None,
+};
+
+const FIELD: &str = "securityContext.privileged";
+
+fn settings(draw: &mut Draw) -> Value {
+    let mut settings = Members::new(draw);
+    settings.flag("skipInitContainers");
+    settings.flag("skipEphemeralContainers");
+    settings.done()
+}
+
+fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+    let mut found = Vec::new();
+    for container in pod.containers() {
+        let is_sidecar = text(container.value, "restartPolicy") == "Always";
+        let is_skipped = match container.list {
+            "initContainers" => pod.is("skipInitContainers") && !is_sidecar,
+            "ephemeralContainers" => pod.is("skipEphemeralContainers"),
+            _ => false,
+        };
+        if get(container.value, FIELD) == true && !is_skipped {
+            found.push(container.wrong("privileged", FIELD));
+        }
+    }
+    found
+}

@@ -1,0 +1,99 @@
+use podfence_seccomp::POLICY;
+use serde_json::{Value, json};
+
+use crate::draw::{Draw, Members};
+use crate::opinion::{Mutable, Opinion, Pod, Wrong, get, setting_texts, text, values};
+
+pub static OPINION: Opinion = Opinion {
+    policy: &POLICY,
+    values: &[
+        values(FIELD, 30, &[], &[]),
+        values("securityContext.seccompProfile.type", 0, &["RuntimeDefault", "Localhost"], &["Unconfined", "", "runtime/default", "*"]),
+        values("securityContext.seccompProfile.localhostProfile", 30, &["p.json", "x/p.json"], &["", "*", "a\"b"]),
+    ],
+    settings,
+    judge,
+    message: None,
+    mutate: Some(mutate),
+};
+
+const FIELD: &str = "securityContext.seccompProfile";
+
+fn settings(draw: &mut Draw) -> Value {
+    let mut settings = Members::new(draw);
+    let profiles = [
+        "RuntimeDefault",
+        "runtime/default",
+        "docker/default",
+        "Localhost",
+        "localhost/*",
+        "localhost/p.json",
+        "Unconfined",
+        "unconfined",
+        "*",
+    ];
+    settings.texts("allowedProfiles", &profiles);
+    settings.texts("allowedLocalhostFiles", &["*", "p.json", ""]);
+    settings.flag("required");
+    settings.text("defaultProfile", &["RuntimeDefault", "docker/default", "Unconfined", "localhost/p.json", "localhost/a\"é"]);
+    settings.done()
+}
+
+/// The field that makes a profile a wrong one.
+fn wrong_field(settings: &Value, profile: &Value) -> Option<&'static str> {
+    let allowed = setting_texts(settings, "allowedProfiles", &["RuntimeDefault", "Localhost"]);
+    let files = setting_texts(settings, "allowedLocalhostFiles", &["*"]);
+    let has = |spellings: &[&str]| spellings.iter().any(|spelling| allowed.contains(spelling));
+    let file = text(profile, "localhostProfile");
+    let is_allowed = match text(profile, "type") {
+        "RuntimeDefault" => has(&["RuntimeDefault", "runtime/default", "docker/default", "*"]),
+        "Unconfined" => has(&["Unconfined", "unconfined", "*"]),
+        "Localhost" => {
+            let is_listed = files.contains(&"*") || !file.is_empty() && files.contains(&file);
+            // `localhost/*` stands for any file, not for one of that name.
+            let is_named = !["", "*"].contains(&file) && has(&[&format!("localhost/{file}")]);
+            has(&["Localhost", "localhost/*", "*"]) && is_listed || is_named
+        }
+        _ => has(&["*"]),
+    };
+    let may_have_files = has(&["Localhost", "*"]) || allowed.iter().any(|name| name.starts_with("localhost/"));
+    match text(profile, "type") {
+        _ if is_allowed => None,
+        "Localhost" if may_have_files => Some("localhostProfile"),
+        _ => Some("type"),
+    }
+}
+
+fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+    let mut found = Vec::new();
+    for (profile, place) in pod.both(FIELD) {
+        if let Some(field) = wrong_field(pod.settings, profile) {
+            found.push(place.of("seccompProfile").at(&format!(".{field}")));
+        }
+    }
+    // What is missing is told when nothing else is wrong.
+    if found.is_empty() && get(pod.settings, "required") != false && !pod.is_windows() {
+        for container in pod.containers() {
+            if pod.effective(&container, FIELD).is_null() {
+                found.push(container.wrong("seccompProfile", "securityContext.seccompProfile.type"));
+            }
+        }
+    }
+    found
+}
+
+fn mutate(pod: &mut Mutable<'_>) {
+    let default = text(pod.settings, "defaultProfile");
+    let before = pod.before();
+    let before = Pod::new(&before, pod.settings);
+    let lacks_one = before.containers().iter().any(|container| before.effective(container, FIELD).is_null());
+    if default.is_empty() || before.is_windows() || !lacks_one {
+        return;
+    }
+    let profile = match (default, default.strip_prefix("localhost/")) {
+        (_, Some(file)) => json!({"type": "Localhost", "localhostProfile": file}),
+        ("Unconfined", _) => json!({"type": "Unconfined"}),
+        _ => json!({"type": "RuntimeDefault"}),
+    };
+    pod.set(FIELD, profile);
+}
