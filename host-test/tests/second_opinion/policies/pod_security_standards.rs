@@ -13,8 +13,8 @@ pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
     values: &[
         values(APPARMOR, 90, &["runtime/default", "localhost/p", ""], &["unconfined", "docker/default", "localhost/", "a\"b"]),
-        values("annotations[\"seccomp.security.alpha.kubernetes.io/*\"]", 90, ANNOTATED, &["unconfined", "", "localhost/"]),
-        values("annotations[\"container.seccomp.security.alpha.kubernetes.io/*\"]", 90, ANNOTATED, &["unconfined", ""]),
+        values("annotations[\"seccomp.security.alpha.kubernetes.io/*\"]", 30, ANNOTATED, &["unconfined", "", "localhost/"]),
+        values("annotations[\"container.seccomp.security.alpha.kubernetes.io/*\"]", 30, ANNOTATED, &["unconfined", ""]),
         values("securityContext.appArmorProfile.type", 0, &["RuntimeDefault", "Localhost"], &["Unconfined", ""]),
         values("securityContext.seccompProfile.type", 0, &["RuntimeDefault", "Localhost"], &["Unconfined", "", "x"]),
         values("securityContext.capabilities.add", 60, &["NET_BIND_SERVICE"], &["CHOWN", "NET_RAW", "net_bind_service", "CAP_CHOWN", ""]),
@@ -52,7 +52,9 @@ fn settings(draw: &mut Draw) -> Value {
     let mut settings = Members::new(draw);
     settings.text("level", &["baseline", "baseline", "restricted", "restricted", "privileged"]);
     if settings.draw.percent(60) {
-        let minor = settings.draw.below(42);
+        // Annotations for seccomp are judged in old versions alone.
+        let newest = if settings.draw.percent(40) { 19 } else { 42 };
+        let minor = settings.draw.below(newest);
         settings.put("version", json!(format!("v1.{minor}")));
     }
     if settings.draw.percent(20) {
