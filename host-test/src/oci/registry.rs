@@ -357,9 +357,9 @@ mod tests {
             ("privileged:v1", "no registry"),
             ("library/privileged:v1", "no registry"),
             ("localhost:5000/privileged", "neither tag nor digest"),
-            ("", "invalid reference format"),
+            ("", "repository name must have at least one component"),
             ("https://localhost:5000/a:v1", "invalid reference format"),
-            ("localhost:5000/Upper:v1", "repository name must be lowercase"),
+            ("localhost:5000/Upper:v1", "invalid reference format"),
         ] {
             let expected =
                 format!("{text}: {problem}; expected REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST");
