@@ -7,7 +7,14 @@ SOURCES  := $(shell find policies -name '*.rs' -o -name Cargo.toml) Cargo.toml C
 WASM     := target/wasm32-unknown-unknown/wasm
 WASM_OPT := target/binaryen/node_modules/.bin/wasm-opt
 
-PODFENCE := cargo run --quiet --locked --release -p host-test --
+PODFENCE := target/release/podfence
+# With publishing, which most never need. The features of its dependencies differ, so what both are built from would be
+# built back and forth: all that is built with publishing, and so all tests of host-test/, has a directory of its own.
+PUBLISHER := target/publish/release/podfence
+RELEASE   := --locked --release --target-dir target/publish
+PUBLISH   := --features podfence/publish
+# Selected together, they have the same dependencies in each of these builds.
+HARNESS   := $(foreach crate,$(patsubst host-test/%/Cargo.toml,%,$(wildcard host-test/*/Cargo.toml)),-p $(patsubst podfence-podfence,podfence,podfence-$(crate)))
 
 CARGO_HOME ?= $(HOME)/.cargo
 # The same bytes wherever the repository and cargo's files are.
@@ -19,11 +26,11 @@ FEATURES := --enable-simd --enable-bulk-memory --enable-sign-ext --enable-mutabl
 .DELETE_ON_ERROR:
 
 help: ## Print this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
-all: modules ## Build the modules and run their fixtures
-	@echo 'podfence (the first time, wasmtime takes some minutes)'
+all: modules $(PODFENCE) ## Build the modules and the command, and run their fixtures
 	@$(PODFENCE) test
+	@echo 'Built the modules in target/policies and the command $(PODFENCE). Try: $(PODFENCE) explain privileged'
 
 modules: $(MODULES) ## Build the modules: target/policies/<policy>.wasm
 
@@ -34,28 +41,39 @@ target/policies/%.wasm: $(SOURCES) Makefile | toolchain $(WASM_OPT)
 	@cargo build --quiet --locked --profile wasm --target wasm32-unknown-unknown -p podfence-$* --config '$(REMAP)'
 	@$(WASM_OPT) $(FEATURES) -Os $(WASM)/podfence_$(subst -,_,$*).wasm -o $@
 
-test: lint all registry ## Pass all tests and gates
+# Cargo decides what is to be built again.
+$(PODFENCE): toolchain
+	@echo 'podfence (the first time, its dependencies take some minutes)'
+	@cargo build --locked --release -p podfence
+
+publish-tools: toolchain ## Build the command with publishing: target/publish/release/podfence
+	@echo 'podfence with publishing'
+	@cargo build $(RELEASE) $(PUBLISH) $(HARNESS)
+
+test: lint modules registry ## Pass all tests and gates
 	cargo test --locked
-	cargo test --locked --release -p host-test
+	cargo test $(RELEASE) $(PUBLISH) $(HARNESS)
+	cargo test $(RELEASE) $(HARNESS) --test without_publishing
+	$(PUBLISHER) test
 	$(MAKE) --no-print-directory reproducible
 
 soak: modules ## Ask for a second opinion on a million requests for each policy (half an hour)
 	@for seed in $$(seq 0 10000 990000); do \
 		echo "seed     $$seed"; \
-		PODFENCE_SEED=$$seed cargo test --quiet --locked --release -p host-test --test second_opinion || exit; \
+		PODFENCE_SEED=$$seed cargo test --quiet $(RELEASE) $(PUBLISH) $(HARNESS) --test second_opinion || exit; \
 	done
 
-package: modules ## Write the metadata into the modules: target/packages/<policy>.wasm, as in packages.lock
-	$(PODFENCE) package $(MODULES) --lock packages.lock --locked
+package: modules publish-tools ## Write the metadata into the modules: target/packages/<policy>.wasm, as in packages.lock
+	$(PUBLISHER) package $(MODULES) --lock packages.lock --locked
 
 publish: package ## Publish the packages with their SBOMs: REGISTRY=registry.example.com/podfence; KEY=cosign.key signs
 	@test -n '$(REGISTRY)' || { echo 'REGISTRY is not set: the registry, and what stands in front of the names' >&2; exit 2; }
-	$(PODFENCE) sbom $(PACKAGES)
-	$(PODFENCE) push $(PACKAGES) --sbom --to '$(REGISTRY)' > target/published
+	$(PUBLISHER) sbom $(PACKAGES)
+	$(PUBLISHER) push $(PACKAGES) --sbom --to '$(REGISTRY)' > target/published
 	@cat target/published
-	$(if $(KEY),$(PODFENCE) sign --key '$(KEY)' $$(cat target/published))
+	$(if $(KEY),$(PUBLISHER) sign --key '$(KEY)' $$(cat target/published))
 
-deploy: ## Write deploy/ for another registry: target/deploy, REGISTRY=registry.example.com/podfence
+deploy: $(PODFENCE) ## Write deploy/ for another registry: target/deploy, REGISTRY=registry.example.com/podfence
 	@test -n '$(REGISTRY)' || { echo 'REGISTRY is not set: the registry, and what stands in front of the names' >&2; exit 2; }
 	rm -rf target/deploy
 	$(PODFENCE) deploy --registry '$(REGISTRY)' --out target/deploy
@@ -64,24 +82,23 @@ reproducible: package ## Check that another directory and another cargo home giv
 	set -e; elsewhere=$$(mktemp -d); trap "rm -rf $$elsewhere" EXIT; \
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $$elsewhere; \
 	CARGO_HOME=$$elsewhere/cargo-home $(MAKE) --no-print-directory -C $$elsewhere modules; \
-	$(PODFENCE) package $(MODULES:%=$$elsewhere/%) --policies $$elsewhere/policies --out $$elsewhere/target/packages; \
+	$(PUBLISHER) package $(MODULES:%=$$elsewhere/%) --policies $$elsewhere/policies --out $$elsewhere/target/packages; \
 	sha256sum $(MODULES) $(PACKAGES) > $$elsewhere/published.sha256; \
 	cd $$elsewhere && sha256sum --check published.sha256
 
-bench: modules ## Measure the modules and refresh the table in the README
-	cargo run --quiet --release -p host-test -- bench $(MODULES) --figures README.md
+bench: modules $(PODFENCE) ## Measure the modules and refresh the table in the README
+	$(PODFENCE) bench $(MODULES) --figures README.md
 
-bless: modules ## Refresh what is generated, and record what the modules cost and what is published
+bless: modules publish-tools ## Refresh what is generated, and record what the modules cost and what is published
 	BLESS=1 cargo test --locked --quiet --no-fail-fast
-	BLESS=1 cargo test --locked --quiet --no-fail-fast --release -p host-test --test gates --test conformance --test deploy
-	$(PODFENCE) package $(MODULES) --lock packages.lock
+	BLESS=1 cargo test --quiet --no-fail-fast $(RELEASE) $(PUBLISH) $(HARNESS) --test gates --test conformance --test deploy
+	$(PUBLISHER) package $(MODULES) --lock packages.lock
 
 lint: toolchain deny ## Check format, lints, docs and dependencies
 	cargo fmt --all --check
-	cargo clippy --locked --quiet --all-targets -- -D warnings
-	cargo clippy --locked --quiet --release -p host-test --all-targets -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --quiet --no-deps
-	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --quiet --no-deps --release -p host-test
+	cargo clippy --quiet $(RELEASE) $(PUBLISH) --workspace --all-targets -- -D warnings
+	cargo clippy --quiet $(RELEASE) $(HARNESS) --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --quiet $(RELEASE) $(PUBLISH) --workspace --no-deps
 
 deny: target/tools/bin/cargo-deny ## Check licences, sources and duplicate versions of dependencies
 	target/tools/bin/cargo-deny --locked check bans licenses sources
@@ -109,4 +126,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all modules test soak package publish deploy reproducible bench bless lint deny clean registry toolchain
+.PHONY: help all modules $(PODFENCE) publish-tools test soak package publish deploy reproducible bench bless lint deny clean registry toolchain

@@ -101,7 +101,7 @@ pub enum FixtureError {
 }
 
 /// What a fixture says and what a policy did, in lines for a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Mismatch {
     /// What the fixture says.
     pub expected: String,

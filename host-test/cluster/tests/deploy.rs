@@ -1,0 +1,334 @@
+//! The documents in `deploy/`: that they are what is generated, that the cluster's types read them without loss,
+//! and that what they deploy decides as the policies do.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Modules, create};
+use kubewarden_policy_sdk::crd::policies::{ClusterAdmissionPolicy, ClusterAdmissionPolicyGroup};
+use podfence_cluster::deploy;
+use podfence_cluster::documents::{self, Deployed, Document};
+use podfence_cluster::standards::Level;
+use podfence_core::testing::Suite;
+use podfence_core::testing::generate::{is_blessing, is_current};
+use podfence_core::workload::WORKLOADS;
+use podfence_host::{Evaluation, Mode, discover};
+use podfence_scan::{AdmissionRequest, read};
+use podfence_support::{corpus, policies, root};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+const POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [\
+    {name: nginx, image: nginx, securityContext: {privileged: true}}]}}";
+
+fn tree() -> BTreeMap<PathBuf, String> {
+    deploy::tree(&policies(), None).expect("the metadata of the policies")
+}
+
+/// All files below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn the_tree_is_what_is_generated() {
+    let (deploy, tree) = (root().join("deploy"), tree());
+    let mut wrong: Vec<String> =
+        tree.iter().filter_map(|(path, text)| is_current(&deploy.join(path), text).err()).collect();
+    for path in files(&deploy) {
+        if tree.contains_key(path.strip_prefix(&deploy).expect("below it")) {
+            continue;
+        }
+        if is_blessing() {
+            fs::remove_file(&path).expect("it can be removed");
+        } else {
+            wrong.push(format!("{}: is not generated any more; `make bless` (BLESS=1) removes it", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn another_registry_changes_nothing_but_the_modules() {
+    let other = deploy::tree(&policies(), Some("localhost:5000/fence")).expect("the metadata");
+    for (path, text) in tree() {
+        let expected = text.replace("registry://registry.example.com/podfence/", "registry://localhost:5000/fence/");
+        assert_eq!(other[&path], expected, "{}", path.display());
+        let is_kustomization = path.ends_with("kustomization.yaml");
+        assert_eq!(expected == text, is_kustomization, "{}", path.display());
+    }
+}
+
+/// What a file of the tree says.
+fn parsed(text: &str) -> Value {
+    let [document] = <[Value; 1]>::try_from(read::parse(text.as_bytes()).expect("YAML")).expect("one document");
+    document
+}
+
+/// What `kubectl kustomize` prints of a directory, of which it only takes resources and patches by group.
+fn kustomize(tree: &BTreeMap<PathBuf, String>, directory: &Path) -> Vec<Value> {
+    let kustomization = parsed(&tree[&directory.join("kustomization.yaml")]);
+    let mut documents = Vec::new();
+    for resource in kustomization["resources"].as_array().expect("resources") {
+        let path = resource.as_str().expect("a path");
+        match path.strip_prefix("../../") {
+            Some(elsewhere) => documents.extend(kustomize(tree, Path::new(elsewhere))),
+            None => documents.push(parsed(&tree[&directory.join(path)])),
+        }
+    }
+    for patch in kustomization["patches"].as_array().into_iter().flatten() {
+        let group = patch["target"]["group"].as_str().expect("a group");
+        assert_eq!(patch["target"], json!({"group": group}));
+        let operations = parsed(patch["patch"].as_str().expect("a patch"));
+        let operations: json_patch::Patch = serde_json::from_value(operations).expect("RFC 6902");
+        for document in &mut documents {
+            assert!(document["apiVersion"].as_str().is_some_and(|of| of.starts_with(&format!("{group}/"))));
+            json_patch::patch(document, &operations).expect("it can be applied");
+        }
+    }
+    documents
+}
+
+/// The names of the directories that can be chosen.
+fn choices(tree: &BTreeMap<PathBuf, String>) -> Vec<String> {
+    let protect = tree.keys().filter_map(|path| path.strip_prefix("protect").ok()?.parent()?.to_str());
+    protect.map(str::to_owned).collect()
+}
+
+fn deployed(mode: &str, choice: &str) -> Vec<Document> {
+    documents::read(&kustomize(&tree(), &Path::new(mode).join(choice))).expect("policies")
+}
+
+/// A document with its modules, which accept its settings.
+fn with_modules<'d>(modules: &mut Modules, document: &'d Document) -> Deployed<'d> {
+    let deployed = document.deploy(|name| Ok::<_, Infallible>(modules.load(name)));
+    let Ok(deployed) = deployed;
+    deployed.validate_settings().unwrap_or_else(|error| panic!("{error}"));
+    deployed
+}
+
+#[test]
+fn a_cluster_reads_every_document_without_loss() {
+    fn through<T: DeserializeOwned + Serialize>(document: &Value) -> Value {
+        let typed = T::deserialize(document).unwrap_or_else(|error| panic!("{error} in {document}"));
+        serde_json::to_value(typed).expect("it serialises")
+    }
+    /// What is in one value and is not, or not the same, in the other, which may have more.
+    fn lost(path: &str, one: &Value, other: &Value) -> Vec<String> {
+        match (one, other) {
+            (Value::Object(one), Value::Object(other)) => {
+                let members = one.iter();
+                members.flat_map(|(key, one)| lost(&format!("{path}.{key}"), one, &other[key])).collect()
+            }
+            _ if one == other => Vec::new(),
+            _ => vec![format!("{path}: {one} is {other}")],
+        }
+    }
+    let tree = tree();
+    for choice in choices(&tree) {
+        for (mode, expected) in [("monitor", Mode::Monitor), ("protect", Mode::Protect)] {
+            for document in kustomize(&tree, &Path::new(mode).join(&choice)) {
+                let read = match document["kind"].as_str() {
+                    Some("ClusterAdmissionPolicy") => through::<ClusterAdmissionPolicy>(&document),
+                    Some("ClusterAdmissionPolicyGroup") => through::<ClusterAdmissionPolicyGroup>(&document),
+                    other => panic!("{other:?} in {mode}/{choice}"),
+                };
+                assert_eq!(lost("", &document, &read), Vec::<String>::new(), "{mode}/{choice}");
+                let read = documents::read(std::slice::from_ref(&document)).expect("a policy");
+                assert_eq!(read.iter().map(|document| document.mode).collect::<Vec<_>>(), [expected]);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_policy_has_a_document_and_every_level_two() {
+    let policies = discover(&policies()).expect("the policies");
+    assert_eq!(choices(&tree()), ["baseline", "baseline-group", "policies", "restricted", "restricted-group"]);
+    // One is a policy of whole levels.
+    assert_eq!(deployed("protect", "policies").len(), policies.len() - 1);
+    for level in Level::ALL {
+        let names = ["", "-group"].map(|suffix| {
+            let documents = deployed("protect", &format!("{}{suffix}", level.name()));
+            documents.iter().map(|document| document.name.clone()).collect::<Vec<_>>().join(" ")
+        });
+        let expected = [
+            format!("ClusterAdmissionPolicy/podfence-{}", level.name()),
+            format!("ClusterAdmissionPolicyGroup/podfence-{}-group", level.name()),
+        ];
+        assert_eq!(names, expected);
+    }
+}
+
+#[test]
+fn the_rules_match_what_has_a_pod_in_it() {
+    let pod = create(&parsed(POD));
+    let of = |group: &str, kind: &str, operation: &str, namespace: &str| {
+        let mut request = pod.clone();
+        request.resource.group = group.to_owned();
+        request.resource.resource = format!("{}s", kind.to_lowercase());
+        request.operation = operation.to_owned();
+        request.namespace = Some(namespace.to_owned());
+        request
+    };
+    let under = |sub_resource: &str, operation: &str| {
+        let sub_resource = Some(sub_resource.to_owned());
+        AdmissionRequest { sub_resource, ..of("", "Pod", operation, "shop") }
+    };
+    for choice in choices(&tree()) {
+        for document in deployed("monitor", &choice) {
+            let name = &document.name;
+            for workload in &WORKLOADS {
+                for operation in ["CREATE", "UPDATE"] {
+                    let is_seen =
+                        |namespace| document.matches(&of(workload.group, workload.kind, operation, namespace));
+                    assert!(is_seen("shop"), "{name}: {operation} {}", workload.kind);
+                    assert!(is_seen("kube-public"), "{name}: {operation} {}", workload.kind);
+                    assert!(!is_seen("kube-system") && !is_seen("kubewarden"), "{name}: {operation} {}", workload.kind);
+                }
+                assert!(!document.matches(&of(workload.group, workload.kind, "DELETE", "shop")), "{name}");
+                assert!(!document.matches(&of("example.com", workload.kind, "CREATE", "shop")), "{name}");
+            }
+            assert!(document.matches(&under("ephemeralcontainers", "UPDATE")), "{name}");
+            assert!(!document.matches(&under("status", "UPDATE")), "{name}");
+            assert!(!document.matches(&under("exec", "CONNECT")), "{name}");
+            assert!(!document.matches(&of("", "ConfigMap", "CREATE", "shop")), "{name}");
+        }
+    }
+}
+
+/// What a module said, of what the server would send.
+fn reply(evaluation: &Evaluation) -> Vec<u8> {
+    let response = &evaluation.response;
+    let status = response.status.clone().unwrap_or_default();
+    let mut reply = json!({"accepted": response.allowed, "message": status.message, "code": status.code});
+    if let Some(annotations) = &response.audit_annotations {
+        reply["audit_annotations"] = json!(annotations);
+    }
+    serde_json::to_vec(&reply).expect("JSON values serialise")
+}
+
+/// The settings of a fixture, and its request as a cluster sends it; none if no cluster would. What is not the same
+/// text again once it was read, such as a key that is there twice, is for the modules alone.
+fn sent(text: &[u8]) -> Option<(Value, AdmissionRequest)> {
+    let mut payload: Value = serde_json::from_slice(text).ok()?;
+    if payload.to_string().as_bytes() != text {
+        return None;
+    }
+    let request = serde_json::from_value(payload["request"].take()).ok()?;
+    Some((payload["settings"].take(), request))
+}
+
+#[test]
+fn policies_decide_their_fixtures_as_deployed() {
+    let mut modules = Modules::new();
+    for document in deployed("protect", "policies") {
+        let policy = document.name.strip_prefix("ClusterAdmissionPolicy/podfence-").expect("a policy of ours");
+        let deployed = with_modules(&mut modules, &document);
+        let (mut allowed, mut denied) = (0, 0);
+        for replay in Suite::load(&policies().join(policy)).expect("fixtures").replays() {
+            let Some((settings, request)) = sent(&replay.payload).filter(|_| replay.operation == "validate") else {
+                continue;
+            };
+            let Some(evaluation) = deployed.evaluate(&request).filter(|_| settings == json!({})) else { continue };
+            let checked = replay.check(Ok(&reply(&evaluation)));
+            checked.unwrap_or_else(|error| panic!("{policy}: {} ({}): {error:?}", replay.fixture, replay.form));
+            *if evaluation.response.allowed { &mut allowed } else { &mut denied } += 1;
+        }
+        assert!(denied > 0 && allowed + denied >= WORKLOADS.len(), "{policy}: {allowed} allowed, {denied} denied");
+    }
+}
+
+/// Only of Windows pods do single policies reject more.
+fn is_windows(request: &AdmissionRequest) -> bool {
+    request.object.as_ref().is_some_and(|object| object.to_string().contains(r#""os":{"name":"windows"}"#))
+}
+
+#[test]
+fn a_group_decides_as_its_level() {
+    let mut modules = Modules::new();
+    let suite = Suite::load(&policies().join("pod-security-standards")).expect("fixtures");
+    let requests: Vec<AdmissionRequest> =
+        suite.replays().iter().filter_map(|replay| Some(sent(&replay.payload)?.1)).collect();
+    for level in Level::ALL {
+        let [whole, group] = ["", "-group"].map(|suffix| deployed("protect", &format!("{}{suffix}", level.name())));
+        let (whole, group) = (with_modules(&mut modules, &whole[0]), with_modules(&mut modules, &group[0]));
+        let (mut allowed, mut denied) = (0, 0);
+        for request in requests.iter().filter(|request| !is_windows(request)) {
+            let evaluations = (whole.evaluate(request), group.evaluate(request));
+            let (Some(expected), Some(got)) = evaluations else {
+                assert_eq!(evaluations, (None, None), "{request:?}");
+                continue;
+            };
+            // A field that only the other level reads; no API server takes such a pod.
+            if expected.response.status.as_ref().is_some_and(|status| status.code == Some(400)) {
+                continue;
+            }
+            assert_eq!(got.response.allowed, expected.response.allowed, "{request:?}\n{expected:?}\n{got:?}");
+            assert_eq!(got.failure, None);
+            *if got.response.allowed { &mut allowed } else { &mut denied } += 1;
+        }
+        assert!(allowed > 50 && denied > 50, "{}: {allowed} allowed, {denied} denied", level.name());
+    }
+}
+
+#[test]
+fn a_group_decides_the_corpus_as_the_built_in_admission() {
+    let Some(lines) = corpus("pod-security-standards") else { return };
+    let mut modules = Modules::new();
+    let documents = Level::ALL.map(|level| deployed("protect", &format!("{}-group", level.name())));
+    let groups: Vec<Deployed<'_>> =
+        documents.iter().map(|documents| with_modules(&mut modules, &documents[0])).collect();
+    let mut decided = 0;
+    for line in lines {
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        if line["versions"].as_array().is_none_or(|versions| !versions.contains(&json!("v1.37"))) {
+            continue;
+        }
+        let level = Level::ALL.iter().position(|level| line["level"] == level.name()).expect("a level");
+        let evaluation = groups[level].evaluate(&create(&line["pod"])).expect("the rules match");
+        assert_eq!(evaluation.response.allowed, line["expect"] == "pass", "{line}\n{evaluation:?}");
+        decided += 1;
+    }
+    assert!(decided > 100, "{decided}");
+}
+
+#[test]
+fn a_group_names_the_member_that_rejects() {
+    let document = deployed("protect", "baseline-group").pop().expect("a group");
+    let evaluation =
+        with_modules(&mut Modules::new(), &document).evaluate(&create(&parsed(POD))).expect("the rules match");
+    let expected = json!({
+        "uid": "00000000-0000-4000-8000-000000000001", "allowed": false,
+        "status": {
+            "message": "violates the baseline level of the Pod Security Standards",
+            "details": {"causes": [
+                {"message": r#"privileged (container "nginx" must not set securityContext.privileged=true)"#},
+            ]},
+        },
+    });
+    assert_eq!(serde_json::to_value(evaluation.response).expect("it serialises"), expected);
+    assert_eq!(evaluation.failure, None);
+}
+
+#[test]
+fn what_starts_in_monitor_mode_rejects_nothing() {
+    let mut modules = Modules::new();
+    let (tree, request) = (tree(), create(&parsed(POD)));
+    for choice in choices(&tree) {
+        let denied = |mode: &str, modules: &mut Modules| {
+            let documents = deployed(mode, &choice);
+            let evaluations =
+                documents.iter().map(|of| with_modules(modules, of).evaluate(&request).expect("the rules match"));
+            evaluations.filter(|evaluation| !evaluation.response.allowed).count()
+        };
+        assert_eq!(denied("monitor", &mut modules), 0, "{choice}");
+        assert_ne!(denied("protect", &mut modules), 0, "{choice}");
+    }
+}

@@ -1,0 +1,185 @@
+//! What is read of documents: which requests they get to see, and what of them is refused.
+
+use podfence_cluster::documents;
+use podfence_scan::{AdmissionRequest, read};
+use serde_json::{Value, json};
+
+const RULE: &str = "{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [CREATE]}";
+
+fn parsed(text: &str) -> Vec<Value> {
+    read::parse(text.as_bytes()).expect("YAML")
+}
+
+/// A policy with another member of its `spec`, which replaces the one of that name.
+fn policy(member: &str) -> String {
+    let key = member.split(':').next().unwrap_or_default();
+    let members = ["module: registry.example.com/podfence/privileged:v1".to_owned(), format!("rules: [{RULE}]")];
+    let members: Vec<String> = members.into_iter().filter(|of| !of.starts_with(key) || key.is_empty()).collect();
+    let spec = [members.join(", "), member.to_owned()].join(", ");
+    format!(
+        "{{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, metadata: {{name: p}}, spec: {{{spec}}}}}"
+    )
+}
+
+fn group(expression: &str) -> String {
+    format!(
+        "{{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicyGroup, metadata: {{name: g}}, spec: {{\
+         rules: [{RULE}], message: rejected, expression: '{expression}', \
+         policies: {{a: {{module: privileged:v1}}, b_2: {{module: 'file:///x/host-ports.wasm'}}}}}}}}"
+    )
+}
+
+#[test]
+fn what_a_cluster_would_refuse_is_explained() {
+    let deep = format!("{}a(){}", "(".repeat(1000), ")".repeat(1000));
+    let label = "matchExpressions: [{key: team, operator: In, values: [a]}]";
+    let cases = [
+        (
+            "{kind: Pod, metadata: {name: web}}".to_owned(),
+            "Pod/web: expected a policy of Kubewarden or a group, of a namespace or of the cluster",
+        ),
+        (
+            "[]".to_owned(),
+            "a document without kind: expected a policy of Kubewarden or a group, of a namespace or of the cluster",
+        ),
+        (
+            "{kind: Kustomization, resources: [../x]}".to_owned(),
+            "Kustomization: resources: \"../x\" is no file beside it; `kubectl kustomize` prints what comes of it",
+        ),
+        (
+            "{kind: Kustomization, patches: []}".to_owned(),
+            "Kustomization: patches: expected nothing but resources; `kubectl kustomize` prints what comes of it",
+        ),
+        (
+            policy("rules: [{apiGroups: [''], apiVersions: [v1], resources: [], operations: [CREATE]}]"),
+            "ClusterAdmissionPolicy/p: spec.rules[0].resources: expected at least one",
+        ),
+        (
+            policy("module: 'registry://example.com/..'"),
+            "ClusterAdmissionPolicy/p: spec.module: no name of a module in \"registry://example.com/..\"",
+        ),
+        (policy("module: ''"), "ClusterAdmissionPolicy/p: spec.module: no name of a module in \"\""),
+        (policy("settings: [1]"), "ClusterAdmissionPolicy/p: spec.settings: settings must be an object, found a list"),
+        (
+            policy("matchConditions: [{name: a, expression: 'true'}]"),
+            "ClusterAdmissionPolicy/p: spec.matchConditions: only the API server evaluates them; expected none",
+        ),
+        (
+            policy(&format!("namespaceSelector: {{{label}}}")),
+            "ClusterAdmissionPolicy/p: spec.namespaceSelector: only a cluster knows the label \"team\"; expected none but kubernetes.io/metadata.name",
+        ),
+        (
+            policy("objectSelector: {matchExpressions: [{key: a, operator: Near}]}"),
+            "ClusterAdmissionPolicy/p: spec.objectSelector.matchExpressions[0].operator: expected In, NotIn, Exists or DoesNotExist",
+        ),
+        (
+            policy("objectSelector: {matchExpressions: [{key: a, operator: In}]}"),
+            "ClusterAdmissionPolicy/p: spec.objectSelector.matchExpressions[0].values: expected at least one",
+        ),
+        (group("a() && c()"), "ClusterAdmissionPolicyGroup/g: spec.expression: c() is not in spec.policies"),
+        (group("a() || !z()"), "ClusterAdmissionPolicyGroup/g: spec.expression: z() is not in spec.policies"),
+        (
+            group("a() and b_2()"),
+            "ClusterAdmissionPolicyGroup/g: spec.expression: column 5: expected `&&`, `||` or the end, found 'a'",
+        ),
+        (
+            group(&deep),
+            "ClusterAdmissionPolicyGroup/g: spec.expression: column 34: more than 32 parentheses and negations within each other",
+        ),
+        (
+            group("a()").replace("b_2", "b-2"),
+            "ClusterAdmissionPolicyGroup/g: spec.policies.b-2: expected letters, digits and `_`, for the expression to call it",
+        ),
+    ];
+    for (text, expected) in cases {
+        let error = documents::read(&parsed(&text)).map(|read| read.len()).map_err(|error| error.to_string());
+        assert_eq!(error, Err(expected.to_owned()), "{text}");
+    }
+    // Of what the types refuse, the words are serde's.
+    for (text, expected) in [
+        (policy("mode: watch"), "unknown variant `watch`"),
+        (policy("modes: protect"), "unknown field `modes`"),
+        (policy("mutating: maybe"), "expected a boolean"),
+        (policy("").replace("spec:", "specs:"), "spec: expected an object"),
+        (policy("").replace("policies.kubewarden.io/v1", "policies.kubewarden.io/v9"), "policies.kubewarden.io/v1"),
+        (group("a()").replace("message: rejected, ", ""), "missing field `message`"),
+    ] {
+        let error = documents::read(&parsed(&text)).map(|read| read.len()).expect_err(&text).to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+fn request(changes: &[(&str, Value)]) -> AdmissionRequest {
+    let mut request = json!({
+        "uid": "1", "kind": {"version": "v1", "kind": "Pod"}, "resource": {"version": "v1", "resource": "pods"},
+        "operation": "CREATE", "userInfo": {}, "name": "web", "namespace": "shop",
+        "object": {"metadata": {"labels": {"team": "a"}}},
+    });
+    for (key, value) in changes {
+        request[*key] = value.clone();
+    }
+    serde_json::from_value(request).expect("a request")
+}
+
+#[test]
+fn rules_and_selectors_match_as_in_the_api_server() {
+    let resource =
+        |resource: &str, group: &str| ("resource", json!({"group": group, "version": "v1", "resource": resource}));
+    let rule = |resources: &str, more: &str| {
+        policy(&format!(
+            "rules: [{{apiGroups: ['*'], apiVersions: ['*'], resources: ['{resources}'], operations: ['*']{more}}}]"
+        ))
+    };
+    let named = |operator: &str| {
+        policy(&format!(
+            "namespaceSelector: {{matchExpressions: [{{key: kubernetes.io/metadata.name, operator: {operator}, values: [shop]}}]}}"
+        ))
+    };
+    let pod = || request(&[]);
+    let log = || request(&[("subResource", json!("log"))]);
+    let cluster = || request(&[("namespace", Value::Null), resource("persistentvolumes", "")]);
+    let cases = [
+        (policy(""), pod(), true),
+        (policy(""), request(&[("operation", json!("UPDATE"))]), false),
+        (policy(""), request(&[resource("pods", "metrics.k8s.io")]), false),
+        (policy("").replace("apiVersions: [v1]", "apiVersions: [v2]"), pod(), false),
+        (policy("").replace("pods", "deployments"), pod(), false),
+        (policy("rules: []"), pod(), false),
+        (policy(""), log(), false),
+        (rule("pods", ""), log(), false),
+        (rule("pods/log", ""), log(), true),
+        (rule("pods/log", ""), pod(), false),
+        (rule("pods/*", ""), log(), true),
+        (rule("pods/*", ""), pod(), true),
+        (rule("*/log", ""), log(), true),
+        (rule("*", ""), log(), false),
+        (rule("*", ""), pod(), true),
+        (rule("*/*", ""), log(), true),
+        (rule("*", ", scope: Namespaced"), pod(), true),
+        (rule("*", ", scope: Namespaced"), cluster(), false),
+        (rule("*", ", scope: Cluster"), cluster(), true),
+        (named("In"), pod(), true),
+        (named("In"), request(&[("namespace", json!("other"))]), false),
+        (named("NotIn"), pod(), false),
+        (named("NotIn"), request(&[("namespace", json!("other"))]), true),
+        (policy("objectSelector: {matchLabels: {team: a}}"), pod(), true),
+        (policy("objectSelector: {matchLabels: {team: b}}"), pod(), false),
+        (
+            policy("objectSelector: {matchLabels: {team: b}}"),
+            request(&[("oldObject", json!({"metadata": {"labels": {"team": "b"}}}))]),
+            true,
+        ),
+        (policy("objectSelector: {matchExpressions: [{key: team, operator: Exists}]}"), pod(), true),
+        (policy("objectSelector: {matchExpressions: [{key: team, operator: DoesNotExist}]}"), pod(), false),
+        (
+            policy("").replace("ClusterAdmission", "Admission").replace("name: p", "name: p, namespace: shop"),
+            pod(),
+            true,
+        ),
+        (policy("").replace("ClusterAdmission", "Admission").replace("name: p", "name: p, namespace: x"), pod(), false),
+    ];
+    for (text, request, expected) in cases {
+        let read = documents::read(&parsed(&text)).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(read.iter().map(|of| of.matches(&request)).collect::<Vec<_>>(), [expected], "{text}\n{request:?}");
+    }
+}

@@ -1,0 +1,273 @@
+//! The fixtures of every policy against the built modules.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use podfence_core::testing::{FixtureError, Mismatch, Replay, Suite};
+use podfence_scan::read::{self, InputError, LARGEST_MODULE};
+use serde::Serialize;
+
+use crate::discover;
+use crate::engine::{Host, LoadError, Module};
+
+/// Where policies and their modules lie, and which of them to run.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// A directory in here that holds `fixtures.yaml` is a policy.
+    pub policies: PathBuf,
+    /// Holds `<policy>.wasm` for each policy.
+    pub modules: PathBuf,
+    /// Only these policies; all when empty.
+    pub names: Vec<String>,
+    /// Only the replays whose `policy: fixture (form)` contains this text.
+    pub filter: Option<String>,
+}
+
+/// The results of all policies, by name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SuiteReport {
+    /// Replays as expected.
+    pub passed: usize,
+    /// Replays not as expected.
+    pub failed: usize,
+    /// One per policy.
+    pub policies: Vec<PolicyReport>,
+}
+
+/// The results of one policy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyReport {
+    /// The name of its directory.
+    pub policy: String,
+    /// The module that ran.
+    pub module: PathBuf,
+    /// Its size.
+    pub module_bytes: usize,
+    /// How many fixtures ran.
+    pub cases: usize,
+    /// Each replay of each fixture.
+    pub replays: Vec<ReplayReport>,
+}
+
+impl PolicyReport {
+    /// How many replays are not as expected.
+    pub fn failed(&self) -> usize {
+        self.replays.iter().filter(|replay| replay.mismatch.is_some()).count()
+    }
+}
+
+/// The result of one replay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReplayReport {
+    /// The fixture's name.
+    pub fixture: String,
+    /// The shape in which it ran, for example `Deployment`.
+    pub form: String,
+    /// Set when it is not as expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mismatch: Option<Mismatch>,
+}
+
+impl ReplayReport {
+    /// How reports name it, and what a filter is compared with.
+    pub fn title(&self, policy: &str) -> String {
+        title(policy, &self.fixture, &self.form)
+    }
+}
+
+fn title(policy: &str, fixture: &str, form: &str) -> String {
+    format!("{policy}: {fixture} ({form})")
+}
+
+/// Why the fixtures could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteError {
+    /// A directory that cannot be listed.
+    #[error("{}", path.display())]
+    List {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No policy at all.
+    #[error("{}: no directory in it holds fixtures.yaml", .0.display())]
+    NoPolicies(PathBuf),
+    /// A name given by the user.
+    #[error("no policy `{name}`; there are: {}", known.join(", "))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// All policies.
+        known: Vec<String>,
+    },
+    /// A policy was not built.
+    #[error("no module for policy `{policy}` at {}: run `make all`", path.display())]
+    NotBuilt {
+        /// The policy.
+        policy: String,
+        /// Where its module should lie.
+        path: PathBuf,
+    },
+    /// A module of a policy that is gone.
+    #[error("{} belongs to no policy: remove it, or give its policy a fixtures.yaml", .0.display())]
+    Stray(PathBuf),
+    /// A module that cannot be read.
+    #[error("{}", path.display())]
+    Read {
+        /// The module.
+        path: PathBuf,
+        /// Why.
+        source: InputError,
+    },
+    /// A module that is no policy.
+    #[error("{}", path.display())]
+    Load {
+        /// The module.
+        path: PathBuf,
+        /// Why.
+        source: LoadError,
+    },
+    /// Fixtures that cannot be used.
+    #[error(transparent)]
+    Fixtures(#[from] FixtureError),
+    /// The filter left nothing.
+    #[error("no fixture contains `{0}`")]
+    NothingMatches(String),
+}
+
+/// Everything that is ready to run.
+pub struct Prepared {
+    policies: Vec<PreparedPolicy>,
+}
+
+struct PreparedPolicy {
+    name: String,
+    path: PathBuf,
+    bytes: usize,
+    module: Module,
+    replays: Vec<Replay>,
+}
+
+/// Loads fixtures and modules.
+///
+/// # Errors
+/// When a policy has no module, a module no policy, or either cannot be read.
+pub fn prepare(host: &Host, selection: &Selection) -> Result<Prepared, SuiteError> {
+    let known = policies_in(&selection.policies)?;
+    if let Some(name) = selection.names.iter().find(|name| !known.contains(*name)) {
+        return Err(SuiteError::Unknown { name: name.clone(), known: known.into_iter().collect() });
+    }
+    let chosen = if selection.names.is_empty() {
+        refuse_strays(&selection.modules, &known)?;
+        known
+    } else {
+        selection.names.iter().cloned().collect()
+    };
+    let mut policies = Vec::with_capacity(chosen.len());
+    for name in chosen {
+        policies.push(prepare_policy(host, selection, name)?);
+    }
+    match &selection.filter {
+        Some(filter) if policies.iter().all(|policy| policy.replays.is_empty()) => {
+            Err(SuiteError::NothingMatches(filter.clone()))
+        }
+        _ => Ok(Prepared { policies }),
+    }
+}
+
+fn policies_in(directory: &Path) -> Result<BTreeSet<String>, SuiteError> {
+    let names = discover(directory).map_err(|source| SuiteError::List { path: directory.to_owned(), source })?;
+    if names.is_empty() {
+        return Err(SuiteError::NoPolicies(directory.to_owned()));
+    }
+    Ok(names.into_iter().collect())
+}
+
+fn refuse_strays(modules: &Path, known: &BTreeSet<String>) -> Result<(), SuiteError> {
+    if !modules.exists() {
+        return Ok(());
+    }
+    let stray = entries(modules)?.into_iter().find(|path| {
+        let name = path.file_stem().and_then(|name| name.to_str());
+        path.extension().is_some_and(|extension| extension == "wasm") && !name.is_some_and(|name| known.contains(name))
+    });
+    match stray {
+        Some(path) => Err(SuiteError::Stray(path)),
+        None => Ok(()),
+    }
+}
+
+/// In order of their names, so that the first error is the same on every machine.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, SuiteError> {
+    let failed = |source| SuiteError::List { path: directory.to_owned(), source };
+    let mut paths = fs::read_dir(directory)
+        .map_err(failed)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<PathBuf>>>()
+        .map_err(failed)?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn prepare_policy(host: &Host, selection: &Selection, name: String) -> Result<PreparedPolicy, SuiteError> {
+    let path = selection.modules.join(format!("{name}.wasm"));
+    if !path.exists() {
+        return Err(SuiteError::NotBuilt { policy: name, path });
+    }
+    let bytes = read::file(&path, LARGEST_MODULE).map_err(|source| SuiteError::Read { path: path.clone(), source })?;
+    let module = host.load(&bytes).map_err(|source| SuiteError::Load { path: path.clone(), source })?;
+    let suite = Suite::load(&selection.policies.join(&name))?;
+    let filter = selection.filter.as_deref().unwrap_or_default();
+    let mut replays = suite.replays();
+    replays.retain(|replay| title(&name, &replay.fixture, &replay.form).contains(filter));
+    Ok(PreparedPolicy { name, path, bytes: bytes.len(), module, replays })
+}
+
+impl Prepared {
+    /// How many replays will run.
+    pub fn replays(&self) -> usize {
+        self.policies.iter().map(|policy| policy.replays.len()).sum()
+    }
+
+    /// Runs them, each in a fresh instance. `progress` is called after each with its policy.
+    pub fn run(&self, mut progress: impl FnMut(&str)) -> SuiteReport {
+        let policies: Vec<PolicyReport> = self.policies.iter().map(|policy| policy.run(&mut progress)).collect();
+        let failed = policies.iter().map(PolicyReport::failed).sum();
+        SuiteReport { passed: self.replays() - failed, failed, policies }
+    }
+}
+
+impl PreparedPolicy {
+    fn run(&self, progress: &mut impl FnMut(&str)) -> PolicyReport {
+        let fixtures: BTreeSet<&str> = self.replays.iter().map(|replay| replay.fixture.as_str()).collect();
+        let replays = self
+            .replays
+            .iter()
+            .map(|replay| {
+                let report = run_replay(&self.module, replay);
+                progress(&self.name);
+                report
+            })
+            .collect();
+        PolicyReport {
+            policy: self.name.clone(),
+            module: self.path.clone(),
+            module_bytes: self.bytes,
+            cases: fixtures.len(),
+            replays,
+        }
+    }
+}
+
+fn run_replay(module: &Module, replay: &Replay) -> ReplayReport {
+    let reply = module.call(replay.operation, &replay.payload).map_err(|error| error.reason());
+    let verdict = match &reply {
+        Ok(reply) => replay.check(Ok(reply)),
+        Err(error) => replay.check(Err(error)),
+    };
+    ReplayReport { fixture: replay.fixture.clone(), form: replay.form.clone(), mismatch: verdict.err() }
+}

@@ -1,0 +1,96 @@
+//! What a module costs is as it was recorded in `gates.yaml`, or less: bytes and fuel, which are the
+//! same on every machine. `make bless` records what is reached now; the difference is for the review.
+
+use std::{collections::BTreeMap, fs};
+
+use podfence_core::testing::generate::is_blessing;
+use podfence_host::{
+    discover,
+    evaluate::validate_payload,
+    measure::{Measurement, Meter},
+    sample::{self, Size},
+};
+use podfence_support::{module, policies, root};
+use serde::{Deserialize, Serialize};
+
+/// One page: what the module holds of its own, and the payload if it is small.
+const MEMORY: u64 = 64 << 10;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Gate {
+    /// The size of the module.
+    bytes: usize,
+    /// Of accepting the sample with three containers.
+    fuel: u64,
+    /// Of accepting the sample with fifty containers.
+    fuel_large: u64,
+}
+
+fn measure(policy: &str, size: Size) -> Measurement {
+    let payload = validate_payload(&sample::request(size), &settings(policy));
+    let meter = Meter::new().expect("an engine");
+    let measurement = meter.measure(&module(policy), "validate", &payload).expect("a verdict");
+    let reply = String::from_utf8_lossy(&measurement.reply).into_owned();
+    assert!(reply.contains(r#""accepted":true"#), "{policy} rejects the sample: {reply}");
+    measurement
+}
+
+/// None, but for the policy that cannot do without.
+fn settings(policy: &str) -> serde_json::Map<String, serde_json::Value> {
+    let settings = match policy {
+        "runtime-class" => serde_json::json!({"allowedRuntimeClasses": ["gvisor"], "required": false}),
+        _ => serde_json::json!({}),
+    };
+    settings.as_object().expect("an object").clone()
+}
+
+#[test]
+fn modules_cost_no_more_than_recorded() {
+    let path = root().join("host-test/host/gates.yaml");
+    let mut measured = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for policy in discover(&policies()).expect("the policies") {
+        let (small, large) = (measure(&policy, Size::Small), measure(&policy, Size::Large));
+        for import in small.imports.iter().filter(|import| !import.starts_with("wapc.")) {
+            wrong.push(format!("{policy}: imports {import}"));
+        }
+        if small.initial_memory > MEMORY {
+            wrong.push(format!("{policy}: starts with {} bytes of memory", small.initial_memory));
+        }
+        for (measurement, pages) in [(&small, 1), (&large, 2)] {
+            let above = measurement.peak_above_payload();
+            // Memory comes in pages, so a large payload can leave most of one unused.
+            if above > pages * MEMORY {
+                wrong.push(format!("{policy}: takes {above} bytes of memory above the payload"));
+            }
+        }
+        measured.insert(policy, Gate { bytes: small.bytes, fuel: small.fuel, fuel_large: large.fuel });
+    }
+    let recorded = fs::read_to_string(&path).unwrap_or_default();
+    if is_blessing() {
+        let yaml = serde_saphyr::to_string(&measured).expect("YAML");
+        let comment = "# What each module costs at most; see tests/gates.rs. `make bless` records it.\n";
+        fs::write(&path, format!("{comment}{yaml}")).expect("a file that can be written");
+    } else {
+        let gates: BTreeMap<String, Gate> = serde_saphyr::from_str(&recorded).expect("gates.yaml");
+        for (policy, now) in &measured {
+            let Some(gate) = gates.get(policy) else {
+                wrong.push(format!("{policy}: not in gates.yaml"));
+                continue;
+            };
+            let costs = [
+                ("bytes", now.bytes as u64, gate.bytes as u64),
+                ("fuel", now.fuel, gate.fuel),
+                ("fuelLarge", now.fuel_large, gate.fuel_large),
+            ];
+            for (what, now, most) in costs.into_iter().filter(|(_, now, most)| now > most) {
+                wrong.push(format!("{policy}: {what} {now}, at most {most} were recorded"));
+            }
+        }
+        for policy in gates.keys().filter(|policy| !measured.contains_key(*policy)) {
+            wrong.push(format!("{policy}: in gates.yaml, but no policy"));
+        }
+    }
+    assert!(wrong.is_empty(), "`make bless` records what is meant:\n{}", wrong.join("\n"));
+}

@@ -1,0 +1,124 @@
+//! `podfence inspect`
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use podfence_host::inspect::{Inspection, MemorySize, inspect};
+use serde_json::Value;
+
+use super::{DENIED, LimitArguments, Output, read_module};
+use crate::text::printable;
+
+/// Tells what a module is, and whether a policy-server would load it.
+///
+/// Exit code 0: it would; 1: it would not; 2: the file cannot be read.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The policy: a waPC module
+    module: PathBuf,
+
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t = Output::Human)]
+    output: Output,
+
+    #[command(flatten)]
+    limits: LimitArguments,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let bytes = read_module(&self.module)?;
+        let inspection = inspect(&self.limits.host()?, &bytes);
+        let mut out = anstream::stdout().lock();
+        match self.output {
+            Output::Human => write_inspection(&inspection, &mut out)?,
+            Output::Json => {
+                serde_json::to_writer_pretty(&mut out, &inspection).map_err(io::Error::from)?;
+                writeln!(out)?;
+            }
+        }
+        out.flush()?;
+        Ok(if inspection.loads() { ExitCode::SUCCESS } else { ExitCode::from(DENIED) })
+    }
+}
+
+fn write_inspection(inspection: &Inspection, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "bytes     {}", inspection.bytes)?;
+    writeln!(out, "sha256    {}", inspection.sha256)?;
+    if let Some(memory) = inspection.memory {
+        writeln!(out, "memory    {}", describe_memory(memory))?;
+    }
+    if let Some(version) = &inspection.protocol_version {
+        writeln!(out, "protocol  {}", printable(version))?;
+    }
+    for import in &inspection.imports {
+        let name = format!("{}.{}", import.module, import.name);
+        writeln!(out, "import    {} {}", printable(&name), import.ty)?;
+    }
+    for export in &inspection.exports {
+        writeln!(out, "export    {} {}", printable(&export.name), export.ty)?;
+    }
+    if let Some(metadata) = &inspection.metadata {
+        for line in metadata_lines(metadata) {
+            writeln!(out, "metadata  {}", printable(&line))?;
+        }
+    }
+    for note in &inspection.notes {
+        writeln!(out, "note      {}", printable(note))?;
+    }
+    if inspection.loads() {
+        return writeln!(out, "a policy-server would load it");
+    }
+    for obstacle in &inspection.obstacles {
+        writeln!(out, "obstacle  {}", printable(obstacle))?;
+    }
+    writeln!(out, "a policy-server would not load it")
+}
+
+/// A line for each rule, annotation and other member.
+fn metadata_lines(metadata: &Value) -> Vec<String> {
+    let Some(members) = metadata.as_object() else { return vec![metadata.to_string()] };
+    let lines = members.iter().flat_map(|(key, value)| match (key.as_str(), value) {
+        ("rules", Value::Array(rules)) => rules.iter().map(|rule| format!("rule: {}", describe_rule(rule))).collect(),
+        ("annotations", Value::Object(annotations)) => {
+            annotations.iter().map(|(key, value)| format!("{key}: {}", describe_value(value))).collect()
+        }
+        _ => vec![format!("{key}: {}", describe_value(value))],
+    });
+    lines.collect()
+}
+
+/// For example `CREATE, UPDATE of deployments, daemonsets in apps/v1`.
+fn describe_rule(rule: &Value) -> String {
+    let list = |key: &str| -> Option<String> {
+        let items = rule.get(key)?.as_array()?;
+        Some(items.iter().map(Value::as_str).collect::<Option<Vec<_>>>()?.join(", "))
+    };
+    let lists = (list("operations"), list("resources"), list("apiGroups"), list("apiVersions"));
+    let (Some(operations), Some(resources), Some(groups), Some(versions)) = lists else { return rule.to_string() };
+    // The core group has no name.
+    let group_version = if groups.is_empty() { versions } else { format!("{groups}/{versions}") };
+    format!("{operations} of {resources} in {group_version}")
+}
+
+/// A text on one line, or JSON.
+fn describe_value(value: &Value) -> String {
+    match value.as_str() {
+        None => value.to_string(),
+        Some(text) => match text.trim().split_once('\n') {
+            None => text.to_owned(),
+            Some((first, rest)) => format!("{first} … and {} more lines", rest.lines().count()),
+        },
+    }
+}
+
+fn describe_memory(memory: MemorySize) -> String {
+    let initial = memory.initial >> 10;
+    match memory.maximum {
+        Some(maximum) => format!("{initial} KiB, at most {} KiB", maximum >> 10),
+        None => format!("{initial} KiB, no maximum"),
+    }
+}

@@ -1,0 +1,143 @@
+//! Reads the arguments, and holds what the commands share.
+
+mod bench;
+mod deploy;
+mod explain;
+mod inspect;
+mod migrate;
+mod publish;
+mod run;
+mod test;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use podfence_host::evaluate::settings_object;
+use podfence_host::{Host, Limits};
+use podfence_scan::read::{self, LARGEST_DOCUMENT, LARGEST_MODULE};
+use podfence_scan::{AdmissionRequest, request};
+use serde_json::{Map, Value};
+
+use crate::text::origin;
+
+/// The exit code of a denied request or a failed fixture.
+pub(crate) const DENIED: u8 = 1;
+
+/// The exit code when there is no verdict: bad input, a broken module, invalid settings.
+pub(crate) const COULD_NOT_JUDGE: u8 = 2;
+
+/// Runs Kubernetes pod-security policies as a Kubewarden policy-server does.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Test(test::Arguments),
+    Run(run::Arguments),
+    Explain(explain::Arguments),
+    Inspect(inspect::Arguments),
+    #[command(flatten)]
+    Publishing(publish::Publishing),
+    Bench(bench::Arguments),
+    Deploy(deploy::Arguments),
+    Migrate(migrate::Arguments),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Test(arguments) => arguments.run(),
+            Command::Run(arguments) => arguments.run(),
+            Command::Explain(arguments) => arguments.run(),
+            Command::Inspect(arguments) => arguments.run(),
+            Command::Publishing(command) => command.run(),
+            Command::Bench(arguments) => arguments.run(),
+            Command::Deploy(arguments) => arguments.run(),
+            Command::Migrate(arguments) => arguments.run(),
+        }
+    }
+}
+
+/// How a command answers.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// What a module may use.
+#[derive(Args)]
+struct LimitArguments {
+    /// Seconds that each call may take, as in a policy-server; fractions are fine
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    timeout: Duration,
+
+    /// MiB of memory that an instance may use; a policy-server has no such limit
+    #[arg(long, value_name = "MIB", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    memory: u16,
+}
+
+impl LimitArguments {
+    fn host(&self) -> Result<Host> {
+        let limits = Limits { timeout: self.timeout, memory: usize::from(self.memory) << 20, ..Limits::default() };
+        Ok(Host::new(limits)?)
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if (0.001..=3600.0).contains(&seconds) => Ok(duration),
+        _ => Err("not between 0.001 and 3600".to_owned()),
+    }
+}
+
+fn read_module(path: &Path) -> Result<Vec<u8>> {
+    read::file(path, LARGEST_MODULE).with_context(|| origin(path))
+}
+
+fn read_requests(path: &Path) -> Result<Vec<AdmissionRequest>> {
+    read::file(path, LARGEST_DOCUMENT).and_then(|bytes| request::requests(&bytes)).with_context(|| origin(path))
+}
+
+/// Settings as an argument: an object in JSON or YAML flow style, or a file. None is `{}`.
+fn read_settings(argument: Option<&str>) -> Result<Map<String, Value>> {
+    let Some(argument) = argument else {
+        return Ok(Map::new());
+    };
+    let inline = argument.trim_start().starts_with(['{', '[']);
+    let (bytes, origin) = if inline {
+        (argument.as_bytes().to_vec(), "--settings".to_owned())
+    } else {
+        let path = Path::new(argument);
+        let bytes = read::file(path, LARGEST_DOCUMENT).with_context(|| origin(path))?;
+        (bytes, origin(path))
+    };
+    let mut documents = read::parse(&bytes).with_context(|| origin.clone())?;
+    if documents.len() > 1 {
+        bail!("{origin}: {} documents; settings are one", documents.len());
+    }
+    settings_object(documents.pop().unwrap_or_default()).context(origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_a_positive_number() {
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for bad in ["0", "-1", "NaN", "inf", "1e300", "two"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The commands that publish policies. Without the feature `publish`, each says how to get a podfence that has it.
+
+#[cfg(not(feature = "publish"))]
+mod absent;
+#[cfg(feature = "publish")]
+mod present;
+
+use clap::Subcommand;
+
+#[cfg(not(feature = "publish"))]
+use absent as arguments;
+#[cfg(feature = "publish")]
+use present as arguments;
+
+/// A build without the feature has the same names and descriptions, for people to find them.
+#[derive(Subcommand)]
+pub(super) enum Publishing {
+    /// Writes the metadata of policies into their modules, for a registry.
+    ///
+    /// POLICY.wasm gets metadata.yml and README.md of the directory POLICY, as its first and only section
+    /// io.kubewarden.metadata. What came of it is loaded and asked as a host would, and nothing is written
+    /// before all of them are well.
+    ///
+    /// Exit code 0: packaged; 1: not what was recorded; 2: could not package.
+    Package(arguments::Package),
+
+    /// Writes the Software Bill of Materials of modules, in CycloneDX, beside them.
+    ///
+    /// POLICY.cdx.json says which packages, in the versions of Cargo.lock, and which compiler POLICY.wasm was
+    /// made of. It needs the sources, and cargo.
+    ///
+    /// Exit code 0: written; 2: at least one is not.
+    Sbom(arguments::Sbom),
+
+    /// Publishes packaged policies in an OCI registry, each as PLACE/POLICY:vVERSION.
+    ///
+    /// Name and version are those of the metadata. What was published is read back, and its reference with the
+    /// digest printed. A version that is there already is left alone.
+    ///
+    /// Exit code 0: all of them are published; 2: at least one is not.
+    Push(arguments::Push),
+
+    /// Fetches a policy from an OCI registry, and prints its digest.
+    ///
+    /// The module has the digest that the manifest says, and the manifest the one of the reference, if that has
+    /// one. If not, it is what the registry has under that tag now.
+    ///
+    /// Exit code 0: the file is written; 2: it is not.
+    Pull(arguments::Pull),
+
+    /// Signs policies in an OCI registry with a private key, as cosign does.
+    ///
+    /// What is signed is what a reference stands for now: name it by its digest, as `podfence push` prints it.
+    /// The password of the key is in COSIGN_PASSWORD; set it to nothing for a key without one.
+    ///
+    /// Exit code 0: all of them are signed; 2: at least one is not.
+    Sign(arguments::Sign),
+
+    /// Checks that policies in an OCI registry are unchanged and signed by the owner of a key.
+    ///
+    /// Exit code 0: all of them are; 1: at least one is not; 2: a registry or the key cannot be read.
+    Verify(arguments::Verify),
+
+    /// Makes a key pair: the files PREFIX.key and PREFIX.pub.
+    ///
+    /// The private key is encrypted with the password in COSIGN_PASSWORD, and can be used with cosign, too.
+    ///
+    /// Exit code 0: both are written; 2: they are not.
+    GenerateKeyPair(arguments::GenerateKeyPair),
+}

@@ -1,0 +1,111 @@
+//! `podfence package`
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use comfy_table::Cell;
+use podfence_host::Host;
+use podfence_publish::package::{Digest, Lock, Source, package};
+
+use crate::commands::{DENIED, LimitArguments, read_module};
+use crate::report::{number, table};
+use crate::text::{module_name, origin, printable};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The policies: waPC modules as they were built
+    #[arg(required = true, value_name = "MODULE")]
+    modules: Vec<PathBuf>,
+
+    /// Where the policies are: a directory for each
+    #[arg(long = "policies", value_name = "DIR", default_value = "policies")]
+    policies_directory: PathBuf,
+
+    /// Where to write them, each under the name of its module
+    #[arg(long, value_name = "DIR", default_value = "target/packages")]
+    out: PathBuf,
+
+    /// Record size and digest of each package in this file
+    #[arg(long, value_name = "FILE")]
+    lock: Option<PathBuf>,
+
+    /// Compare with what is recorded instead, and write no package that differs
+    #[arg(long, requires = "lock")]
+    locked: bool,
+
+    #[command(flatten)]
+    limits: LimitArguments,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let host = self.limits.host()?;
+        let mut packages = BTreeMap::new();
+        for path in &self.modules {
+            let packaged = self.package(&host, path)?;
+            if packages.insert(module_name(path), packaged).is_some() {
+                bail!("{}: another module has that name, too", origin(path));
+            }
+        }
+        let digests: BTreeMap<String, Digest> =
+            packages.iter().map(|(policy, bytes)| (policy.clone(), Digest::of(bytes))).collect();
+        let lock = match &self.lock {
+            None => None,
+            Some(path) if self.locked => {
+                let differences = Lock::load(path)?.differences(&digests);
+                if !differences.is_empty() {
+                    let differences = printable(&differences.join("\n"));
+                    anstream::eprintln!("{differences}\n{}: `make bless` records what is meant", origin(path));
+                    return Ok(ExitCode::from(DENIED));
+                }
+                None
+            }
+            Some(path) => Some((path, self.recorded(path, &digests)?)),
+        };
+        fs::create_dir_all(&self.out).with_context(|| origin(&self.out))?;
+        for (policy, bytes) in &packages {
+            let path = self.out.join(format!("{policy}.wasm"));
+            fs::write(&path, bytes).with_context(|| origin(&path))?;
+        }
+        if let Some((path, lock)) = lock {
+            fs::write(path, lock.to_yaml()).with_context(|| origin(path))?;
+        }
+        write_table(&digests, &mut anstream::stdout().lock())?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn package(&self, host: &Host, path: &Path) -> Result<Vec<u8>> {
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        // The package would take the place of the module, and could not be packaged again.
+        if let (Ok(from), Ok(to)) = (directory.canonicalize(), self.out.canonicalize())
+            && from == to
+        {
+            bail!("{}: --out is where it is; expected another directory", origin(path));
+        }
+        let module = read_module(path)?;
+        let source = Source::load(&self.policies_directory.join(module_name(path)))?;
+        package(host, &module, &source).with_context(|| origin(path))
+    }
+
+    /// What is recorded, with these packages, and without what is no policy any more.
+    fn recorded(&self, path: &Path, digests: &BTreeMap<String, Digest>) -> Result<Lock> {
+        let mut lock = if path.exists() { Lock::load(path)? } else { Lock::default() };
+        lock.0.retain(|policy, _| self.policies_directory.join(policy).is_dir());
+        lock.0.extend(digests.clone());
+        Ok(lock)
+    }
+}
+
+fn write_table(digests: &BTreeMap<String, Digest>, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = table(&["package", "bytes", "sha256"]);
+    for (policy, digest) in digests {
+        table.add_row(vec![Cell::new(printable(policy)), number(digest.bytes), Cell::new(&digest.sha256)]);
+    }
+    writeln!(out, "{table}")
+}

@@ -1,0 +1,190 @@
+//! `podfence run`
+
+mod documents;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use podfence_host::evaluate::SettingsError;
+use podfence_host::{Evaluation, Mode, Policy, inspect};
+use podfence_scan::AdmissionRequest;
+use serde_json::Value;
+
+use super::{COULD_NOT_JUDGE, DENIED, LimitArguments, Output, read_module, read_requests, read_settings};
+use crate::text::{module_name, origin, printable};
+
+use documents::Cluster;
+
+const ALLOWED_STYLE: Style = AnsiColor::Green.on_default().bold();
+const DENIED_STYLE: Style = AnsiColor::Red.on_default().bold();
+
+/// Judges a manifest, an AdmissionRequest or an AdmissionReview.
+///
+/// By one module with settings, or with --policies by the documents that a cluster has, each with its rules,
+/// selectors, settings and mode. Exit code 0: all allowed; 1: something denied; 2: could not judge.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The policy: a waPC module
+    #[arg(required_unless_present = "policies")]
+    module: Option<PathBuf>,
+
+    /// Policies and groups as documents: a file, a directory of files, or `-` for what `kubectl kustomize` prints
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["module", "settings", "allowed_to_mutate", "message"])]
+    policies: Option<PathBuf>,
+
+    /// Where the modules of --policies are, each under the last part of its URL: NAME.wasm
+    #[arg(long, value_name = "DIR", default_value = "target/policies", requires = "policies")]
+    modules: PathBuf,
+
+    /// What to judge, YAML or JSON, any number of documents; `-` is standard input. A manifest is
+    /// judged as its creation
+    #[arg(short, long, value_name = "FILE")]
+    request: PathBuf,
+
+    /// The policy's settings, a YAML or JSON file or an inline object [default: {}]
+    #[arg(short, long, value_name = "FILE|JSON")]
+    settings: Option<String>,
+
+    /// What becomes of a verdict [default: protect, or what the policies say]
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
+
+    /// Whether a patch is passed on; without it a patch is a denial [default: what the module's
+    /// metadata says, true where it has none]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allowed_to_mutate: Option<bool>,
+
+    /// Replaces the policy's message, which then becomes a cause
+    #[arg(long, value_name = "TEXT")]
+    message: Option<String>,
+
+    /// What to print: an answer, or an AdmissionResponse for each request
+    #[arg(short, long, value_enum, default_value_t = Output::Human)]
+    output: Output,
+
+    #[command(flatten)]
+    limits: LimitArguments,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ModeArgument {
+    /// The verdict stands.
+    Protect,
+    /// Everything is allowed, unchanged.
+    Monitor,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let mode = self.mode.map(|mode| match mode {
+            ModeArgument::Protect => Mode::Protect,
+            ModeArgument::Monitor => Mode::Monitor,
+        });
+        if let Some(policies) = &self.policies {
+            let cluster = Cluster { policies, modules: &self.modules, mode };
+            return cluster.run(&self.limits.host()?, &read_requests(&self.request)?, self.output);
+        }
+        let module = self.module.as_deref().context("expected a module or --policies")?;
+        let policy = self.policy(module, mode.unwrap_or_default())?;
+        let requests = read_requests(&self.request)?;
+        policy.validate_settings().map_err(|error| settings_refused(module, error))?;
+
+        let mut out = anstream::stdout().lock();
+        let mut code = 0;
+        for request in &requests {
+            let evaluation = policy.evaluate(request);
+            code = code.max(exit_code(&evaluation));
+            match self.output {
+                Output::Human => {
+                    if requests.len() > 1 {
+                        write!(out, "{}: ", printable(&title(request)))?;
+                    }
+                    write_answer(&evaluation, &mut out)?;
+                }
+                Output::Json => {
+                    serde_json::to_writer(&mut out, &evaluation.response).map_err(io::Error::from)?;
+                    writeln!(out)?;
+                }
+            }
+        }
+        out.flush()?;
+        Ok(ExitCode::from(code))
+    }
+
+    fn policy(&self, path: &Path, mode: Mode) -> Result<Policy> {
+        let origin = || origin(path);
+        let bytes = read_module(path)?;
+        let module = self.limits.host()?.load(&bytes).with_context(origin)?;
+        let settings = read_settings(self.settings.as_deref())?;
+        let metadata = inspect::metadata(&bytes).with_context(origin)?;
+        let mutating = metadata.is_none_or(|metadata| metadata["mutating"] == Value::Bool(true));
+        Ok(Policy {
+            name: module_name(path),
+            module,
+            settings,
+            mode,
+            allowed_to_mutate: self.allowed_to_mutate.unwrap_or(mutating),
+            message: self.message.clone(),
+        })
+    }
+}
+
+fn settings_refused(module: &Path, error: SettingsError) -> anyhow::Error {
+    let message = match error {
+        SettingsError::Invalid(message) => format!("invalid settings: {message}"),
+        SettingsError::Call(error) => format!("cannot validate settings: {}", error.reason()),
+        other => other.to_string(),
+    };
+    anyhow::anyhow!("{}: {message}", origin(module))
+}
+
+fn exit_code(evaluation: &Evaluation) -> u8 {
+    if evaluation.failure.is_some() {
+        COULD_NOT_JUDGE
+    } else if evaluation.response.allowed {
+        0
+    } else {
+        DENIED
+    }
+}
+
+/// For example `Pod shop/web`.
+fn title(request: &AdmissionRequest) -> String {
+    let object = request.object.as_ref();
+    let generated = || object?.pointer("/metadata/generateName")?.as_str();
+    let name = request.name.as_deref().or_else(generated);
+    let name = name.unwrap_or("(no name)");
+    match &request.namespace {
+        Some(namespace) => format!("{} {namespace}/{name}", request.kind.kind),
+        None => format!("{} {name}", request.kind.kind),
+    }
+}
+
+fn write_answer(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
+    let response = &evaluation.response;
+    let (style, verdict) = if response.allowed { (ALLOWED_STYLE, "allowed") } else { (DENIED_STYLE, "denied") };
+    if let Some(failure) = &evaluation.failure {
+        let reason = printable(&failure.reason());
+        writeln!(out, "{style}{verdict}{style:#}, could not judge: {reason}")?;
+    } else if response.message().is_empty() {
+        writeln!(out, "{style}{verdict}{style:#}")?;
+    } else {
+        let message = printable(response.message());
+        writeln!(out, "{style}{verdict}{style:#}: {message}")?;
+    }
+    let details = response.status.iter().filter_map(|status| status.details.as_ref());
+    for cause in details.flat_map(|details| &details.causes) {
+        writeln!(out, "  cause: {}", printable(&cause.message))?;
+    }
+    for warning in response.warnings.iter().flatten() {
+        writeln!(out, "  warning: {}", printable(warning))?;
+    }
+    for operation in response.patch_operations().iter().filter_map(Value::as_array).flatten() {
+        writeln!(out, "  patch: {}", printable(&operation.to_string()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,679 @@
+//! The command as a user meets it: its answers, its exit codes, and what it says to bad input.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use podfence_host::discover;
+use podfence_support::{Printed, Workplace, policies};
+use serde_json::{Value, json};
+
+const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n";
+
+/// Accepts settings and requests, and tells its protocol version.
+const ACCEPTS: &str = r#"{"valid":true,"accepted":true}"#;
+const REJECTS: &str = r#"{"valid":true,"accepted":false,"message":"no \u001b[31mway","code":403}"#;
+const MUTATES: &str = r#"{"valid":true,"accepted":true,"mutated_object":{"kind":"Pod"},"warnings":["changed"]}"#;
+const REFUSES: &str = r#"{"valid":false,"message":"unknown key `x`"}"#;
+const BREAKS: &str = r#"{"valid":true}"#;
+
+/// A directory with a module for each of the replies above, and a few inputs.
+fn workplace() -> Workplace {
+    let workplace = Workplace::new(env!("CARGO_BIN_EXE_podfence"));
+    for (name, reply) in
+        [("accepts", ACCEPTS), ("rejects", REJECTS), ("mutates", MUTATES), ("refuses", REFUSES), ("breaks", BREAKS)]
+    {
+        workplace.write(&format!("{name}.wasm"), replying(reply, ""));
+    }
+    workplace.write("pod.yaml", POD);
+    workplace
+}
+
+/// A module that gives this reply to everything but `protocol_version`.
+fn replying(reply: &str, more: &str) -> Vec<u8> {
+    module(reply, reply, more)
+}
+
+/// A module that tells `validate_settings` (17 letters) from `protocol_version` (16) and `validate`.
+fn module(settings: &str, validate: &str, more: &str) -> Vec<u8> {
+    let data = |text: &str| -> String { text.bytes().map(|byte| format!("\\{byte:02x}")).collect() };
+    let (settings_data, settings_length) = (data(settings), settings.len());
+    let (validate_data, validate_length) = (data(validate), validate.len());
+    let text = format!(
+        r#"(module
+          (import "wapc" "__guest_response" (func $response (param i32 i32)))
+          (memory (export "memory") 1)
+          (data (i32.const 0) "\"v1\"")
+          (data (i32.const 4096) "{settings_data}")
+          (data (i32.const 8192) "{validate_data}")
+          {more}
+          (func (export "__guest_call") (param $operation i32) (param $payload i32) (result i32)
+            (block $replied
+              (call $response (i32.const 0) (i32.const 4))
+              (br_if $replied (i32.eq (local.get $operation) (i32.const 16)))
+              (call $response (i32.const 4096) (i32.const {settings_length}))
+              (br_if $replied (i32.eq (local.get $operation) (i32.const 17)))
+              (call $response (i32.const 8192) (i32.const {validate_length})))
+            (i32.const 1)))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+fn run<'a>(module: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["run", module, "-r", "pod.yaml"], more].concat()
+}
+
+#[test]
+fn run_answers_in_a_word_and_an_exit_code() {
+    let workplace = workplace();
+    for (module, code, expected) in [
+        ("accepts.wasm", 0, "allowed\n"),
+        ("rejects.wasm", 1, "denied: no \\u{1b}[31mway\n"),
+        (
+            "mutates.wasm",
+            0,
+            "allowed\n  warning: changed\n  \
+             patch: {\"op\":\"remove\",\"path\":\"/apiVersion\"}\n  \
+             patch: {\"op\":\"remove\",\"path\":\"/metadata\"}\n",
+        ),
+        ("breaks.wasm", 2, "denied, could not judge: invalid response: missing field `accepted` at line 1 column 14\n"),
+    ] {
+        let (out, error) = workplace.ends(&run(module, &[]), code);
+        assert_eq!((out.as_str(), error.as_str()), (expected, ""), "{module}");
+    }
+}
+
+#[test]
+fn run_gives_the_admission_response_as_json() {
+    let workplace = workplace();
+    let (out, _) = workplace.ends(&run("rejects.wasm", &["-o", "json"]), 1);
+    let response: Value = serde_json::from_str(&out).unwrap();
+    let expected = json!({
+        "uid": "00000000-0000-4000-8000-000000000001", "allowed": false,
+        "status": {"message": "no \u{1b}[31mway", "code": 403},
+    });
+    assert_eq!(response, expected);
+    assert_eq!(out.lines().count(), 1);
+}
+
+#[test]
+fn run_applies_modes_messages_and_the_mutation_check() {
+    let workplace = workplace();
+    for (arguments, code, expected) in [
+        (run("rejects.wasm", &["--mode", "monitor"]), 0, "allowed\n"),
+        (
+            run("breaks.wasm", &["--mode", "monitor"]),
+            2,
+            "allowed, could not judge: invalid response: missing field `accepted` at line 1 column 14\n",
+        ),
+        (run("rejects.wasm", &["--message", "ask us"]), 1, "denied: ask us\n  cause: no \\u{1b}[31mway\n"),
+        (
+            run("mutates.wasm", &["--allowed-to-mutate=false"]),
+            1,
+            "denied: Request rejected by policy mutates. The policy attempted to mutate the request, but it is currently configured to not allow mutations.\n  warning: changed\n",
+        ),
+    ] {
+        let (out, _) = workplace.ends(&arguments, code);
+        assert_eq!(out, expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn metadata_says_whether_a_policy_mutates_unless_the_user_does() {
+    let workplace = workplace();
+    let annotated = r#"(@custom "io.kubewarden.metadata" "{\"protocolVersion\":\"v1\",\"mutating\":false}")"#;
+    workplace.write("annotated.wasm", &replying(MUTATES, annotated));
+    workplace.ends(&run("annotated.wasm", &[]), 1);
+    workplace.ends(&run("annotated.wasm", &["--allowed-to-mutate"]), 0);
+}
+
+#[test]
+fn run_judges_every_document_and_exits_with_the_worst() {
+    let workplace = workplace();
+    let mut child = workplace
+        .command(&["run", "accepts.wasm", "-r", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = format!("{POD}---\napiVersion: v1\nkind: PersistentVolume\nmetadata: {{generateName: \"a\\eb-\"}}\n");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let Printed { code, out, .. } = Printed::of(child.wait_with_output().unwrap());
+    assert_eq!(code, Some(0), "{out}");
+    assert_eq!(out, "Pod default/web: allowed\nPersistentVolume a\\u{1b}b-: allowed\n");
+}
+
+#[test]
+fn run_refuses_settings_as_a_server_does_at_start() {
+    let workplace = workplace();
+    workplace.write("two.yaml", b"a: 1\n---\nb: 2\n");
+    workplace.write("comment.yaml", b"# all defaults\n");
+    workplace.ends(&run("accepts.wasm", &["-s", "comment.yaml"]), 0);
+    workplace.ends(&run("accepts.wasm", &["-s", "{\"a\": 1}"]), 0);
+    for (arguments, expected) in [
+        (run("refuses.wasm", &[]), "error: refuses.wasm: invalid settings: unknown key `x`\n"),
+        (run("accepts.wasm", &["-s", "[1]"]), "error: --settings: settings must be an object, found a list\n"),
+        (run("accepts.wasm", &["-s", "two.yaml"]), "error: two.yaml: 2 documents; settings are one\n"),
+        (run("accepts.wasm", &["-s", "none.yaml"]), "error: none.yaml: No such file or directory (os error 2)\n"),
+    ] {
+        assert_eq!(workplace.fails(2, &arguments), expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_deadline_ends_an_endless_module() {
+    let workplace = workplace();
+    let endless = wat::parse_str(include_str!("../../host/tests/hostile/loop-in-validate.wat")).unwrap();
+    workplace.write("endless.wasm", &endless);
+    let (out, _) = workplace.ends(&run("endless.wasm", &["--timeout", "0.05"]), 2);
+    assert_eq!(
+        out,
+        "denied, could not judge: Policy execution interrupted because it exceeded the allowed execution time\n"
+    );
+}
+
+#[test]
+fn a_long_message_is_cut_for_a_person_and_whole_for_a_program() {
+    let workplace = workplace();
+    let talkative = wat::parse_str(include_str!("../../host/tests/hostile/megabyte-of-message.wat")).unwrap();
+    workplace.write("talkative.wasm", &talkative);
+    let (out, _) = workplace.ends(&run("talkative.wasm", &[]), 1);
+    assert_eq!(out, format!("denied: {}… (1048576 bytes in all)\n", "m".repeat(8192)));
+    let (out, _) = workplace.ends(&run("talkative.wasm", &["-o", "json"]), 1);
+    assert!(out.len() > 1 << 20);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let workplace = workplace();
+    let talkative = wat::parse_str(include_str!("../../host/tests/hostile/megabyte-of-message.wat")).unwrap();
+    workplace.write("talkative.wasm", &talkative);
+    let arguments = run("talkative.wasm", &["-o", "json"]);
+    let mut child = workplace.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let Printed { code, error, .. } = Printed::of(child.wait_with_output().unwrap());
+    assert_eq!(code, Some(2), "{error}");
+    assert_eq!(error, "");
+}
+
+/// Files that are no module and no request, with what is said about each.
+fn bad_files(workplace: &Workplace) -> Vec<(&'static str, &'static str, &'static str)> {
+    const NOT_WASM: &str = "not a wasm module: it does not start with the bytes `\\0asm` and version 1";
+    workplace.write("empty", b"");
+    workplace.write("broken.yaml", b"a: 1\n b: [\n");
+    workplace.write("broken.json", b"{\"a\": 1,\n \"b\" 2}");
+    workplace.write("twice.yaml", b"kind: Pod\nkind: Pod\n");
+    workplace.write("latin.yaml", b"kind: Pod\nname: caf\xe9\n");
+    workplace.write("text.yaml", b"just text\n");
+    workplace.write("component", b"\0asm\x0d\0\x01\0");
+    fs::create_dir(workplace.path("directory")).unwrap();
+    let large = fs::File::create(workplace.path("large")).unwrap();
+    large.set_len(100_000_000).unwrap();
+    vec![
+        ("missing", "No such file or directory (os error 2)", "No such file or directory (os error 2)"),
+        ("empty", "is empty", "is empty"),
+        ("directory", "is a directory", "is a directory"),
+        ("large", "is larger than 64 MiB, the limit", "is larger than 16 MiB, the limit"),
+        ("broken.yaml", NOT_WASM, "is not YAML: mapping values are not allowed in this context at line 2, column 3"),
+        ("broken.json", NOT_WASM, "is not JSON: expected `:` at line 2 column 6"),
+        ("twice.yaml", NOT_WASM, "is not YAML: duplicate mapping key: kind not allowed here at line 2, column 1"),
+        ("latin.yaml", NOT_WASM, "is not UTF-8: line 2, column 10"),
+        ("text.yaml", NOT_WASM, "document 1: not an object"),
+        (
+            "component",
+            "a WebAssembly component, not a module: policies are core modules that speak waPC",
+            "is not YAML: unexpected character: `\\u{0}' at line 1, column 1",
+        ),
+    ]
+}
+
+#[test]
+fn every_command_explains_bad_files() {
+    let workplace = workplace();
+    for (file, module_error, document_error) in bad_files(&workplace) {
+        let as_module = format!("error: {file}: {module_error}\n");
+        assert_eq!(workplace.fails(2, &["run", file, "-r", "pod.yaml"]), as_module);
+        let as_document = format!("error: {file}: {document_error}\n");
+        assert_eq!(workplace.fails(2, &["run", "accepts.wasm", "-r", file]), as_document);
+        assert_eq!(workplace.fails(2, &["bench", "accepts.wasm", "-r", file]), as_document);
+    }
+}
+
+#[test]
+fn explain_prints_the_readme_of_a_policy() {
+    let workplace = workplace();
+    for (name, readme) in readmes() {
+        let (out, error) = workplace.ends(&["explain", &name], 0);
+        let (comment, text) = readme.split_once("\n\n").unwrap();
+        assert!(comment.starts_with("<!-- Generated "), "{comment}");
+        assert_eq!(out, text);
+        assert_eq!(error, "");
+    }
+}
+
+#[test]
+fn explain_lists_the_policies() {
+    let (out, _) = workplace().ends(&["explain"], 0);
+    let mut lines = out.lines();
+    assert_eq!(lines.next().map(str::trim_start), Some("policy                       what it is about"));
+    assert!(lines.next().is_some_and(|rule| rule.chars().all(|character| character == '─')));
+    let names: Vec<String> = readmes().into_iter().map(|(name, _)| name).collect();
+    let listed: Vec<&str> = lines.clone().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(listed, names);
+    let line = lines.find(|line| line.trim_start().starts_with("privileged ")).unwrap();
+    assert_eq!(line.trim_start(), "privileged                   A privileged container is root on the node");
+}
+
+#[test]
+fn explain_guesses_what_a_mistyped_policy_was_meant_to_be() {
+    let workplace = workplace();
+    let error = workplace.fails(2, &["explain", "priviledged"]);
+    let names: Vec<String> = readmes().into_iter().map(|(name, _)| name).collect();
+    let expected = format!(
+        "error: invalid value 'priviledged' for '[POLICY]'\n  [possible values: {}]\n\n  \
+         tip: a similar value exists: 'privileged'\n\nFor more information, try '--help'.\n",
+        names.join(", ")
+    );
+    assert_eq!(error, expected);
+}
+
+/// The policies with their READMEs.
+fn readmes() -> Vec<(String, String)> {
+    let read = |name: String| {
+        let readme = fs::read_to_string(policies().join(&name).join("README.md")).unwrap();
+        (name, readme)
+    };
+    discover(&policies()).unwrap().into_iter().map(read).collect()
+}
+
+#[test]
+fn inspect_explains_files_that_are_no_module() {
+    let workplace = workplace();
+    for (file, module_error, _) in bad_files(&workplace) {
+        if ["missing", "empty", "directory", "large"].contains(&file) {
+            assert_eq!(workplace.fails(2, &["inspect", file]), format!("error: {file}: {module_error}\n"));
+            continue;
+        }
+        let (out, _) = workplace.ends(&["inspect", file], 1);
+        let end = format!("obstacle  {module_error}\na policy-server would not load it\n");
+        assert!(out.ends_with(&end), "{out}");
+    }
+}
+
+#[test]
+fn settings_files_are_explained_too() {
+    let workplace = workplace();
+    for (file, _, error) in bad_files(&workplace) {
+        if ["text.yaml", "component"].contains(&file) {
+            continue;
+        }
+        let expected = format!("error: {file}: {error}\n");
+        assert_eq!(workplace.fails(2, &run("accepts.wasm", &["-s", file])), expected);
+    }
+    let expected = "error: text.yaml: settings must be an object, found a string\n";
+    assert_eq!(workplace.fails(2, &run("accepts.wasm", &["-s", "text.yaml"])), expected);
+}
+
+#[test]
+fn inspect_tells_what_a_module_is() {
+    let workplace = workplace();
+    let annotated = r#"(@custom "io.kubewarden.metadata" "{\"protocolVersion\":\"v1\",\"mutating\":true,\"rules\":[]}")
+        (@custom "io.kubewarden.metadata" "the second one does not count")"#;
+    workplace.write("annotated.wasm", &replying("{}", annotated));
+    let (out, _) = workplace.ends(&["inspect", "annotated.wasm", "-o", "json"], 0);
+    let mut inspection: Value = serde_json::from_str(&out).unwrap();
+    let bytes = fs::metadata(workplace.path("annotated.wasm")).unwrap().len();
+    assert_eq!(inspection["bytes"].take(), json!(bytes));
+    assert_eq!(inspection["sha256"].take().as_str().unwrap().len(), 64);
+    let expected = json!({
+        "bytes": null,
+        "sha256": null,
+        "imports": [{"module": "wapc", "name": "__guest_response", "type": "(i32, i32) -> ()"}],
+        "exports": [
+            {"name": "memory", "type": "a memory"},
+            {"name": "__guest_call", "type": "(i32, i32) -> i32"},
+        ],
+        "memory": {"initial": 65536, "maximum": null},
+        "metadata": {"protocolVersion": "v1", "mutating": true, "rules": []},
+        "protocolVersion": "v1",
+        "obstacles": [],
+        "notes": [
+            "2 sections io.kubewarden.metadata: the first one counts",
+            "metadata: rules: expected a list with a rule in it",
+        ],
+    });
+    assert_eq!(inspection, expected);
+}
+
+#[test]
+fn inspect_shows_metadata_in_lines() {
+    let workplace = workplace();
+    let metadata = json!({
+        "protocolVersion": "v1",
+        "rules": [
+            {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods", "pods/log"], "operations": ["CREATE"]},
+            {"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["*", "x"], "operations": ["*"]},
+            {"apiGroups": ["apps"], "apiVersions": [], "resources": "pods", "operations": [1]},
+        ],
+        "mutating": false,
+        "contextAwareResources": [],
+        "annotations": {"title": "a", "usage": "\n# a\n\nWhat\u{1b} it is.\n"},
+    });
+    let section = metadata.to_string().replace('\\', "\\\\").replace('"', "\\\"");
+    let section = format!(r#"(@custom "io.kubewarden.metadata" "{section}")"#);
+    workplace.write("annotated.wasm", &replying("{}", &section));
+    let (out, _) = workplace.ends(&["inspect", "annotated.wasm"], 0);
+    let (_, lines) = out.split_once("metadata  ").unwrap();
+    let expected = r#"protocolVersion: v1
+metadata  rule: CREATE of pods, pods/log in v1
+metadata  rule: * of *, x in apps/v1
+metadata  rule: {"apiGroups":["apps"],"apiVersions":[],"resources":"pods","operations":[1]}
+metadata  mutating: false
+metadata  contextAwareResources: []
+metadata  title: a
+metadata  usage: # a … and 2 more lines
+note      metadata: rules[0]: pods/log with CREATE: the audit scanner knows no subresources; give it a rule of its own with UPDATE
+note      metadata: rules[1].resources: expected "*" alone
+note      metadata: rules[2].apiVersions: expected a list with a text in it
+note      metadata: rules[2].resources: expected a list with a text in it
+note      metadata: rules[2].operations: expected a list with a text in it
+a policy-server would load it
+"#;
+    assert_eq!(lines, expected);
+}
+
+#[test]
+fn inspect_says_why_a_server_would_not_load_a_module() {
+    let workplace = workplace();
+    let metadata = |text: &str| format!(r#"(@custom "io.kubewarden.metadata" "{}")"#, text.replace('"', "\\\""));
+    for (more, obstacle) in [
+        (metadata(r#"{"mutating":false}"#), "metadata: protocolVersion is not v1"),
+        (metadata(r#"{"protocolVersion":"v1"}"#), "metadata: mutating is not a boolean"),
+        (
+            metadata(r#"{"protocolVersion":"v1","mutating":false,"executionMode":"opa"}"#),
+            "metadata: executionMode opa is not waPC",
+        ),
+        (metadata("no JSON"), "section io.kubewarden.metadata is not JSON: expected ident at line 1 column 2"),
+        (
+            r#"(func (export "_start") (unreachable))"#.to_owned(),
+            "it does not start: wasm trap: wasm `unreachable` instruction executed",
+        ),
+        (r#"(func (export "_start") (param i32))"#.to_owned(), "export `_start` is (i32) -> (), not () -> ()"),
+    ] {
+        workplace.write("module.wasm", &replying("{}", &more));
+        let (out, _) = workplace.ends(&["inspect", "module.wasm"], 1);
+        let end = format!("obstacle  {obstacle}\na policy-server would not load it\n");
+        assert!(out.ends_with(&end), "{out}");
+    }
+}
+
+#[test]
+fn bench_compares_with_the_no_op_module_and_with_another() {
+    let workplace = workplace();
+    let arguments = ["bench", "accepts.wasm", "--vs", "rejects.wasm", "--rounds", "1", "-o", "json"];
+    let (out, _) = workplace.ends(&arguments, 0);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["vs"]["name"], "rejects");
+    assert_eq!(report["vs"]["accepted"], false);
+    let figures = &report["modules"][0];
+    assert_eq!(figures["name"], "accepts");
+    assert_eq!(figures["peakMemory"], 65536);
+    for figure in ["freshUs", "reusedUs"] {
+        assert!(figures[figure]["p99"].as_f64() >= figures[figure]["p50"].as_f64());
+    }
+    assert_eq!(figures["toVs"]["fuel"], 1.0);
+    assert!(figures["toNoOp"]["fresh"]["p50"].is_number());
+}
+
+#[test]
+fn bench_shows_tables() {
+    let workplace = workplace();
+    let (out, error) = workplace.ends(&["bench", "accepts.wasm", "--rounds", "1", "--large"], 0);
+    assert!(out.starts_with("payload 20"), "{out}");
+    assert!(out.contains("\nmultiples of the no-op module\n"), "{out}");
+    assert!(!out.contains('\u{1b}'), "{out}");
+    assert_eq!(error, "");
+}
+
+#[test]
+fn bench_names_the_module_that_fails() {
+    let workplace = workplace();
+    workplace.write("trap.wasm", &wat::parse_str(include_str!("../../host/tests/hostile/trap.wat")).unwrap());
+    let expected = "error: trap: wasm trap: integer divide by zero\n";
+    assert_eq!(workplace.fails(2, &["bench", "accepts.wasm", "trap.wasm"]), expected);
+    workplace.write("list.yaml", format!("{POD}---\n{POD}").as_bytes());
+    let expected = "error: list.yaml: 2 requests; one is measured\n";
+    assert_eq!(workplace.fails(2, &["bench", "accepts.wasm", "-r", "list.yaml"]), expected);
+}
+
+#[test]
+fn test_says_what_is_missing() {
+    let workplace = workplace();
+    let policy = workplace.path("policies/privileged");
+    fs::create_dir_all(&policy).unwrap();
+    let modules = workplace.path("target/policies");
+    let expected = "error: policies: no directory in it holds fixtures.yaml\n";
+    assert_eq!(workplace.fails(2, &["test"]), expected);
+
+    fs::write(policy.join("fixtures.yaml"), "").unwrap();
+    let expected = "error: no module for policy `privileged` at target/policies/privileged.wasm: run `make all`\n";
+    assert_eq!(workplace.fails(2, &["test"]), expected);
+    let expected = "error: no policy `priviledged`; there are: privileged\n";
+    assert_eq!(workplace.fails(2, &["test", "priviledged"]), expected);
+
+    fs::create_dir_all(&modules).unwrap();
+    fs::write(modules.join("gone.wasm"), "").unwrap();
+    let expected =
+        "error: target/policies/gone.wasm belongs to no policy: remove it, or give its policy a fixtures.yaml\n";
+    assert_eq!(workplace.fails(2, &["test"]), expected);
+
+    fs::write(modules.join("privileged.wasm"), "text").unwrap();
+    let expected = "error: target/policies/privileged.wasm: not a wasm module: it does not start with the bytes `\\0asm` and version 1\n";
+    assert_eq!(workplace.fails(2, &["test", "privileged"]), expected);
+    let expected = "error: nowhere: No such file or directory (os error 2)\n";
+    assert_eq!(workplace.fails(2, &["test", "--policies", "nowhere"]), expected);
+}
+
+/// A policy that accepts everything, with one fixture that says so and one that does not.
+fn credulous(workplace: &Workplace) {
+    let policy = workplace.path("policies/credulous");
+    fs::create_dir_all(&policy).unwrap();
+    fs::create_dir_all(workplace.path("target/policies")).unwrap();
+    let fixtures = "- name: anything goes\n  pod: {containers: [{name: a}]}\n  accept: true\n\
+                    - name: not everything goes\n  pod: {containers: [{name: b}]}\n  reject: [no way]\n";
+    fs::write(policy.join("fixtures.yaml"), fixtures).unwrap();
+    let accepts = module(r#"{"valid":true}"#, r#"{"accepted":true}"#, "");
+    workplace.write("target/policies/credulous.wasm", &accepts);
+}
+
+#[test]
+fn test_reports_what_is_not_as_expected() {
+    let workplace = workplace();
+    credulous(&workplace);
+    let (out, error) = workplace.ends(&["test", "--format", "json"], 1);
+    assert_eq!(error, "");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let (passed, failed) = (report["passed"].as_u64().unwrap(), report["failed"].as_u64().unwrap());
+    let replays = report["policies"][0]["replays"].as_array().unwrap();
+    assert_eq!(replays.len() as u64, passed + failed);
+    for replay in replays {
+        let expected = replay["mismatch"]["expected"].as_str().unwrap_or("no way");
+        assert!(expected.contains("no way"), "{replay}");
+    }
+
+    let (out, _) = workplace.ends(&["test"], 1);
+    assert!(out.starts_with("FAILED credulous: not everything goes ("), "{out}");
+    assert!(out.ends_with(&format!("\n{passed} passed, {failed} failed\n")), "{out}");
+    let (out, _) = workplace.ends(&["test", "--format", "tap"], 1);
+    assert!(out.starts_with(&format!("TAP version 14\n1..{}\n", passed + failed)), "{out}");
+    let (out, _) = workplace.ends(&["test", "--format", "junit"], 1);
+    let counts = format!(r#"tests="{}" skipped="0" failures="{failed}" errors="0""#, passed + failed);
+    assert!(out.contains(&counts), "{out}");
+}
+
+#[test]
+fn test_runs_what_is_asked_for() {
+    let workplace = workplace();
+    credulous(&workplace);
+    let (out, _) = workplace.ends(&["test", "credulous", "--filter", "anything goes"], 0);
+    assert!(out.ends_with(" passed, 0 failed\n"), "{out}");
+    let expected = "error: no fixture contains `absent`\n";
+    assert_eq!(workplace.fails(2, &["test", "--filter", "absent"]), expected);
+}
+
+#[test]
+fn test_explains_broken_fixtures() {
+    let workplace = workplace();
+    credulous(&workplace);
+    workplace.write("policies/credulous/fixtures.yaml", b"- name: [\n");
+    let error = workplace.fails(2, &["test"]);
+    assert!(error.starts_with("error: policies/credulous/fixtures.yaml"), "{error}");
+}
+
+/// A policy, or with `and` a group, of the modules in the directory, as a document.
+fn document(name: &str, mode: &str, module: &str, and: Option<&str>) -> String {
+    let rules = "[{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [CREATE]}]";
+    let (kind, spec) = match and {
+        None => ("ClusterAdmissionPolicy", format!("module: 'registry://registry.example.com:5000/x/{module}:v1'")),
+        Some(other) => (
+            "ClusterAdmissionPolicyGroup",
+            format!(
+                "message: rejected, expression: {module}() && {other}(), policies: {{{module}: {{module: '{module}@sha256:0'}}, \
+                 {other}: {{module: 'file:///{other}.wasm'}}}}"
+            ),
+        ),
+    };
+    format!(
+        "{{apiVersion: policies.kubewarden.io/v1, kind: {kind}, metadata: {{name: {name}}}, \
+         spec: {{mode: {mode}, rules: {rules}, {spec}}}}}\n"
+    )
+}
+
+#[test]
+fn run_judges_by_the_documents_of_a_cluster() {
+    let workplace = workplace();
+    fs::create_dir(workplace.path("deploy")).unwrap();
+    let documents = [
+        ("a.yaml", document("a", "protect", "accepts", None)),
+        ("b.yml", document("b", "monitor", "rejects", None)),
+        ("c.json", document("c", "protect", "accepts", Some("rejects"))),
+        ("d.yaml", document("d", "protect", "accepts", Some("mutates"))),
+        ("kustomization.yaml", "kind: Kustomization\nresources: [a.yaml]\n".to_owned()),
+        ("README.md", "no document".to_owned()),
+    ];
+    for (name, text) in &documents {
+        workplace.write(&format!("deploy/{name}"), text.as_bytes());
+    }
+    let run = ["run", "--policies", "deploy", "--modules", "."];
+    let (out, _) = workplace.ends(&[&run[..], &["-r", "pod.yaml"]].concat(), 1);
+    let expected = "ClusterAdmissionPolicy/a: allowed\n\
+                    ClusterAdmissionPolicy/b: allowed\n\
+                    ClusterAdmissionPolicyGroup/c: denied: rejected\n  cause: no \\u{1b}[31mway\n\
+                    ClusterAdmissionPolicyGroup/d: denied: rejected\n  cause: Request rejected by policy \
+                    ClusterAdmissionPolicyGroup/d/mutates. The policy attempted to mutate the request, but it is \
+                    currently configured to not allow mutations.\n";
+    assert_eq!(out, expected);
+    let (out, _) = workplace.ends(&[&run[..], &["-r", "pod.yaml", "--mode", "monitor", "-o", "json"]].concat(), 0);
+    let answers: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let allowed = json!({"uid": "00000000-0000-4000-8000-000000000001", "allowed": true});
+    let expected = ["Policy/a", "Policy/b", "PolicyGroup/c", "PolicyGroup/d"]
+        .map(|name| json!({"policy": format!("ClusterAdmission{name}"), "response": allowed}));
+    assert_eq!(answers, expected);
+
+    workplace.write(
+        "other.yaml",
+        b"{apiVersion: v1, kind: Service, metadata: {name: s}}\n---\n{apiVersion: v1, kind: Pod}\n",
+    );
+    workplace.write("monitor.yaml", document("m", "monitor", "rejects", None).as_bytes());
+    let (out, _) = workplace.ends(&["run", "--policies", "monitor.yaml", "--modules", ".", "-r", "other.yaml"], 0);
+    let expected =
+        "Service default/s: no policy matches it\nPod default/(no name): ClusterAdmissionPolicy/m: allowed\n";
+    assert_eq!(out, expected);
+}
+
+#[test]
+fn a_member_that_cannot_judge_is_no_verdict_of_its_group() {
+    let workplace = workplace();
+    let group = document("g", "protect", "breaks", Some("accepts"));
+    let problem = "invalid response: missing field `accepted` at line 1 column 14";
+    let cause =
+        "  cause: internal server error: invalid response from policy: missing field `accepted` at line 1 column 14\n";
+    let denied = format!("denied, could not judge: {problem}\n{cause}");
+    let allowed = format!("allowed, could not judge: {problem}\n");
+    for (expression, code, expected) in [
+        ("breaks() && accepts()", 2, denied.as_str()),
+        ("breaks() || accepts()", 2, &allowed),
+        ("!breaks()", 2, &allowed),
+        ("breaks() && breaks()", 2, &denied),
+        ("accepts() || breaks()", 0, "allowed\n"),
+    ] {
+        let text = group.replace("breaks() && accepts()", &format!("'{expression}'"));
+        workplace.write("group.yaml", text.as_bytes());
+        let (out, _) = workplace.ends(&["run", "--policies", "group.yaml", "--modules", ".", "-r", "pod.yaml"], code);
+        assert_eq!(out, format!("ClusterAdmissionPolicyGroup/g: {expected}"), "{expression}");
+    }
+}
+
+#[test]
+fn run_explains_documents_that_it_cannot_judge_by() {
+    let workplace = workplace();
+    fs::create_dir(workplace.path("empty")).unwrap();
+    for (name, text) in [
+        ("absent.yaml", document("p", "protect", "absent", None)),
+        ("refuses.yaml", document("p", "protect", "refuses", None)),
+        ("member.yaml", document("g", "protect", "accepts", Some("refuses"))),
+        ("broken.yaml", "{kind: [".to_owned()),
+        ("nothing.yaml", "# nothing\n".to_owned()),
+    ] {
+        workplace.write(name, text.as_bytes());
+    }
+    for (policies, expected) in [
+        ("absent.yaml", "ClusterAdmissionPolicy/p: ./absent.wasm: No such file or directory (os error 2)"),
+        ("refuses.yaml", "ClusterAdmissionPolicy/p: spec.settings: unknown key `x`"),
+        ("member.yaml", "ClusterAdmissionPolicyGroup/g: spec.policies.refuses.settings: unknown key `x`"),
+        ("nothing.yaml", "nothing.yaml: no policies in it"),
+        ("empty", "empty: no policies in it"),
+        ("nowhere", "nowhere: No such file or directory (os error 2)"),
+        ("pod.yaml", "pod.yaml: Pod/web: expected a policy of Kubewarden or a group, of a namespace or of the cluster"),
+    ] {
+        let error = workplace.fails(2, &["run", "--policies", policies, "--modules", ".", "-r", "pod.yaml"]);
+        assert_eq!(error, format!("error: {expected}\n"), "{policies}");
+    }
+    let broken = workplace.fails(2, &["run", "--policies", "broken.yaml", "-r", "pod.yaml"]);
+    assert!(broken.starts_with("error: broken.yaml: is not "), "{broken}");
+    for arguments in
+        [&["run", "-r", "pod.yaml"][..], &["run", "accepts.wasm", "--policies", "absent.yaml", "-r", "pod.yaml"]]
+    {
+        assert!(workplace.fails(2, arguments).contains("Usage: podfence run"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn deploy_writes_into_an_empty_directory_only() {
+    let workplace = workplace();
+    let policies = policies();
+    let arguments = ["deploy", "--registry", "localhost:5000/x", "--out", "out/tree", "--policies"];
+    let arguments = [&arguments[..], &[policies.to_str().unwrap()]].concat();
+    workplace.ends(&arguments, 0);
+    let path = workplace.path("out/tree/monitor/policies/privileged.yaml");
+    let text = fs::read_to_string(path).unwrap();
+    let module = format!("  module: registry://localhost:5000/x/privileged:v{}\n", env!("CARGO_PKG_VERSION"));
+    assert!(text.contains(&module), "{text}");
+    assert_eq!(workplace.fails(2, &arguments), "error: out/tree: is not empty\n");
+    for (registry, expected) in
+        [("https://a/b", "expected no scheme"), ("a//b", "expected a host and a path"), ("", "")]
+    {
+        let error = workplace.fails(2, &["deploy", "--out", "other", "--registry", registry]);
+        assert!(error.contains(expected), "{registry}: {error}");
+    }
+    assert_eq!(
+        workplace.fails(2, &["deploy", "--out", "other", "--policies", "nowhere"]),
+        "error: nowhere: No such file or directory (os error 2)\n"
+    );
+    workplace.write("out/fixtures.yaml", b"");
+    workplace.write("out/metadata.yml", b"{rules: [], annotations: {io.kubewarden.policy.ociUrl: a/other}}");
+    assert_eq!(
+        workplace.fails(2, &["deploy", "--out", "other", "--policies", "."]),
+        "error: ./out/metadata.yml: annotations[\"io.kubewarden.policy.ociUrl\"]: expected REGISTRY/POLICY\n"
+    );
+}

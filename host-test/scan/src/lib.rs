@@ -1,0 +1,10 @@
+//! Reads what is to be judged: files with a limit on their size, YAML and JSON, and the admission request that the
+//! API server would send for each manifest.
+//!
+//! Knows no engine and no registry, and builds for `wasm32-unknown-unknown` as well.
+#![forbid(unsafe_code)]
+
+pub mod read;
+pub mod request;
+
+pub use request::AdmissionRequest;

@@ -1,0 +1,349 @@
+//! Makes admission requests of manifests, lists of them, requests and reviews.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::read::{InputError, parse};
+
+/// `AdmissionRequest` of `admission.k8s.io/v1`, with the fields that the policy-server keeps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdmissionRequest {
+    /// Identifies the request.
+    pub uid: String,
+    /// Of the object, after conversion.
+    pub kind: GroupVersionKind,
+    /// Of the object, after conversion.
+    pub resource: GroupVersionResource,
+    /// For example `ephemeralcontainers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_resource: Option<String>,
+    /// Of the object as it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_kind: Option<GroupVersionKind>,
+    /// Of the object as it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_resource: Option<GroupVersionResource>,
+    /// Of the object as it was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_sub_resource: Option<String>,
+    /// The object's name; none when the server is to make one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The object's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    pub operation: String,
+    /// Who asks.
+    pub user_info: UserInfo,
+    /// The object; none for DELETE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<Value>,
+    /// The object before; none for CREATE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_object: Option<Value>,
+    /// Whether anything will be stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// Options of the operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Value>,
+}
+
+/// The type of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupVersionKind {
+    /// Empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// For example `v1`.
+    #[serde(default)]
+    pub version: String,
+    /// For example `Pod`.
+    #[serde(default)]
+    pub kind: String,
+}
+
+/// The type of a collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupVersionResource {
+    /// Empty for the core group.
+    #[serde(default)]
+    pub group: String,
+    /// For example `v1`.
+    #[serde(default)]
+    pub version: String,
+    /// For example `pods`.
+    #[serde(default)]
+    pub resource: String,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct UserInfo {
+    /// Unique among active users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Unique over time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The user's groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<String>>,
+    /// What the authenticator adds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Value>,
+}
+
+/// The requests in a YAML or JSON text: reviews and requests as they are, and for each manifest,
+/// also within a list, the request that would create it.
+///
+/// # Errors
+/// When the text cannot be parsed, holds nothing, or holds something else.
+pub fn requests(bytes: &[u8]) -> Result<Vec<AdmissionRequest>, InputError> {
+    let documents = parse(bytes)?;
+    let mut requests = Vec::new();
+    for (index, document) in documents.into_iter().enumerate() {
+        add_document(document, &mut requests)
+            .map_err(|problem| InputError::Document { document: index + 1, problem })?;
+    }
+    if requests.is_empty() {
+        return Err(InputError::Empty);
+    }
+    Ok(requests)
+}
+
+fn add_document(document: Value, requests: &mut Vec<AdmissionRequest>) -> Result<(), String> {
+    if let Some(request) = document.get("request") {
+        requests.push(reviewed_request(&document, request)?);
+        return Ok(());
+    }
+    if document.get("kind").is_some_and(Value::is_object) {
+        requests.push(admission_request(document)?);
+        return Ok(());
+    }
+    if is_review(&document) {
+        return Err("an AdmissionReview without a request".to_owned());
+    }
+    if let Some(items) = list_items(&document) {
+        for (index, item) in items.iter().enumerate() {
+            add_document(item.clone(), requests).map_err(|problem| format!("items[{index}]: {problem}"))?;
+        }
+        return Ok(());
+    }
+    let request = creation_of(document, requests.len())?;
+    requests.push(request);
+    Ok(())
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer)?.as_str().filter(|text| !text.is_empty())
+}
+
+fn is_review(document: &Value) -> bool {
+    text(document, "/kind") == Some("AdmissionReview")
+}
+
+fn reviewed_request(review: &Value, request: &Value) -> Result<AdmissionRequest, String> {
+    if !is_review(review) {
+        return Err("has a `request`, but is not of kind AdmissionReview".to_owned());
+    }
+    match text(review, "/apiVersion") {
+        Some("admission.k8s.io/v1" | "admission.k8s.io/v1beta1") => admission_request(request.clone()),
+        Some(other) => Err(format!("AdmissionReview of {other}: only admission.k8s.io/v1 and v1beta1 are known")),
+        None => Err("AdmissionReview without apiVersion".to_owned()),
+    }
+}
+
+fn admission_request(request: Value) -> Result<AdmissionRequest, String> {
+    serde_json::from_value(request).map_err(|error| format!("AdmissionRequest: {error}"))
+}
+
+/// The items of `kind: List` and of `kind: PodList` and its like.
+fn list_items(document: &Value) -> Option<&Vec<Value>> {
+    text(document, "/kind")?.ends_with("List").then(|| document.get("items")?.as_array())?
+}
+
+fn creation_of(object: Value, index: usize) -> Result<AdmissionRequest, String> {
+    let missing = |field| format!("neither a manifest, an AdmissionRequest nor an AdmissionReview: no `{field}`");
+    if !object.is_object() {
+        return Err("not an object".to_owned());
+    }
+    let api_version = text(&object, "/apiVersion").ok_or_else(|| missing("apiVersion"))?;
+    let kind = text(&object, "/kind").ok_or_else(|| missing("kind"))?;
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let kind = GroupVersionKind { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() };
+    let resource =
+        GroupVersionResource { group: kind.group.clone(), version: kind.version.clone(), resource: plural(&kind.kind) };
+    let uid = text(&object, "/metadata/uid")
+        .map_or_else(|| format!("00000000-0000-4000-8000-{:012}", index + 1), str::to_owned);
+    Ok(AdmissionRequest {
+        uid,
+        request_kind: Some(kind.clone()),
+        request_resource: Some(resource.clone()),
+        name: text(&object, "/metadata/name").map(str::to_owned),
+        namespace: namespace(&object, &kind),
+        operation: "CREATE".to_owned(),
+        user_info: UserInfo {
+            username: Some("podfence".to_owned()),
+            groups: Some(vec!["system:authenticated".to_owned()]),
+            ..UserInfo::default()
+        },
+        dry_run: Some(false),
+        kind,
+        resource,
+        sub_resource: None,
+        request_sub_resource: None,
+        object: Some(object),
+        old_object: None,
+        options: None,
+    })
+}
+
+/// As `kubectl` would fill it in, where the kind is known to have one.
+fn namespace(object: &Value, kind: &GroupVersionKind) -> Option<String> {
+    if let Some(namespace) = text(object, "/metadata/namespace") {
+        return Some(namespace.to_owned());
+    }
+    let namespaced = matches!(
+        (kind.group.as_str(), kind.kind.as_str()),
+        (
+            "",
+            "Pod"
+                | "PodTemplate"
+                | "ReplicationController"
+                | "Service"
+                | "ConfigMap"
+                | "Secret"
+                | "ServiceAccount"
+                | "PersistentVolumeClaim"
+        ) | ("apps" | "batch", _)
+    );
+    namespaced.then(|| "default".to_owned())
+}
+
+/// The resource of a kind by the rule that Kubernetes' own types follow.
+fn plural(kind: &str) -> String {
+    let lower = kind.to_lowercase();
+    let ends_with = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
+    if lower == "endpoints" {
+        lower
+    } else if ends_with(&["s", "x", "z", "ch", "sh"]) {
+        format!("{lower}es")
+    } else if lower.ends_with('y') && !ends_with(&["ay", "ey", "oy", "uy"]) {
+        format!("{}ies", &lower[..lower.len() - 1])
+    } else {
+        format!("{lower}s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        requests(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn plurals_follow_kubernetes() {
+        for (kind, resource) in [
+            ("Pod", "pods"),
+            ("Ingress", "ingresses"),
+            ("NetworkPolicy", "networkpolicies"),
+            ("Gateway", "gateways"),
+            ("Endpoints", "endpoints"),
+            ("StorageClass", "storageclasses"),
+        ] {
+            assert_eq!(plural(kind), resource);
+        }
+    }
+
+    #[test]
+    fn a_manifest_becomes_the_request_that_creates_it() {
+        let manifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n";
+        let requests = requests(manifest.as_bytes()).unwrap();
+        let request = serde_json::to_value(&requests[0]).unwrap();
+        let kind = serde_json::json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+        let resource = serde_json::json!({"group": "apps", "version": "v1", "resource": "deployments"});
+        let expected = serde_json::json!({
+            "uid": "00000000-0000-4000-8000-000000000001",
+            "kind": kind, "requestKind": kind,
+            "resource": resource, "requestResource": resource,
+            "operation": "CREATE", "name": "web", "namespace": "default", "dryRun": false,
+            "userInfo": {"username": "podfence", "groups": ["system:authenticated"]},
+            "object": {
+                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+            },
+        });
+        assert_eq!(request, expected);
+    }
+
+    #[test]
+    fn a_list_is_its_items_and_empty_documents_are_left_out() {
+        let text = "---\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod}\n\
+                    - {apiVersion: v1, kind: Service}\n---\napiVersion: v1\nkind: Node\n---\n";
+        let kinds: Vec<String> =
+            requests(text.as_bytes()).unwrap().into_iter().map(|request| request.kind.kind).collect();
+        assert_eq!(kinds, ["Pod", "Service", "Node"]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_content() {
+        let manifest = "\u{feff}{\"apiVersion\": \"v1\", \"kind\": \"Pod\"}";
+        assert_eq!(requests(manifest.as_bytes()).unwrap()[0].kind.kind, "Pod");
+    }
+
+    #[test]
+    fn cluster_scoped_and_unknown_kinds_get_no_namespace() {
+        for manifest in ["{apiVersion: v1, kind: PersistentVolume}", "{apiVersion: example.com/v1, kind: Widget}"] {
+            assert_eq!(requests(manifest.as_bytes()).unwrap()[0].namespace, None);
+        }
+    }
+
+    #[test]
+    fn both_versions_of_a_review_are_read() {
+        for version in ["v1", "v1beta1"] {
+            let review = serde_json::json!({
+                "apiVersion": format!("admission.k8s.io/{version}"),
+                "kind": "AdmissionReview",
+                "request": {
+                    "uid": "u", "operation": "DELETE", "userInfo": {}, "object": null,
+                    "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                    "resource": {"group": "", "version": "v1", "resource": "pods"},
+                },
+            });
+            let requests = requests(review.to_string().as_bytes()).unwrap();
+            assert_eq!(requests[0].operation, "DELETE");
+            assert_eq!(requests[0].object, None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_named() {
+        for (text, expected) in [
+            ("just text", "document 1: not an object"),
+            (
+                "{apiVersion: v1}",
+                "document 1: neither a manifest, an AdmissionRequest nor an AdmissionReview: no `kind`",
+            ),
+            (
+                "{kind: AdmissionReview, apiVersion: admission.k8s.io/v1}",
+                "document 1: an AdmissionReview without a request",
+            ),
+            (
+                "{kind: AdmissionReview, apiVersion: admission.k8s.io/v2, request: {}}",
+                "document 1: AdmissionReview of admission.k8s.io/v2: only admission.k8s.io/v1 and v1beta1 are known",
+            ),
+            (r#"{"kind": {"kind": "Pod"}, "uid": "u"}"#, "document 1: AdmissionRequest: missing field `resource`"),
+            (
+                "{apiVersion: v1, kind: List, items: [{apiVersion: v1}]}",
+                "document 1: items[0]: neither a manifest, an AdmissionRequest nor an AdmissionReview: no `kind`",
+            ),
+            ("# nothing\n", "is empty"),
+        ] {
+            assert_eq!(problem(text), expected, "{text}");
+        }
+    }
+}
