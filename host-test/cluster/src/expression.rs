@@ -12,16 +12,16 @@ const DEEPEST: usize = 32;
 
 /// An expression, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expression(Node);
+pub struct Expression(Term);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Node {
+enum Term {
     Member(String),
-    Not(Box<Node>),
+    Not(Box<Term>),
     /// All, in this order.
-    And(Vec<Node>),
+    And(Vec<Term>),
     /// One of them, in this order.
-    Or(Vec<Node>),
+    Or(Vec<Term>),
 }
 
 /// What is no expression.
@@ -61,21 +61,21 @@ impl Expression {
     }
 }
 
-impl Node {
+impl Term {
     fn collect<'e>(&'e self, members: &mut Vec<&'e str>) {
         match self {
-            Node::Member(name) => members.push(name),
-            Node::Not(node) => node.collect(members),
-            Node::And(nodes) | Node::Or(nodes) => nodes.iter().for_each(|node| node.collect(members)),
+            Term::Member(name) => members.push(name),
+            Term::Not(node) => node.collect(members),
+            Term::And(nodes) | Term::Or(nodes) => nodes.iter().for_each(|node| node.collect(members)),
         }
     }
 
     fn evaluate(&self, call: &mut dyn FnMut(&str) -> bool) -> bool {
         match self {
-            Node::Member(name) => call(name),
-            Node::Not(node) => !node.evaluate(call),
-            Node::And(nodes) => nodes.iter().all(|node| node.evaluate(call)),
-            Node::Or(nodes) => nodes.iter().any(|node| node.evaluate(call)),
+            Term::Member(name) => call(name),
+            Term::Not(node) => !node.evaluate(call),
+            Term::And(nodes) => nodes.iter().all(|node| node.evaluate(call)),
+            Term::Or(nodes) => nodes.iter().any(|node| node.evaluate(call)),
         }
     }
 }
@@ -86,24 +86,24 @@ struct Parser<'t> {
 }
 
 impl Parser<'_> {
-    fn either(&mut self, depth: usize) -> Result<Node, ExpressionError> {
+    fn either(&mut self, depth: usize) -> Result<Term, ExpressionError> {
         let first = self.both(depth)?;
-        self.chain(first, "||", |parser| parser.both(depth), Node::Or)
+        self.chain(first, "||", |parser| parser.both(depth), Term::Or)
     }
 
-    fn both(&mut self, depth: usize) -> Result<Node, ExpressionError> {
+    fn both(&mut self, depth: usize) -> Result<Term, ExpressionError> {
         let first = self.operand(depth)?;
-        self.chain(first, "&&", |parser| parser.operand(depth), Node::And)
+        self.chain(first, "&&", |parser| parser.operand(depth), Term::And)
     }
 
     /// More operands after the first one, as long as there are operators.
     fn chain(
         &mut self,
-        first: Node,
+        first: Term,
         operator: &str,
-        operand: impl Fn(&mut Self) -> Result<Node, ExpressionError>,
-        node: fn(Vec<Node>) -> Node,
-    ) -> Result<Node, ExpressionError> {
+        operand: impl Fn(&mut Self) -> Result<Term, ExpressionError>,
+        node: fn(Vec<Term>) -> Term,
+    ) -> Result<Term, ExpressionError> {
         let mut nodes = vec![first];
         while self.takes(operator) {
             nodes.push(operand(self)?);
@@ -111,14 +111,14 @@ impl Parser<'_> {
         Ok(if nodes.len() == 1 { nodes.swap_remove(0) } else { node(nodes) })
     }
 
-    fn operand(&mut self, depth: usize) -> Result<Node, ExpressionError> {
+    fn operand(&mut self, depth: usize) -> Result<Term, ExpressionError> {
         if depth > DEEPEST {
             return Err(self.problem(format!("more than {DEEPEST} parentheses and negations within each other")));
         }
         match self.next_letter() {
             Some('!') => {
                 self.rest.next();
-                Ok(Node::Not(Box::new(self.operand(depth + 1)?)))
+                Ok(Term::Not(Box::new(self.operand(depth + 1)?)))
             }
             Some('(') => {
                 self.rest.next();
@@ -128,7 +128,7 @@ impl Parser<'_> {
             Some(letter) if is_start_of_name(letter) => {
                 let name = self.name();
                 self.demand("(")?;
-                self.demand(")").map(|()| Node::Member(name))
+                self.demand(")").map(|()| Term::Member(name))
             }
             _ => Err(self.expected("a member, `!` or `(`")),
         }

@@ -35,19 +35,19 @@ impl Level {
 /// Only of Windows pods do they reject more at the restricted level: capabilities and seccomp profiles that are set
 /// where they may not be, which Kubernetes itself refuses there.
 pub fn singles(level: Level) -> Vec<Equivalent> {
-    let rows: &[Row] = match level {
+    let rows: &[Single] = match level {
         Level::Baseline => &BASELINE,
         Level::Restricted => &RESTRICTED,
     };
     rows.iter().map(|(policy, settings)| Equivalent { policy, settings: settings() }).collect()
 }
 
-type Row = (&'static str, fn() -> Parameters);
+type Single = (&'static str, fn() -> Parameters);
 
 const DEFAULTS: fn() -> Parameters = Parameters::new;
 
 /// Where the restricted level asks for more, a policy is told to ask for less.
-const BASELINE: [Row; 12] = [
+const BASELINE: [Single; 12] = [
     ("apparmor", DEFAULTS),
     ("capabilities", capabilities),
     ("host-namespaces", DEFAULTS),
@@ -63,7 +63,7 @@ const BASELINE: [Row; 12] = [
 ];
 
 /// Without settings, a policy is its control at this level. `volumes` stands for `host-path`, too.
-const RESTRICTED: [Row; 14] = [
+const RESTRICTED: [Single; 14] = [
     ("allow-privilege-escalation", DEFAULTS),
     ("apparmor", DEFAULTS),
     ("capabilities", DEFAULTS),

@@ -63,14 +63,14 @@ pub(crate) fn human(report: &SuiteReport, out: &mut dyn Write) -> io::Result<()>
 }
 
 /// One fixture that failed in the same way in one or more forms.
-struct Failure<'a> {
+struct FailedFixture<'a> {
     fixture: &'a str,
     forms: Vec<&'a str>,
     mismatch: &'a Mismatch,
 }
 
-fn failures(policy: &PolicyReport) -> Vec<Failure<'_>> {
-    let mut failures: Vec<Failure<'_>> = Vec::new();
+fn failures(policy: &PolicyReport) -> Vec<FailedFixture<'_>> {
+    let mut failures: Vec<FailedFixture<'_>> = Vec::new();
     for replay in &policy.replays {
         let Some(mismatch) = &replay.mismatch else {
             continue;
@@ -79,13 +79,13 @@ fn failures(policy: &PolicyReport) -> Vec<Failure<'_>> {
             failures.iter_mut().find(|failure| failure.fixture == replay.fixture && failure.mismatch == mismatch);
         match same {
             Some(failure) => failure.forms.push(&replay.form),
-            None => failures.push(Failure { fixture: &replay.fixture, forms: vec![&replay.form], mismatch }),
+            None => failures.push(FailedFixture { fixture: &replay.fixture, forms: vec![&replay.form], mismatch }),
         }
     }
     failures
 }
 
-fn write_failure(policy: &PolicyReport, failure: &Failure<'_>, out: &mut dyn Write) -> io::Result<()> {
+fn write_failure(policy: &PolicyReport, failure: &FailedFixture<'_>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{BAD}FAILED{BAD:#} {}: {} ({})", policy.policy, failure.fixture, failure.forms.join(", "))?;
     writeln!(out, "{}\n", side_by_side(failure.mismatch))
 }

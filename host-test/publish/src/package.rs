@@ -182,7 +182,7 @@ fn put(object: &mut Map<String, Value>, path: &str, value: Value) {
 /// What the packages of all policies are: `packages.lock`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Lock(pub BTreeMap<String, Digest>);
+pub struct PackagesLock(pub BTreeMap<String, Digest>);
 
 /// One package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,12 +201,12 @@ impl Digest {
     }
 }
 
-impl Lock {
+impl PackagesLock {
     /// Reads the record.
     ///
     /// # Errors
     /// It cannot be read, or is not one.
-    pub fn load(path: &Path) -> Result<Lock, PackageError> {
+    pub fn load(path: &Path) -> Result<PackagesLock, PackageError> {
         let problem = |error: serde_json::Error| PackageError::Source {
             path: path.to_owned(),
             problem: format!("expected bytes and sha256 of each policy: {error}"),

@@ -31,12 +31,12 @@ pub struct SbomError {
 
 /// The lock file, as far as it is of interest.
 #[derive(Deserialize)]
-struct Lock {
-    package: Vec<Locked>,
+struct CargoLock {
+    package: Vec<LockedPackage>,
 }
 
 #[derive(Deserialize)]
-struct Locked {
+struct LockedPackage {
     name: String,
     version: String,
     checksum: Option<String>,
@@ -44,7 +44,7 @@ struct Locked {
 
 /// A package that is compiled into the module.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Package {
+struct CompiledPackage {
     name: String,
     version: String,
     license: String,
@@ -63,14 +63,14 @@ pub fn sbom(module: &[u8], directory: &Path) -> Result<Vec<u8>, SbomError> {
     let tree = tree(directory).map_err(|error| problem(&manifest, error))?;
     let lock_path = lock_of(directory).ok_or_else(|| problem(&manifest, "no Cargo.lock above it".to_owned()))?;
     let lock = fs::read_to_string(&lock_path).map_err(|error| problem(&lock_path, error.to_string()))?;
-    let lock: Lock = toml::from_str(&lock).map_err(|error| problem(&lock_path, error.to_string()))?;
+    let lock: CargoLock = toml::from_str(&lock).map_err(|error| problem(&lock_path, error.to_string()))?;
 
     let (root, needs) = needs(&tree).map_err(|error| problem(&manifest, error))?;
     let compiler = compiler(directory)?;
     let mut components = Vec::new();
     let mut dependencies = Vec::new();
     for (package, needed) in &needs {
-        let needed = needed.iter().map(Package::reference).chain(compiler.bom_ref.clone());
+        let needed = needed.iter().map(CompiledPackage::reference).chain(compiler.bom_ref.clone());
         dependencies.push(Dependency { dependency_ref: package.reference(), dependencies: needed.collect() });
         if *package != root {
             components.push(package.component(&lock).map_err(|error| problem(&manifest, error))?);
@@ -113,15 +113,16 @@ fn tree(directory: &Path) -> Result<String, String> {
 }
 
 /// The package at the top of a tree, and what each package in it needs.
-fn needs(tree: &str) -> Result<(Package, BTreeMap<Package, BTreeSet<Package>>), String> {
-    let mut needs: BTreeMap<Package, BTreeSet<Package>> = BTreeMap::new();
-    let mut above: Vec<Package> = Vec::new();
+fn needs(tree: &str) -> Result<(CompiledPackage, BTreeMap<CompiledPackage, BTreeSet<CompiledPackage>>), String> {
+    let mut needs: BTreeMap<CompiledPackage, BTreeSet<CompiledPackage>> = BTreeMap::new();
+    let mut above: Vec<CompiledPackage> = Vec::new();
     for line in tree.lines() {
         // Between the packages of a workspace.
         if line.is_empty() {
             return Err("not the manifest of a package".to_owned());
         }
-        let (depth, package) = Package::parse(line).ok_or_else(|| format!("cargo tree: cannot read {line:?}"))?;
+        let (depth, package) =
+            CompiledPackage::parse(line).ok_or_else(|| format!("cargo tree: cannot read {line:?}"))?;
         above.truncate(depth);
         if let Some(parent) = above.last() {
             needs.entry(parent.clone()).or_default().insert(package.clone());
@@ -149,14 +150,14 @@ fn licenses(expression: &str) -> Result<Licenses, String> {
     Ok(Licenses(vec![LicenseChoice::Expression(expression)]))
 }
 
-impl Package {
+impl CompiledPackage {
     /// Reads `1serde v1.0.0 (/if/it/is/local)`, a tab and the licence.
-    fn parse(line: &str) -> Option<(usize, Package)> {
+    fn parse(line: &str) -> Option<(usize, CompiledPackage)> {
         let digits = line.bytes().take_while(u8::is_ascii_digit).count();
         let (depth, rest) = line.split_at(digits);
         let (package, license) = rest.split_once('\t')?;
         let mut words = package.split(' ');
-        let package = Package {
+        let package = CompiledPackage {
             name: words.next()?.to_owned(),
             version: words.next()?.strip_prefix('v')?.to_owned(),
             license: license.to_owned(),
@@ -169,8 +170,8 @@ impl Package {
         format!("{}@{}", self.name, self.version)
     }
 
-    fn component(&self, lock: &Lock) -> Result<Component, String> {
-        let Package { name, version, license, is_local } = self;
+    fn component(&self, lock: &CargoLock) -> Result<Component, String> {
+        let CompiledPackage { name, version, license, is_local } = self;
         let mut component = Component::new(Classification::Library, name, version, Some(self.reference()));
         component.licenses = Some(licenses(license)?);
         if !is_local {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use podfence_core::testing::{USAGE, generate::is_blessing};
 use podfence_host::{Host, Limits, discover, inspect};
-use podfence_publish::package::{Digest, Lock, Source, package};
+use podfence_publish::package::{Digest, PackagesLock, Source, package};
 use podfence_support::{module, policies, root};
 
 fn host() -> Host {
@@ -33,7 +33,7 @@ fn every_package_is_a_module_and_its_metadata_as_recorded() {
     if is_blessing() {
         return;
     }
-    let recorded = Lock::load(&root().join("packages.lock")).expect("packages.lock");
+    let recorded = PackagesLock::load(&root().join("packages.lock")).expect("packages.lock");
     let mut wrong = recorded.differences(&packages);
     let gone = recorded.0.keys().filter(|policy| !packages.contains_key(*policy));
     wrong.extend(gone.map(|policy| format!("{policy}: recorded, but no policy")));

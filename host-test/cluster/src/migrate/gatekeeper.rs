@@ -8,13 +8,13 @@ use crate::gatekeeper::{GatekeeperError, Parameters, TEMPLATES, equivalents};
 
 #[derive(Deserialize)]
 #[serde(expecting = "a constraint")]
-struct Document {
-    spec: Option<Spec>,
+struct Constraint {
+    spec: Option<ConstraintSpec>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", expecting = "the spec of a constraint")]
-struct Spec {
+struct ConstraintSpec {
     enforcement_action: Option<String>,
     scoped_enforcement_actions: Option<Vec<Value>>,
     r#match: Option<Match>,
@@ -64,7 +64,7 @@ pub(super) fn is_constraint(version: &str, kind: &str) -> bool {
 /// # Errors
 /// A field is of another type.
 pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<bool, String> {
-    let (Document { spec }, unknown) = read(document)?;
+    let (Constraint { spec }, unknown) = read(document)?;
     for path in unknown.iter().filter(|path| path.starts_with("spec.")) {
         outcome.warn(path, "no field of a constraint; it is left out");
     }
@@ -137,7 +137,7 @@ fn has_ranges(kind: &str, settings: &Parameters) -> Result<(), String> {
     Ok(())
 }
 
-impl Spec {
+impl ConstraintSpec {
     fn mode(&self, outcome: &mut Outcome<'_>) -> &'static str {
         const PATH: &str = "spec.enforcementAction";
         match self.enforcement_action.as_deref() {

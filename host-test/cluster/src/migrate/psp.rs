@@ -10,9 +10,9 @@ use super::{Outcome, read::read, without_covered};
 /// The document as far as it says something.
 #[derive(Deserialize)]
 #[serde(expecting = "a PodSecurityPolicy")]
-struct Document {
+struct PodSecurityPolicy {
     metadata: Option<Metadata>,
-    spec: Spec,
+    spec: PodSecurityPolicySpec,
 }
 
 #[derive(Deserialize, Default)]
@@ -24,7 +24,7 @@ struct Metadata {
 /// `PodSecurityPolicySpec`, all of it. What is not set is what a null is: the default.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "a PodSecurityPolicySpec")]
-struct Spec {
+struct PodSecurityPolicySpec {
     privileged: Option<bool>,
     default_add_capabilities: Option<Vec<String>>,
     required_drop_capabilities: Option<Vec<String>>,
@@ -143,7 +143,7 @@ const ANY: &str = "*";
 /// # Errors
 /// A field is of another type, or has a value that the API server never accepted.
 pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<bool, String> {
-    let (Document { metadata, spec }, unknown) = read(document)?;
+    let (PodSecurityPolicy { metadata, spec }, unknown) = read(document)?;
     let is_of_every_object = |path: &str| path.starts_with("metadata.") || matches!(path, "apiVersion" | "kind");
     for path in unknown.iter().filter(|path| !is_of_every_object(path)) {
         outcome.warn(path, "no field of PodSecurityPolicy; it is left out");
@@ -198,7 +198,7 @@ fn adds(added: &str, name: &str) -> bool {
     is_all(added) || bare(added) == bare(name)
 }
 
-impl Spec {
+impl PodSecurityPolicySpec {
     fn privileged(&self, outcome: &mut Outcome<'_>) {
         if self.privileged != Some(true) {
             outcome.add("privileged", json!({}));

@@ -23,7 +23,7 @@ const LONGEST_PAYLOAD: u64 = 64 << 10;
 
 /// What a signature is made of: the "simple signing" format.
 #[derive(Serialize, Deserialize)]
-struct Payload {
+struct SignedPayload {
     critical: Critical,
     optional: Option<Value>,
 }
@@ -157,7 +157,7 @@ fn signatures_of(reference: &Reference, digest: &str) -> Reference {
 /// It is no policy, or the registry does not take the signature.
 pub fn sign(registry: &Registry, reference: &Reference, keys: &KeyPair) -> Result<Reference, SignatureError> {
     let digest = pull(registry, reference)?.digest;
-    let payload = Payload {
+    let payload = SignedPayload {
         critical: Critical {
             identity: Identity { docker_reference: format!("{}/{}", reference.registry(), reference.repository()) },
             image: Image { docker_manifest_digest: digest.clone() },
@@ -244,7 +244,7 @@ fn check(
     key.0
         .verify_signature(Signature::Base64Encoded(signature.as_bytes()), &payload)
         .map_err(|_| "made with another key, or for something else".to_owned())?;
-    let payload: Payload = serde_json::from_slice(&payload).map_err(|error| format!("its payload: {error}"))?;
+    let payload: SignedPayload = serde_json::from_slice(&payload).map_err(|error| format!("its payload: {error}"))?;
     if payload.critical.kind != KIND {
         return Err(format!("it signs a {:?}; expected a {KIND:?}", payload.critical.kind));
     }

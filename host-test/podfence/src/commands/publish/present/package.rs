@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use comfy_table::Cell;
 use podfence_host::Host;
-use podfence_publish::package::{Digest, Lock, Source, package};
+use podfence_publish::package::{Digest, PackagesLock, Source, package};
 
 use crate::commands::{DENIED, LimitArguments, read_module};
 use crate::report::{number, table};
@@ -57,7 +57,7 @@ impl Arguments {
         let lock = match &self.lock {
             None => None,
             Some(path) if self.locked => {
-                let differences = Lock::load(path)?.differences(&digests);
+                let differences = PackagesLock::load(path)?.differences(&digests);
                 if !differences.is_empty() {
                     let differences = printable(&differences.join("\n"));
                     anstream::eprintln!("{differences}\n{}: `make bless` records what is meant", origin(path));
@@ -94,8 +94,8 @@ impl Arguments {
     }
 
     /// What is recorded, with these packages, and without what is no policy any more.
-    fn recorded(&self, path: &Path, digests: &BTreeMap<String, Digest>) -> Result<Lock> {
-        let mut lock = if path.exists() { Lock::load(path)? } else { Lock::default() };
+    fn recorded(&self, path: &Path, digests: &BTreeMap<String, Digest>) -> Result<PackagesLock> {
+        let mut lock = if path.exists() { PackagesLock::load(path)? } else { PackagesLock::default() };
         lock.0.retain(|policy, _| self.policies_directory.join(policy).is_dir());
         lock.0.extend(digests.clone());
         Ok(lock)
