@@ -38,7 +38,8 @@ modules: $(MODULES) ## Build the modules: target/policies/<policy>.wasm
 target/policies/%.wasm: $(SOURCES) Makefile | toolchain $(WASM_OPT)
 	@mkdir -p $(@D)
 	@echo 'module   $*'
-	@cargo build --quiet --locked --profile wasm --target wasm32-unknown-unknown -p podfence-$* --config '$(REMAP)'
+	@cargo rustc --quiet --locked --profile wasm --target wasm32-unknown-unknown -p podfence-$* --features wapc \
+		--crate-type cdylib --config '$(REMAP)'
 	@$(WASM_OPT) $(FEATURES) -Os $(WASM)/podfence_$(subst -,_,$*).wasm -o $@
 
 # Cargo decides what is to be built again.

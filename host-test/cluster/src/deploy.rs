@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use podfence_host::discover;
+use podfence_fixtures::discover;
 use podfence_scan::read::{self, InputError, LARGEST_DOCUMENT};
 use serde_json::{Map, Value, json};
 

@@ -13,10 +13,10 @@ use kubewarden_policy_sdk::crd::policies::{ClusterAdmissionPolicy, ClusterAdmiss
 use podfence_cluster::deploy;
 use podfence_cluster::documents::{self, Deployed, Document};
 use podfence_cluster::standards::Level;
-use podfence_core::testing::Suite;
-use podfence_core::testing::generate::{is_blessing, is_current};
 use podfence_core::workload::WORKLOADS;
-use podfence_host::{Evaluation, Mode, discover};
+use podfence_fixtures::generated::{is_blessing, is_current};
+use podfence_fixtures::{Suite, discover};
+use podfence_host::{Evaluation, Mode};
 use podfence_scan::{AdmissionRequest, read};
 use podfence_support::{corpus, policies, root};
 use serde::{Serialize, de::DeserializeOwned};

@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 
 use fence::{Fence, pod_of};
 use podfence_cluster::migrate::{Options, REGISTRY, kubewarden, migrate};
-use podfence_core::testing::generate;
-use podfence_host::discover;
+use podfence_docs::Replaces;
+use podfence_fixtures::discover;
 use podfence_scan::read;
 use podfence_support::policies;
 use serde::Deserialize;
@@ -230,8 +230,10 @@ fn many_sources_take_no_time() {
 fn the_official_policies_are_those_that_the_docs_name() {
     let mut told = BTreeSet::new();
     for policy in discover(&policies()).unwrap() {
-        let [_, _, _, kubewarden, _] = generate::replaces(&policies().join(&policy)).unwrap();
-        told.extend(generate::names(&kubewarden).iter().map(|module| ((*module).to_owned(), policy.clone())));
+        let replaces = Replaces::load(&policies().join(&policy)).unwrap();
+        told.extend(
+            Replaces::names(replaces.kubewarden.as_ref()).iter().map(|module| (module.clone(), policy.clone())),
+        );
     }
     let mut known: BTreeSet<_> =
         kubewarden::names().map(|(module, policy)| (module.to_owned(), policy.to_owned())).collect();

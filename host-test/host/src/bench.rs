@@ -289,7 +289,7 @@ fn accepted(reply: &[u8]) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use podfence_core::testing::generate::is_blessing;
+    use podfence_fixtures::generated::is_blessing;
 
     use super::*;
 

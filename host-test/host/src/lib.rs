@@ -14,8 +14,6 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
-#[path = "../../../policies/fixtures/src/discover.rs"]
-mod discover;
 pub mod engine;
 pub mod evaluate;
 pub mod inspect;
@@ -25,7 +23,6 @@ pub mod suite;
 pub mod wapc;
 mod wasi;
 
-pub use discover::discover;
 pub use engine::{Host, HostError, Limits, LoadError, Module};
 pub use evaluate::{AdmissionResponse, Evaluation, Mode, Policy};
 pub use wapc::{CallError, Instance};

@@ -5,11 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use podfence_core::testing::{FixtureError, Mismatch, Replay, Suite};
+use podfence_fixtures::{FixtureError, Mismatch, Replay, Suite, discover};
 use podfence_scan::read::{self, InputError, LARGEST_MODULE};
 use serde::Serialize;
 
-use crate::discover;
 use crate::engine::{Host, LoadError, Module};
 
 /// Where policies and their modules lie, and which of them to run.

@@ -3,9 +3,8 @@
 
 use std::{collections::BTreeMap, fs};
 
-use podfence_core::testing::generate::is_blessing;
+use podfence_fixtures::{discover, generated::is_blessing};
 use podfence_host::{
-    discover,
     evaluate::validate_payload,
     measure::{Measurement, Meter},
     sample::{self, Size},

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
-use podfence_core::testing::Mismatch;
+use podfence_fixtures::Mismatch;
 use podfence_host::suite::{PolicyReport, ReplayReport, SuiteReport};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
 use similar::{DiffOp, DiffTag, TextDiff};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use podfence_host::discover;
+use podfence_fixtures::discover;
 use podfence_support::{Printed, Workplace, policies};
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use podfence_core::testing::generate::is_current;
+use podfence_fixtures::generated::is_current;
 use podfence_support::{Workplace, modules, root};
 
 const PODFENCE: &str = env!("CARGO_BIN_EXE_podfence");

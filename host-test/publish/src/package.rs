@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use podfence_core::testing::USAGE;
+use podfence_docs::USAGE;
 use podfence_host::evaluate::SettingsError;
 use podfence_host::inspect::{self, METADATA_SECTION};
 use podfence_host::{Host, LoadError, Mode, Policy};

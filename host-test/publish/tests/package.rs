@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use podfence_core::testing::{USAGE, generate::is_blessing};
-use podfence_host::{Host, Limits, discover, inspect};
+use podfence_docs::USAGE;
+use podfence_fixtures::{discover, generated::is_blessing};
+use podfence_host::{Host, Limits, inspect};
 use podfence_publish::package::{Digest, PackagesLock, Source, package};
 use podfence_support::{module, policies, root};
 

@@ -1,6 +1,6 @@
 //! The fields that a policy says it reads, as a tree, and whether a value has the types that it says.
 
-use podfence_core::{Entry, Kind, LISTS, Policy, Scope, base_fields};
+use podfence_core::{Declaration, JsonType, LISTS, Policy, Scope, base_fields};
 use serde_json::Value;
 
 use crate::opinion::{Pool, Values};
@@ -8,7 +8,7 @@ use crate::opinion::{Pool, Values};
 /// A field, or what is on the way to one.
 #[derive(Clone)]
 pub struct Node {
-    pub kind: Kind,
+    pub json_type: JsonType,
     /// What is known inside; a key that ends in `*` stands for each that starts so and has no other entry.
     pub members: Vec<(String, Node)>,
     /// What is generated here, if this is a field.
@@ -29,31 +29,31 @@ impl Fields {
     pub fn new(policy: &Policy, values: &'static [Values]) -> Self {
         let all = [base_fields(), policy.fields].concat();
         let persistent_volume = all.iter().any(|entry| entry.scope == Scope::PersistentVolume).then(|| {
-            let mut spec = Node::new(Kind::Object);
+            let mut spec = Node::new(JsonType::Object);
             spec.insert_all(&all, &[Scope::PersistentVolume], values);
-            Node::new(Kind::Object).with("spec", spec)
+            Node::new(JsonType::Object).with("spec", spec)
         });
         Self { pod: pod(&all, values), persistent_volume, old_pod: pod(base_fields(), values) }
     }
 }
 
-fn pod(entries: &[Entry], values: &'static [Values]) -> Node {
-    let mut container = Node::new(Kind::Objects);
+fn pod(entries: &[Declaration], values: &'static [Values]) -> Node {
+    let mut container = Node::new(JsonType::ObjectList);
     container.insert_all(entries, &[Scope::Container, Scope::Both], values);
-    let mut spec = Node::new(Kind::Object);
+    let mut spec = Node::new(JsonType::Object);
     spec.insert_all(entries, &[Scope::Pod, Scope::Both], values);
     for list in LISTS {
         spec = spec.with(list.path, container.clone());
     }
-    let mut metadata = Node::new(Kind::Object);
+    let mut metadata = Node::new(JsonType::Object);
     metadata.insert_all(entries, &[Scope::Metadata], values);
-    let pod = Node::new(Kind::Object).with("spec", spec);
+    let pod = Node::new(JsonType::Object).with("spec", spec);
     if metadata.members.is_empty() { pod } else { pod.with("metadata", metadata) }
 }
 
 impl Node {
-    fn new(kind: Kind) -> Self {
-        Self { kind, members: Vec::new(), pool: Pool::of_kind(kind) }
+    fn new(json_type: JsonType) -> Self {
+        Self { json_type, members: Vec::new(), pool: Pool::of_type(json_type) }
     }
 
     fn with(mut self, key: &str, node: Node) -> Self {
@@ -61,11 +61,11 @@ impl Node {
         self
     }
 
-    fn insert_all(&mut self, entries: &[Entry], scopes: &[Scope], values: &'static [Values]) {
+    fn insert_all(&mut self, entries: &[Declaration], scopes: &[Scope], values: &'static [Values]) {
         for entry in entries.iter().filter(|entry| scopes.contains(&entry.scope)) {
             let node = self.reach(entry.path);
-            node.kind = entry.kind;
-            node.pool = Pool::find(entry.path, entry.kind, values);
+            node.json_type = entry.json_type;
+            node.pool = Pool::find(entry.path, entry.json_type, values);
         }
     }
 
@@ -73,12 +73,12 @@ impl Node {
     fn reach(&mut self, path: &str) -> &mut Node {
         let (key, is_list, rest) = split(path);
         let at = self.members.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
-            self.members.push((key.to_owned(), Node::new(Kind::Object)));
+            self.members.push((key.to_owned(), Node::new(JsonType::Object)));
             self.members.len() - 1
         });
         let node = &mut self.members[at].1;
         if is_list {
-            node.kind = Kind::Objects;
+            node.json_type = JsonType::ObjectList;
         }
         if rest.is_empty() { node } else { node.reach(rest) }
     }
@@ -93,22 +93,25 @@ impl Node {
 
     /// Puts what is not of the type that is expected, as the policy should say it.
     pub fn mismatches(&self, value: &Value, path: &str, found: &mut Vec<String>) {
-        match (self.kind, value) {
-            (_, Value::Null) | (Kind::Any, _) | (Kind::Bool, Value::Bool(_)) | (Kind::Text, Value::String(_)) => {}
-            (Kind::Integer, Value::Number(number)) if number.as_i64().is_some() => {}
-            (Kind::Object, Value::Object(_)) => self.mismatches_inside(value, path, found),
-            (Kind::Objects | Kind::Texts, Value::Array(elements)) => {
+        match (self.json_type, value) {
+            (_, Value::Null)
+            | (JsonType::Any, _)
+            | (JsonType::Bool, Value::Bool(_))
+            | (JsonType::String, Value::String(_)) => {}
+            (JsonType::Integer, Value::Number(number)) if number.as_i64().is_some() => {}
+            (JsonType::Object, Value::Object(_)) => self.mismatches_inside(value, path, found),
+            (JsonType::ObjectList | JsonType::StringList, Value::Array(elements)) => {
                 for (index, element) in elements.iter().enumerate() {
                     let path = format!("{path}[{index}]");
-                    match (self.kind, element) {
-                        (Kind::Objects, Value::Object(_)) => self.mismatches_inside(element, &path, found),
-                        (Kind::Texts, Value::String(_)) => {}
-                        (Kind::Objects, _) => found.push(mismatch(&path, "an object", element)),
+                    match (self.json_type, element) {
+                        (JsonType::ObjectList, Value::Object(_)) => self.mismatches_inside(element, &path, found),
+                        (JsonType::StringList, Value::String(_)) => {}
+                        (JsonType::ObjectList, _) => found.push(mismatch(&path, "an object", element)),
                         _ => found.push(mismatch(&path, "a string", element)),
                     }
                 }
             }
-            _ => found.push(mismatch(path, self.kind.expectation(), value)),
+            _ => found.push(mismatch(path, self.json_type.expectation(), value)),
         }
     }
 

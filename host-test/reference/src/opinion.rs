@@ -3,7 +3,7 @@
 //! It is written from the statements of what a policy does, and so that it is plainly right, however slow:
 //! nothing here is the policy's, or the core's, but the list of fields and their types.
 
-use podfence_core::{Kind, Policy};
+use podfence_core::{JsonType, Policy};
 use serde_json::{Map, Value};
 
 use crate::draw::Draw;
@@ -43,20 +43,20 @@ pub struct Pool {
 
 impl Pool {
     /// For what nobody has said anything about.
-    pub fn of_kind(kind: Kind) -> Self {
-        let (unset, usual, odd): (u8, &[&str], &[&str]) = match kind {
-            Kind::Bool => (50, &["false"], &["true"]),
-            Kind::Integer | Kind::Any => (50, &["1"], &["0", "-1", "65536"]),
-            Kind::Text | Kind::Texts => (50, &["text"], &["", "*", "é\"\\"]),
+    pub fn of_type(json_type: JsonType) -> Self {
+        let (unset, usual, odd): (u8, &[&str], &[&str]) = match json_type {
+            JsonType::Bool => (50, &["false"], &["true"]),
+            JsonType::Integer | JsonType::Any => (50, &["1"], &["0", "-1", "65536"]),
+            JsonType::String | JsonType::StringList => (50, &["text"], &["", "*", "é\"\\"]),
             // Much is inside of these.
-            Kind::Object | Kind::Objects | Kind::Subject => (4, &[], &[]),
+            JsonType::Object | JsonType::ObjectList | JsonType::Deferred => (4, &[], &[]),
         };
         Self { unset, usual, odd }
     }
 
-    pub fn find(path: &str, kind: Kind, values: &[Values]) -> Self {
+    pub fn find(path: &str, json_type: JsonType, values: &[Values]) -> Self {
         let known = values.iter().chain(EVERYWHERE).find(|values| values.path == path);
-        known.map_or_else(|| Self::of_kind(kind), |values| values.pool)
+        known.map_or_else(|| Self::of_type(json_type), |values| values.pool)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Random pods: what a policy reads, as its fields say, among what nobody reads.
 
-use podfence_core::Kind;
+use podfence_core::JsonType;
 use serde_json::{Map, Value, json};
 
 use crate::draw::Draw;
@@ -66,14 +66,14 @@ fn value(draw: &mut Draw, node: &Node, mood: Mood) -> Option<Value> {
     if draw.percent(mood.mistyped) {
         return Some(draw.any(1));
     }
-    if !matches!(node.kind, Kind::Object | Kind::Objects) {
+    if !matches!(node.json_type, JsonType::Object | JsonType::ObjectList) {
         return field(draw, node, mood);
     }
     if draw.percent(node.pool.unset) {
         return draw.percent(20).then_some(Value::Null);
     }
-    Some(match node.kind {
-        Kind::Objects => {
+    Some(match node.json_type {
+        JsonType::ObjectList => {
             let count = [0, 1, 1, 1, 2, 3][draw.below(6)];
             (0..count).map(|_| object(draw, node, mood)).collect()
         }
@@ -87,11 +87,11 @@ fn field(draw: &mut Draw, node: &Node, mood: Mood) -> Option<Value> {
     if draw.percent(if is_odd { 30 } else { node.pool.unset }) {
         return draw.percent(20).then_some(Value::Null);
     }
-    Some(match node.kind {
-        Kind::Text if is_odd && !odd.is_empty() => json!(draw.one(odd)),
-        Kind::Text => json!(draw.one(usual)),
-        Kind::Texts if is_odd => json!(draw.some(&[usual, odd].concat(), 0, 3)),
-        Kind::Texts => json!(draw.some(usual, 1, 2)),
+    Some(match node.json_type {
+        JsonType::String if is_odd && !odd.is_empty() => json!(draw.one(odd)),
+        JsonType::String => json!(draw.one(usual)),
+        JsonType::StringList if is_odd => json!(draw.some(&[usual, odd].concat(), 0, 3)),
+        JsonType::StringList => json!(draw.some(usual, 1, 2)),
         _ => {
             let text = draw.one(if is_odd && !odd.is_empty() { odd } else { usual });
             serde_json::from_str(text).expect("a pool has JSON for what is no text")

@@ -314,7 +314,7 @@ fn ephemeral_containers(pod: &Value) -> Vec<(String, String)> {
 /// Settings as somebody sends them: some under another name.
 pub fn renamed(draw: &mut Draw, opinion: &Opinion, settings: &Value) -> Value {
     let mut sent = settings.clone();
-    let entries = podfence_core::common::SETTINGS.iter().chain(opinion.policy.settings.entries);
+    let entries = podfence_core::common::SETTINGS.iter().chain(opinion.policy.settings.declarations);
     for entry in entries.filter(|entry| !entry.aliases.is_empty()) {
         let value = get(&sent, entry.path).clone();
         if value.is_null() || draw.percent(80) {

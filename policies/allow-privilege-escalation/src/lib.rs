@@ -1,38 +1,26 @@
-//! A process that may gain privileges becomes root with the first setuid program that it finds.
+//! Rejects containers that allow privilege escalation.
 //!
-//! With `allowPrivilegeEscalation: false` the kernel gives no process of the container more privileges
-//! than its parent has: setuid bits and file capabilities count for nothing. Kubernetes allows escalation
-//! wherever that is not said.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `allowPrivilegeEscalation`, `defaultAllowPrivilegeEscalation`. Escalation can only be
-//!   exempt, never allowed; the default `false` is `mutate: true`, the default `true` is refused.
-//! - **Pod Security Standards**: `allowPrivilegeEscalation` (restricted). The same.
-//! - **Gatekeeper**: `K8sPSPAllowPrivilegeEscalationContainer`. Windows pods, which cannot have the field, are
-//!   accepted.
-//! - **Kubewarden**: `allow-privilege-escalation-psp`. Containers that are privileged or add `SYS_ADMIN` are not
-//!   changed but rejected, since Kubernetes refuses the pair; Windows pods, which cannot have the field, are left
-//!   alone.
-//! - **Kyverno**: `disallow-privilege-escalation`. The same verdicts on its test suite.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! A setuid program gives its process the privileges of root, unless its container sets `allowPrivilegeEscalation:
+//! false`. The kernel then ignores setuid bits and file capabilities. Kubernetes allows escalation by default.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Container, Edits, Pod, Rule, Settings, String, Violations, problem, vec};
 
 podfence_core::fields! {
-    /// `false`
-    ALLOW_ESCALATION: Bool = Container "securityContext.allowPrivilegeEscalation";
+    ALLOW_ESCALATION: Bool = Container "securityContext.allowPrivilegeEscalation",
+        allowed "`false`";
     PRIVILEGED: Bool = Container "securityContext.privileged";
-    ADD: Texts = Container "securityContext.capabilities.add";
+    ADD: StringList = Container "securityContext.capabilities.add";
 }
 
 podfence_core::settings! {
     /// Whether to set the field to `false` where it is not set, instead of rejecting.
     /// Containers that are privileged or add `SYS_ADMIN` are left as they are, and rejected, since Kubernetes
     /// refuses the two together.
-    MUTATE: Bool = "mutate", default "false";
+    MUTATE: Bool = "mutate", default "false", mutates if true;
     /// What the Kubewarden policy calls it: `false` is the same as `mutate: true`, and `true` is refused.
-    DEFAULT: Bool = "default_allow_privilege_escalation", of "Kubewarden" for "mutate";
+    DEFAULT: Bool = "default_allow_privilege_escalation", mutates if false,
+        of "Kubewarden" for "mutate";
 }
 
 podfence_core::policy! { name: "allow-privilege-escalation", check: check, mutate: mutate, validate: validate }
@@ -81,7 +69,7 @@ fn is_powerful(container: &Container<'_>) -> bool {
     let is_power = |name: &str| {
         ["SYS_ADMIN", "CAP_SYS_ADMIN", "ALL", "CAP_ALL"].iter().any(|power| name.eq_ignore_ascii_case(power))
     };
-    container.get(PRIVILEGED) == Some(true) || container.get(ADD).unwrap_or_default().texts().any(is_power)
+    container.get(PRIVILEGED) == Some(true) || container.get(ADD).unwrap_or_default().strings().any(is_power)
 }
 
 /// What the settings' types cannot say.

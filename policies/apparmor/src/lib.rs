@@ -1,19 +1,8 @@
-//! AppArmor keeps a container from files and capabilities that it has no business with, unless it opts out.
+//! Rejects pods whose AppArmor profile is not allowed.
 //!
-//! A container that is unconfined may write to `/proc` and `/sys` and mount what it likes as far as nothing
-//! else stops it. The runtime's own profile costs nothing; a profile of your own on the node can close more.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `apparmor.security.beta.kubernetes.io/allowedProfileNames` and `…/defaultProfileName`
-//!   (annotations). Fields are judged as well as annotations, and no profile is ever set.
-//! - **Pod Security Standards**: `appArmorProfile` (baseline). The same without settings.
-//! - **Gatekeeper**: `K8sPSPAppArmor`. A container without a profile is not taken for one with `runtime/default`:
-//!   it is rejected where one is `required`, and else accepted. `localhost/*` allows any file; there it matches
-//!   nothing.
-//! - **Kubewarden**: `apparmor-psp`. The field `appArmorProfile` is judged as well as the annotations.
-//! - **Kyverno**: `restrict-apparmor-profiles`. The same verdicts on its test suite.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! An unconfined container may write to `/proc` and `/sys`, and mount file systems, unless something else stops it.
+//! The runtime's default profile costs nothing; a profile of your own on the node can restrict more.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
     Field, Object, Place, Pod, Profile, Rule, Settings, String, Vec, Violations, problem, sort, types,
@@ -21,22 +10,22 @@ use podfence_core::{
 
 podfence_core::fields! {
     PROFILE: Object = Both "securityContext.appArmorProfile";
-    /// unset, or within `allowedProfiles` (`RuntimeDefault`, `Localhost`); set where it is `required`
-    TYPE: Text = Both "securityContext.appArmorProfile.type";
-    /// within `allowedLocalhostFiles` (any)
-    FILE: Text = Both "securityContext.appArmorProfile.localhostProfile";
-    /// empty, or within `allowedProfiles` (`runtime/default`, `localhost/<file>`) and `allowedLocalhostFiles` (any);
-    /// whether or not there is a container of that name
-    ANNOTATION: Text = Metadata "annotations[\"container.apparmor.security.beta.kubernetes.io/*\"]";
+    TYPE: String = Both "securityContext.appArmorProfile.type",
+        allowed "unset, or within `allowedProfiles` (`RuntimeDefault`, `Localhost`); set where it is `required`";
+    FILE: String = Both "securityContext.appArmorProfile.localhostProfile",
+        allowed "within `allowedLocalhostFiles` (any)";
+    ANNOTATION: String = Metadata "annotations[\"container.apparmor.security.beta.kubernetes.io/*\"]",
+        allowed "empty, or within `allowedProfiles` (`runtime/default`, `localhost/<file>`) and \
+            `allowedLocalhostFiles` (any); whether or not there is a container of that name";
 }
 
 podfence_core::settings! {
     /// Types that a profile may have: `RuntimeDefault`, `Localhost`, `Unconfined`, or `"*"` for any. The
     /// spelling of the annotations works too: `runtime/default`, `unconfined`, `localhost/<file>`, `localhost/*`.
-    ALLOWED: Texts = "allowedProfiles", alias "allowed_profiles", default "[\"RuntimeDefault\",\"Localhost\"]";
+    ALLOWED: StringList = "allowedProfiles", alias "allowed_profiles", default "[\"RuntimeDefault\",\"Localhost\"]";
     /// Files (names of profiles on the node) that a profile of type `Localhost` may name, whole; `"*"` stands
     /// for any.
-    FILES: Texts = "allowedLocalhostFiles", default "[\"*\"]";
+    FILES: StringList = "allowedLocalhostFiles", default "[\"*\"]";
     /// Whether every container must have a profile, its own, by annotation, or the pod's.
     REQUIRED: Bool = "required", default "false";
 }
@@ -90,10 +79,10 @@ fn of_annotation(value: &str) -> Profile<'_> {
 
 /// Looks for profiles that are not allowed, or that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
-    let (allowed, files) = (settings.texts(ALLOWED), settings.texts(FILES));
+    let (allowed, files) = (settings.strings(ALLOWED), settings.strings(FILES));
     judge(pod, found, |is| {
         let mut wrong = Some((&FORBIDDEN_TYPE, TYPE));
-        for allowed in allowed.texts().map(Profile::of_setting) {
+        for allowed in allowed.strings().map(Profile::of_setting) {
             let is_allowed = match (allowed, is) {
                 (Profile::Any | Profile::Localhost(""), Profile::Localhost(file)) => {
                     files.has("*") || !file.is_empty() && files.has(file)
@@ -135,11 +124,11 @@ pub fn check_standard<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
 }
 
 /// Why a profile is not allowed, and the field that says so.
-type Refusal = Option<(&'static Rule, Field<types::Text>)>;
+type Refusal = Option<(&'static Rule, Field<types::String>)>;
 
 /// Looks at every profile that is set, be it in vain.
 fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(Profile<'v>) -> Refusal) {
-    let mut of_field = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::Text>) -> Place<'v>| {
+    let mut of_field = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::String>) -> Place<'v>| {
         let Some(profile) = profile else { return };
         if let Some((rule, field)) = refusal(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
             found.add(rule, at(field).value(profile.at(field)));
@@ -151,7 +140,7 @@ fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(Profile
         of_field(container.get(PROFILE), &|field| container.at(field));
     }
     for (key, value) in annotations(pod) {
-        if let Some((rule, _)) = refusal(of_annotation(value.text().unwrap_or_default())) {
+        if let Some((rule, _)) = refusal(of_annotation(value.string().unwrap_or_default())) {
             found.add(rule, pod.at_annotation(key, value));
         }
     }
@@ -159,7 +148,7 @@ fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(Profile
 
 /// The annotations that set a profile.
 fn annotations<'v>(pod: &Pod<'v>) -> impl Iterator<Item = (&'v str, Object<'v>)> {
-    pod.metadata(ANNOTATION).filter(|(_, value)| value.text() != Some(""))
+    pod.metadata(ANNOTATION).filter(|(_, value)| value.string() != Some(""))
 }
 
 /// What the settings' types cannot say.
@@ -167,7 +156,7 @@ fn annotations<'v>(pod: &Pod<'v>) -> impl Iterator<Item = (&'v str, Object<'v>)>
 /// # Errors
 /// A profile is spelled in a way that is not known.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
-    match settings.texts(ALLOWED).texts().find(|spelled| Profile::of_setting(spelled) == Profile::Unknown) {
+    match settings.strings(ALLOWED).strings().find(|spelled| Profile::of_setting(spelled) == Profile::Unknown) {
         Some(spelled) => Err(problem(
             ALLOWED.path,
             "expected RuntimeDefault, Localhost, Unconfined, localhost/<file> or *, found ",

@@ -1,45 +1,31 @@
-//! A capability is a piece of root's power, and a container starts with fourteen of them.
+//! Rejects containers that add capabilities that are not allowed, or do not drop the required ones.
 //!
-//! `SYS_ADMIN` alone is nearly all of root, `NET_RAW` forges packets, `DAC_OVERRIDE` reads what others
-//! closed. A container that drops all of them and adds back what it needs cannot be made to use the rest.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `allowedCapabilities`, `requiredDropCapabilities`, `defaultAddCapabilities`. Nothing
-//!   is dropped or added without `mutate`, and `ALL` drops whatever must be dropped.
-//! - **Pod Security Standards**: `capabilities_restricted` (restricted), `capabilities_baseline` (baseline).
-//!   Without settings the first, but `all` is dropped in any case, and what a Windows pod adds is judged. For the
-//!   second, set its names as `allowedCapabilities`, and `requiredDropCapabilities: []`.
-//! - **Gatekeeper**: `K8sPSPCapabilities`. Without lists, `NET_BIND_SERVICE` may be added and `ALL` must be
-//!   dropped, where the template allows none and demands none. An allowed name counts in its own case only; one
-//!   that must be dropped may not be added in any spelling.
-//! - **Kubewarden**: `capabilities-psp`. One that must be dropped may not be added in any spelling
-//!   (`CAP_NET_ADMIN`, `net_admin`). Nothing is changed without `mutate`, and then nothing but the capabilities.
-//! - **Kyverno**: `disallow-capabilities-strict`, `disallow-capabilities`, `restrict-adding-capabilities`. The
-//!   same verdicts on its test suite: of the first without settings, of the others with their names as
-//!   `allowedCapabilities`, and `requiredDropCapabilities: []`.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! A capability is one of root's privileges, and a container starts with fourteen of them. `SYS_ADMIN` alone is
+//! nearly all of root, `NET_RAW` can forge packets, `DAC_OVERRIDE` ignores file permissions. A container that drops
+//! all of them and adds back what it needs cannot be abused for the rest.
+#![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Container, Edits, List, Pod, Rule, Settings, String, Vec, Violations, json::quote};
+use podfence_core::{Container, Edits, List, Pod, Rule, Settings, String, Vec, Violations, quote};
 
 podfence_core::fields! {
-    /// within `allowedCapabilities` (`NET_BIND_SERVICE`), not in `requiredDropCapabilities`
-    ADD: Texts = Container "securityContext.capabilities.add";
-    /// has `ALL`, or each of `requiredDropCapabilities`
-    DROP: Texts = Container "securityContext.capabilities.drop";
+    ADD: StringList = Container "securityContext.capabilities.add",
+        allowed "within `allowedCapabilities` (`NET_BIND_SERVICE`), not in `requiredDropCapabilities`";
+    DROP: StringList = Container "securityContext.capabilities.drop",
+        allowed "has `ALL`, or each of `requiredDropCapabilities`";
 }
 
 podfence_core::settings! {
     /// Capabilities that containers may add, written as they are here; `"*"` stands for any.
-    ALLOWED: Texts = "allowedCapabilities", alias "allowed_capabilities", default "[\"NET_BIND_SERVICE\"]";
+    ALLOWED: StringList = "allowedCapabilities", alias "allowed_capabilities", default "[\"NET_BIND_SERVICE\"]";
     /// Capabilities that every container must drop, and may not add in any spelling. A container that drops
     /// `ALL` drops each of them; nothing less than that meets `ALL` here.
-    REQUIRED_DROP: Texts = "requiredDropCapabilities", alias "required_drop_capabilities", default "[\"ALL\"]";
+    REQUIRED_DROP: StringList = "requiredDropCapabilities", alias "required_drop_capabilities", default "[\"ALL\"]";
     /// With `mutate`, capabilities that every container gets; they are allowed as well.
-    DEFAULT_ADD: Texts = "defaultAddCapabilities", alias "default_add_capabilities", default "[]";
+    DEFAULT_ADD: StringList = "defaultAddCapabilities", alias "default_add_capabilities", default "[]",
+        shown_if "mutate" = ["true"];
     /// Whether to add what is missing of `requiredDropCapabilities` and `defaultAddCapabilities`, instead of
     /// rejecting.
-    MUTATE: Bool = "mutate", default "false";
+    MUTATE: Bool = "mutate", default "false", mutates if true;
 }
 
 podfence_core::policy! { name: "capabilities", check: check, mutate: mutate, validate: validate }
@@ -81,19 +67,19 @@ static ADD_NOT_ALLOWED: Rule = Rule {
 
 /// Looks for capabilities that are added though they may not be, or not dropped though they must be.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
-    let required = settings.texts(REQUIRED_DROP);
+    let required = settings.strings(REQUIRED_DROP);
     // Windows knows no capabilities, so nobody can be asked to drop them there.
     if !pod.is_windows() {
-        let rule = if required.texts().any(is_all) { &DROP_ALL } else { &DROP_REQUIRED };
+        let rule = if required.strings().any(is_all) { &DROP_ALL } else { &DROP_REQUIRED };
         for container in pod.containers() {
             if missing_drops(&container, required).next().is_some() {
                 found.add(rule, container.at(DROP));
             }
         }
     }
-    let must_be_dropped = |name: &str| required.texts().any(|required| !is_all(required) && adds(name, required));
-    let allowed = settings.texts(ALLOWED);
-    let is_allowed = |name: &str| allowed.has("*") || allowed.has(name) || settings.texts(DEFAULT_ADD).has(name);
+    let must_be_dropped = |name: &str| required.strings().any(|required| !is_all(required) && adds(name, required));
+    let allowed = settings.strings(ALLOWED);
+    let is_allowed = |name: &str| allowed.has("*") || allowed.has(name) || settings.strings(DEFAULT_ADD).has(name);
     add(pod, &ADD_REQUIRED_DROP, found, must_be_dropped);
     add(pod, &ADD_NOT_ALLOWED, found, |name| !must_be_dropped(name) && !is_allowed(name));
 }
@@ -145,7 +131,7 @@ static DEFAULTS: [&str; 13] = [
 fn add<'v>(pod: &Pod<'v>, rule: &'static Rule, found: &mut Violations<'v>, is_wrong: impl Fn(&str) -> bool) {
     for container in pod.containers() {
         for (index, added) in container.get(ADD).unwrap_or_default().objects().enumerate() {
-            if is_wrong(added.text().unwrap_or_default()) {
+            if is_wrong(added.string().unwrap_or_default()) {
                 found.add(rule, container.at(ADD).element(index, added));
             }
         }
@@ -159,11 +145,12 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
     }
     for container in pod.containers() {
         let added = container.get(ADD).unwrap_or_default();
-        let missing_adds = settings.texts(DEFAULT_ADD).texts().filter(|name| !added.texts().any(|a| adds(a, name)));
+        let missing_adds =
+            settings.strings(DEFAULT_ADD).strings().filter(|name| !added.strings().any(|a| adds(a, name)));
         let mut members = Vec::new();
         extend(&mut members, "add", added, missing_adds);
         let dropped = container.get(DROP).unwrap_or_default();
-        extend(&mut members, "drop", dropped, missing_drops(&container, settings.texts(REQUIRED_DROP)).map(to_drop));
+        extend(&mut members, "drop", dropped, missing_drops(&container, settings.strings(REQUIRED_DROP)).map(to_drop));
         edits.container(&container, "securityContext.capabilities", members);
     }
 }
@@ -200,9 +187,9 @@ fn extend<'n>(
 /// # Errors
 /// A capability would be added by default that must be dropped.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
-    let required = settings.texts(REQUIRED_DROP);
-    for name in settings.texts(DEFAULT_ADD).texts() {
-        if required.texts().any(|required| !is_all(required) && adds(name, required)) {
+    let required = settings.strings(REQUIRED_DROP);
+    for name in settings.strings(DEFAULT_ADD).strings() {
+        if required.strings().any(|required| !is_all(required) && adds(name, required)) {
             let mut message = String::from("defaultAddCapabilities: ");
             quote(name, &mut message);
             message.push_str(" is in requiredDropCapabilities as well");
@@ -216,11 +203,11 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
 fn missing_drops<'s>(container: &Container<'_>, required: List<'s>) -> impl Iterator<Item = &'s str> {
     let dropped = container.get(DROP).unwrap_or_default();
     // Runtimes add `CAP_` to any other name, so `CAP_ALL` drops nothing.
-    let drops_all = dropped.texts().any(|name| name.eq_ignore_ascii_case("ALL"));
-    let asks_all = required.texts().any(is_all);
-    let missing = move |name: &&str| !dropped.texts().any(|dropped| dropped.eq_ignore_ascii_case(bare(name)));
+    let drops_all = dropped.strings().any(|name| name.eq_ignore_ascii_case("ALL"));
+    let asks_all = required.strings().any(is_all);
+    let missing = move |name: &&str| !dropped.strings().any(|dropped| dropped.eq_ignore_ascii_case(bare(name)));
     let relevant = move |name: &&str| !asks_all || is_all(name);
-    required.texts().filter(move |_| !drops_all).filter(relevant).filter(missing)
+    required.strings().filter(move |_| !drops_all).filter(relevant).filter(missing)
 }
 
 /// How a capability is dropped: the built-in admission knows `ALL` in no other spelling.

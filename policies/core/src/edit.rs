@@ -3,8 +3,8 @@
 use alloc::{string::String, vec::Vec};
 
 use crate::{
-    json::{NotJson, Reader, Text, quote},
-    text,
+    json::{Bracket, NotJson, Reader, Text},
+    text::{self, quote},
 };
 
 /// Replaces a part of a text.
@@ -108,8 +108,8 @@ enum Member {
 
 fn find(text: &Text<'_>, object: usize, wanted: &str) -> Result<Member, NotJson> {
     let mut reader = Reader::at(text, object);
-    reader.open(b'{')?;
-    if reader.is_empty(b'}') {
+    reader.open(Bracket::Object)?;
+    if reader.is_empty(Bracket::Object) {
         return Ok(Member::Missing { only: true });
     }
     loop {
@@ -120,7 +120,7 @@ fn find(text: &Text<'_>, object: usize, wanted: &str) -> Result<Member, NotJson>
         if key == wanted {
             return Ok(Member::Found { start, end: reader.position() });
         }
-        if !reader.more(b'}')? {
+        if !reader.more(Bracket::Object)? {
             return Ok(Member::Missing { only: false });
         }
     }

@@ -1,4 +1,4 @@
-//! The walker: a strict pull parser over one JSON text, which skips what nobody reads.
+//! The parser: a strict pull parser over one JSON text, which skips what nobody reads.
 //!
 //! It accepts what `serde_json` accepts and refuses what `serde_json` refuses (RFC 8259, UTF-8, at
 //! most 127 levels, no number beyond an `f64`, no lone surrogate). Skipping is a loop, not a
@@ -6,7 +6,10 @@
 
 use alloc::{string::String, vec::Vec};
 
-use crate::text::{cut, put};
+use crate::{
+    arena::Arena,
+    text::{cut, put},
+};
 
 /// How many zero bytes follow a text, so that it can be scanned up to so many bytes at a time.
 pub const PADDING: usize = 64;
@@ -21,23 +24,30 @@ const TOO_DEEP: &str = "at most 127 levels";
 pub struct Text<'a> {
     text: &'a str,
     padded: &'a [u8],
+    arena: &'a Arena,
 }
 
 impl<'a> Text<'a> {
-    /// Takes bytes that end in [`PADDING`] zero bytes, which are not part of the text.
+    /// Takes bytes that end in [`PADDING`] zero bytes, which are not part of the text. What is decoded of it and does
+    /// not stand in it goes into the arena.
     ///
     /// # Errors
     /// Bytes that are not UTF-8, or not padded.
-    pub fn new(padded: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn new(padded: &'a [u8], arena: &'a Arena) -> Result<Self, Malformed> {
         let refuse = |expected| Malformed { at: 0, expected };
         let (text, padding) = padded.split_last_chunk::<PADDING>().ok_or(refuse("zero bytes behind the text"))?;
         if padding.as_chunks::<8>().0.iter().any(|bytes| u64::from_ne_bytes(*bytes) != 0) {
             return Err(refuse("zero bytes behind the text"));
         }
         match utf8(text, padded) {
-            Ok(text) => Ok(Self { text, padded }),
+            Ok(text) => Ok(Self { text, padded, arena }),
             Err(at) => Err(Malformed { at, expected: "UTF-8" }),
         }
+    }
+
+    /// Where values that are decoded of it live.
+    pub(crate) fn arena(&self) -> &'a Arena {
+        self.arena
     }
 
     /// The part between two offsets.
@@ -121,9 +131,29 @@ pub fn pad(text: &[u8]) -> Vec<u8> {
     padded
 }
 
+/// What opens and closes a value that has others inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bracket {
+    /// `{` and `}`.
+    Object = b'{' as isize,
+    /// `[` and `]`.
+    List = b'[' as isize,
+}
+
+impl Bracket {
+    /// In ASCII, both are two before the ones that close them.
+    #[inline(always)]
+    const fn closing(self) -> u8 {
+        self as u8 + 2
+    }
+}
+
 /// A position to go back to.
 #[derive(Clone, Copy)]
-pub struct Mark(Cursor, usize);
+pub struct Mark {
+    offset: usize,
+    depth: usize,
+}
 
 /// Where a text stops being JSON, and what would have been JSON there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +166,7 @@ pub struct Malformed {
 
 /// The text is not JSON; [`Reader::malformed`] has the details.
 ///
-/// It is empty so that the walker's results fit in a register.
+/// It is empty so that results fit in a register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotJson;
 
@@ -219,7 +249,7 @@ impl Cursor {
         at
     }
 
-    /// At the next token, if this is not yet the one that is looked for.
+    /// Advances to the next token unless it already matches.
     #[inline(always)]
     fn to(self, token: u8) -> Self {
         if self.byte() == token { self } else { self.after_space() }
@@ -240,6 +270,8 @@ impl Cursor {
 /// A position in a [`Text`].
 pub struct Reader<'a> {
     text: &'a str,
+    padded: &'a [u8],
+    arena: &'a Arena,
     at: Cursor,
     depth: usize,
     expected: &'static str,
@@ -250,8 +282,8 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Starts at an offset, or at the start if that is not in the text.
     pub fn at(text: &Text<'a>, offset: usize) -> Self {
-        let from = text.padded.get(offset..).filter(|rest| rest.len() >= PADDING).unwrap_or(text.padded);
-        Self { text: text.text, at: Cursor(from.as_ptr()), depth: 0, expected: "", outer: [0; OUTER] }
+        let Text { text, padded, arena } = *text;
+        Self { text, padded, arena, at: cursor(padded, offset), depth: 0, expected: "", outer: [0; OUTER] }
     }
 
     /// Offset of the next byte.
@@ -259,19 +291,14 @@ impl<'a> Reader<'a> {
         self.at.0 as usize - self.text.as_ptr() as usize
     }
 
-    /// How many objects and arrays are open here.
-    pub fn depth(&self) -> usize {
-        self.depth
-    }
-
-    /// Goes back to an earlier reader of the same text.
+    /// Goes back to an earlier position in the same text.
     pub fn rewind(&mut self, mark: Mark) {
-        (self.at, self.depth) = (mark.0, mark.1);
+        (self.at, self.depth) = (cursor(self.padded, mark.offset), mark.depth);
     }
 
     /// This position, for [`Self::rewind`].
     pub fn mark(&self) -> Mark {
-        Mark(self.at, self.depth)
+        Mark { offset: self.position(), depth: self.depth }
     }
 
     /// The text from an earlier position to this one.
@@ -306,9 +333,9 @@ impl<'a> Reader<'a> {
         self.at.byte()
     }
 
-    /// Steps over the token that [`Self::peek`] showed, if it is this one.
+    /// Steps over the token that [`Self::peek`] showed, if it is this one, which is not zero.
     #[inline(never)]
-    pub fn eat(&mut self, token: u8) -> bool {
+    fn eat(&mut self, token: u8) -> bool {
         let found = self.peek() == token;
         if found {
             self.at = self.at.next();
@@ -320,9 +347,9 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Something else is here, or it is nested too deep.
-    pub fn open(&mut self, bracket: u8) -> Result {
-        if !self.eat(bracket) {
-            return Err(self.expected(if bracket == b'{' { "'{'" } else { "'['" }));
+    pub fn open(&mut self, bracket: Bracket) -> Result {
+        if !self.eat(bracket as u8) {
+            return Err(self.expected(if bracket == Bracket::Object { "'{'" } else { "'['" }));
         }
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -332,9 +359,9 @@ impl<'a> Reader<'a> {
     }
 
     /// After [`Self::open`]: whether nothing is inside.
-    pub fn is_empty(&mut self, bracket: u8) -> bool {
-        let empty = self.eat(bracket);
-        self.depth -= usize::from(empty);
+    pub fn is_empty(&mut self, bracket: Bracket) -> bool {
+        let empty = self.eat(bracket.closing());
+        self.depth = self.depth.wrapping_sub(usize::from(empty));
         empty
     }
 
@@ -343,13 +370,13 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Neither is here.
     #[inline(always)]
-    pub fn more(&mut self, bracket: u8) -> Result<bool> {
+    pub fn more(&mut self, bracket: Bracket) -> Result<bool> {
         let byte = self.peek();
-        if byte != b',' && byte != bracket {
-            return Err(self.expected(if bracket == b'}' { "',' or '}'" } else { "',' or ']'" }));
+        if byte != b',' && byte != bracket.closing() {
+            return Err(self.expected(if bracket == Bracket::Object { "',' or '}'" } else { "',' or ']'" }));
         }
         self.at = self.at.next();
-        self.depth -= usize::from(byte == bracket);
+        self.depth = self.depth.wrapping_sub(usize::from(byte == bracket.closing()));
         Ok(byte == b',')
     }
 
@@ -401,8 +428,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a string that has escapes, from behind its opening quote.
     ///
-    /// What it means is nowhere in the text, so it gets a place of its own, which is never given back. A
-    /// module's memory is not either, and few of the strings that are read have escapes.
+    /// Its meaning is nowhere in the text, so it goes into the arena. Few of the strings that are read have escapes.
     #[cold]
     #[inline(never)]
     fn escaped_string(&mut self) -> Result<&'a str> {
@@ -414,7 +440,7 @@ impl<'a> Reader<'a> {
             match self.byte() {
                 b'"' => {
                     self.at = self.at.next();
-                    return Ok(string.leak());
+                    return Ok(self.arena.keep_string(string));
                 }
                 b'\\' => put(&mut string, self.escape()?.encode_utf8(&mut [0; 4])),
                 _ => return Err(self.expected("'\"'")),
@@ -561,8 +587,7 @@ impl<'a> Reader<'a> {
         Err(NotJson)
     }
 
-    /// Fails, and goes to the end of the text, where nothing is expected: so the way of what is right need
-    /// not ask at each step.
+    /// Fails, and goes to the end of the text, so that the success path needs no error check per token.
     #[cold]
     #[inline(never)]
     fn give_up(&mut self, at: Cursor, expected: &'static str) -> Cursor {
@@ -692,6 +717,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The address at an offset of a padded text, or at its start if that is not in the text.
+fn cursor(padded: &[u8], offset: usize) -> Cursor {
+    Cursor(padded.get(offset..).filter(|rest| rest.len() >= PADDING).unwrap_or(padded).as_ptr())
+}
+
 /// In ASCII they differ in one bit from each other.
 const fn is_bracket(byte: u8) -> bool {
     byte | (b'[' ^ b'{') == b'{'
@@ -745,28 +775,4 @@ fn is_infinite(number: &[u8]) -> bool {
     }
     let magnitude = magnitude.saturating_add(sign * exponent);
     !is_zero && (magnitude > 308 || magnitude == 308 && order.is_gt())
-}
-
-/// Appends a JSON string that means `text`.
-#[inline(never)]
-pub fn quote(text: &str, json: &mut String) {
-    put(json, "\"");
-    let mut start = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= b' ' && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        put(json, cut(text, start, at));
-        // The byte itself follows a backslash, and a control character is told by its number.
-        start = at;
-        put(json, "\\");
-        if byte < b' ' {
-            put(json, if byte < 16 { "u000" } else { "u001" });
-            let digit = usize::from(byte & 15);
-            put(json, cut("0123456789abcdef", digit, digit + 1));
-            start += 1;
-        }
-    }
-    put(json, cut(text, start, text.len()));
-    put(json, "\"");
 }

@@ -1,23 +1,42 @@
-//! What every Podfence policy shares.
+//! What every Podfence policy shares: decoding a request, evaluating it, explaining the verdict, and changing an
+//! object without losing a byte.
 //!
-//! A policy states the [`fields!`] and [`settings!`] that it reads, and a check: a pure function from
-//! a [`Pod`] and its [`Settings`] to [`Violations`]. [`policy!`] makes a module of it. The rest is here:
+//! A policy declares the [`fields!`] and [`settings!`] that it reads, and a check: a pure function from a [`Pod`] and
+//! its [`Settings`] to [`Violations`]. [`policy!`] makes a module of it.
 //!
-//! - `json`, `shape`, `view`: one pass over the payload, straight into what a check reads
-//! - `request`, `workload`, `pod`: what is judged, and where it is
-//! - `settings`, `exempt`: strict settings, and what is left out
-//! - `violation`, `policy`, `edit`: the verdict, its text, and changes that lose nothing
-//! - `wapc`: the only file that knows Kubewarden's ABI
-//! - `testing`: the fixture format, its interpreter, and what is generated (not in a module)
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! The files stand in floors; each uses only files above it in this list:
+//!
+//! - `text`, `arena`: string helpers, and memory for decoded values
+//! - `json`: the parser
+//! - `schema`: the declarations of fields and settings, and the table made of them
+//! - `decode`: one pass over a text by that table
+//! - `settings`, `profile`, `workload`: strict settings, profiles, and the kinds that hold a pod
+//! - `request`: the admission request
+//! - `place`, `pod`: places of violations, and the view of a pod that checks use
+//! - `violation`, `exempt`, `update`, `edit`: the text of a verdict, exemptions, updates, and changes
+//! - `policy`: the evaluation of one request
+//! - `wapc`: Kubewarden's ABI, with the feature `wapc`
+//!
+//! Features, none by default: `wapc` is for a module, and for wasm32 alone. `arena` frees what was decoded, for
+//! programs that evaluate more than one request. `docs` keeps what documentation and tests need.
+#![no_std]
 
 extern crate alloc;
 
+#[cfg(all(feature = "wapc", not(target_arch = "wasm32")))]
+compile_error!("the feature `wapc` is the ABI of a wasm32 module");
+
+#[forbid(unsafe_code)]
+mod arena;
+#[forbid(unsafe_code)]
+mod decode;
 #[forbid(unsafe_code)]
 mod edit;
 #[forbid(unsafe_code)]
 mod exempt;
 pub mod json;
+#[forbid(unsafe_code)]
+mod place;
 #[forbid(unsafe_code)]
 mod pod;
 #[forbid(unsafe_code)]
@@ -27,77 +46,71 @@ mod profile;
 #[forbid(unsafe_code)]
 mod request;
 #[forbid(unsafe_code)]
+pub mod schema;
+#[forbid(unsafe_code)]
 mod settings;
-#[forbid(unsafe_code)]
-pub mod shape;
-#[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
-#[forbid(unsafe_code)]
-pub mod testing;
 #[forbid(unsafe_code)]
 mod text;
 #[forbid(unsafe_code)]
-mod view;
+mod update;
 #[forbid(unsafe_code)]
 mod violation;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(feature = "wapc", target_arch = "wasm32"))]
 pub mod wapc;
 #[forbid(unsafe_code)]
 pub mod workload;
 
 pub use alloc::{string::String, vec, vec::Vec};
-pub use pod::{Container, Edits, LISTS, Pod, Role};
-pub use policy::{Case, Check, Mutate, Mutation, Policy, mutated, validate, validate_settings};
+pub use arena::Arena;
+pub use decode::{FieldType, List, Object, Value, count_defaults, default_elements, defaults};
+pub use place::{Place, Role};
+pub use pod::{Container, Edits, Pod};
+#[cfg(feature = "docs")]
+pub use policy::broken_rules;
+pub use policy::{Check, Mutate, Mutation, ParsedRequest, Policy, mutated, validate, validate_settings};
 pub use profile::Profile;
-pub use settings::{Definition, Settings, common, problem};
-pub use shape::{Entry, Field, Kind, Scope};
-pub use text::{sort, split};
-pub use view::{List, Object, Type, Value, count_defaults, default_elements, defaults, types};
-pub use violation::{Place, Rule, Violations};
+pub use schema::{Declaration, Docs, Field, JsonType, LISTS, Scope, types};
+pub use settings::{Definition, Settings, common};
+pub use text::{problem, quote, sort, split};
+pub use violation::{Rule, Violations};
 
 /// Makes a policy of a check: the constant `POLICY`, the exports of its module, and its tests.
 ///
-/// It stands in a crate that states its `fields!` and `settings!`. `mutate` and `validate` (of the
-/// settings) are optional.
+/// It stands in a crate that declares its `fields!` and `settings!`. `mutate` and `validate` (of the settings) are
+/// optional.
 #[macro_export]
 macro_rules! policy {
     (name: $name:literal, check: $check:path $(, mutate: $mutate:path)? $(, validate: $validate:path)? $(,)?) => {
         /// This policy.
         pub static POLICY: $crate::Policy = {
-            const STATEMENTS: &[&[$crate::Entry]] = &[$crate::base_fields(), FIELDS];
-            const SETTINGS_STATEMENTS: &[&[$crate::Entry]] = &[$crate::common::SETTINGS, SETTINGS];
-            static SHAPES: [$crate::shape::Shape; $crate::shape::count(STATEMENTS)] =
-                $crate::shape::build(STATEMENTS);
-            static SETTINGS_SHAPES: [$crate::shape::Shape; $crate::shape::count_flat(SETTINGS_STATEMENTS)] =
-                $crate::shape::build_flat(SETTINGS_STATEMENTS);
-            static ELEMENTS: [$crate::Value<'static>; $crate::count_defaults(SETTINGS_STATEMENTS)[1]] =
-                $crate::default_elements(SETTINGS_STATEMENTS);
-            static DEFAULTS: [$crate::Value<'static>; $crate::count_defaults(SETTINGS_STATEMENTS)[0]] =
-                $crate::defaults(SETTINGS_STATEMENTS, &ELEMENTS);
-            $crate::Policy {
-                name: $name,
-                shapes: &SHAPES,
-                settings: $crate::Definition {
-                    entries: SETTINGS,
-                    shapes: &SETTINGS_SHAPES,
-                    defaults: &DEFAULTS,
-                    validate: $crate::optional!($($validate)?),
-                },
-                check: $check,
-                mutate: $crate::mutation!($($mutate)?),
-                #[cfg(not(target_arch = "wasm32"))]
-                fields: FIELDS,
-            }
+            const READ: &[&[$crate::Declaration]] = &[$crate::base_fields(), FIELDS];
+            const SET: &[&[$crate::Declaration]] = &[$crate::common::SETTINGS, SETTINGS];
+            static NODES: [$crate::schema::Node; $crate::schema::count(READ)] = $crate::schema::build(READ);
+            static SETTINGS_NODES: [$crate::schema::Node; $crate::schema::count_flat(SET)] =
+                $crate::schema::build_flat(SET);
+            static ELEMENTS: [$crate::Value<'static>; $crate::count_defaults(SET)[1]] = $crate::default_elements(SET);
+            static DEFAULTS: [$crate::Value<'static>; $crate::count_defaults(SET)[0]] =
+                $crate::defaults(SET, &ELEMENTS);
+            let settings = $crate::Definition {
+                declarations: SETTINGS,
+                nodes: &SETTINGS_NODES,
+                defaults: &DEFAULTS,
+                validate: $crate::optional!($($validate)?),
+            };
+            $crate::Policy::new($name, &NODES, settings, $check, $crate::mutation!($($mutate)?), FIELDS)
         };
 
-        #[cfg(all(target_arch = "wasm32", feature = "wapc"))]
+        #[cfg(feature = "wapc")]
         $crate::export_wapc!(POLICY);
 
         #[cfg(test)]
-        $crate::policy_tests!(POLICY);
+        ::podfence_fixtures::policy_tests!(POLICY);
+        #[cfg(test)]
+        ::podfence_docs::policy_tests!(POLICY);
     };
 }
 
-/// `Some` of what is given, or `None`.
+/// `Some` of the argument, or `None`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! optional {
@@ -109,7 +122,7 @@ macro_rules! optional {
     };
 }
 
-/// A [`policy::Mutation`] of what is given, or `None`.
+/// A [`Mutation`] of the argument, or `None`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! mutation {
@@ -117,12 +130,12 @@ macro_rules! mutation {
         None
     };
     ($mutate:path) => {
-        Some(|case| $crate::mutated($mutate, case))
+        Some(|request| $crate::mutated($mutate, request))
     };
 }
 
 /// The fields that core reads for itself.
 #[doc(hidden)]
-pub const fn base_fields() -> &'static [Entry] {
+pub const fn base_fields() -> &'static [Declaration] {
     pod::FIELDS
 }

@@ -3,48 +3,24 @@
 use alloc::{string::String, vec::Vec};
 
 use crate::{
-    Field,
+    decode::{FieldType, Object},
     json::Text,
+    place::{Offender, Place, Role},
+    schema::{self, Field, Node, types},
     settings::{Settings, common::EXEMPT_IMAGES},
-    shape::{self, Shape},
     text,
-    view::{Object, Type, types},
-    violation::{Place, Subject},
 };
 
-pub(crate) const SPEC: Field<types::Object> = Field::new("spec");
-
-/// The three lists of containers, in the order of the built-in admission.
-pub const LISTS: [Field<types::Objects>; 3] =
-    [Field::new("initContainers"), Field::new("containers"), Field::new("ephemeralContainers")];
-
 crate::fields! {
-    NAME: Text = Container "name";
-    IMAGE: Text = Container "image";
-    RESTART_POLICY: Text = Container "restartPolicy";
-    OS_NAME: Text = Pod "os.name";
-    RUNTIME_CLASS: Text = Pod "runtimeClassName";
+    NAME: String = Container "name";
+    IMAGE: String = Container "image";
+    RESTART_POLICY: String = Container "restartPolicy";
+    OS_NAME: String = Pod "os.name";
+    RUNTIME_CLASS: String = Pod "runtimeClassName";
 }
 
 /// The table for the fields that core reads itself.
-pub(crate) static BASE: [Shape; shape::count(&[FIELDS])] = shape::build(&[FIELDS]);
-
-/// Which list a container is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// `initContainers`.
-    Init,
-    /// `containers`.
-    Main,
-    /// `ephemeralContainers`.
-    Ephemeral,
-}
-
-impl Role {
-    fn list(self) -> Field<types::Objects> {
-        LISTS[self as usize]
-    }
-}
+pub(crate) static BASE: [Node; schema::count(&[FIELDS])] = schema::build(&[FIELDS]);
 
 static ROLES: [Role; 3] = [Role::Init, Role::Main, Role::Ephemeral];
 
@@ -57,8 +33,8 @@ pub struct Container<'v> {
     pub is_sidecar: bool,
     /// Its name; empty if it has none.
     pub name: &'v str,
-    /// Its number in its list.
-    pub(crate) index: usize,
+    /// Its index in its list.
+    index: usize,
     object: Object<'v>,
     spec: Object<'v>,
     editable: bool,
@@ -66,18 +42,19 @@ pub struct Container<'v> {
 
 impl<'v> Container<'v> {
     /// A field of this container; `None` if it is not set.
-    pub fn get<T: Type>(&self, field: Field<T>) -> Option<T::Value<'v>> {
+    pub fn get<T: FieldType>(&self, field: Field<T>) -> Option<T::Value<'v>> {
         self.object.get(field)
     }
 
     /// A field that the pod has as well: of this container, or else of the pod.
-    pub fn effective<T: Type>(&self, field: Field<T>) -> Option<T::Value<'v>> {
+    pub fn effective<T: FieldType>(&self, field: Field<T>) -> Option<T::Value<'v>> {
         self.object.get(field).or_else(|| self.spec.get(field))
     }
 
     /// The place of a field, for a violation.
-    pub fn at<T: Type>(&self, field: Field<T>) -> Place<'v> {
-        Place::new(Subject::Container(*self), field.path, self.object.at(field))
+    pub fn at<T: FieldType>(&self, field: Field<T>) -> Place<'v> {
+        let Self { role, index, name, .. } = *self;
+        Place::new(Offender::Container { role, index, name }, field.path, self.object.at(field))
     }
 }
 
@@ -90,25 +67,25 @@ pub struct Pod<'v> {
 }
 
 impl<'v> Pod<'v> {
-    /// Reads a view. `old` is the object that a pod update replaces.
+    /// Reads a view. `old` has the ephemeral containers that the pod had before an update, as
+    /// [`ephemeral_containers`] lists them.
     pub(crate) fn new(
         root: Object<'v>,
         spec: Object<'v>,
-        old: Option<Object<'v>>,
+        old: Option<&[(&str, &str)]>,
         settings: &Settings,
         editable: bool,
     ) -> Self {
-        let exempt = settings.texts(EXEMPT_IMAGES);
-        let old = old.map(ephemeral_containers);
+        let exempt = settings.strings(EXEMPT_IMAGES);
         let mut containers = Vec::with_capacity(8);
         for &role in &ROLES {
             for (index, object) in spec.get(role.list()).unwrap_or_default().objects().enumerate() {
                 let name = object.word(NAME);
                 let image = object.word(IMAGE);
-                if crate::exempt::matches_image(exempt, image) {
+                if !image.is_empty() && exempt.matches(image) {
                     continue;
                 }
-                let is_new = match &old {
+                let is_new = match old {
                     Some(old) => role == Role::Ephemeral && !text::is_in(old, &(name, image)),
                     None => false,
                 };
@@ -132,28 +109,28 @@ impl<'v> Pod<'v> {
     }
 
     /// A field of the spec; `None` if it is not set.
-    pub fn get<T: Type>(&self, field: Field<T>) -> Option<T::Value<'v>> {
+    pub fn get<T: FieldType>(&self, field: Field<T>) -> Option<T::Value<'v>> {
         self.spec.get(field)
     }
 
     /// The elements of a list in the spec; none if it is not set.
-    pub fn list(&self, field: Field<types::Objects>) -> impl Iterator<Item = Object<'v>> {
+    pub fn list(&self, field: Field<types::ObjectList>) -> impl Iterator<Item = Object<'v>> {
         self.get(field).unwrap_or_default().objects()
     }
 
     /// The members of the metadata that a field with a pattern matches: key and value.
-    pub fn metadata<T: Type>(&self, field: Field<T>) -> impl Iterator<Item = (&'v str, Object<'v>)> {
+    pub fn metadata<T: FieldType>(&self, field: Field<T>) -> impl Iterator<Item = (&'v str, Object<'v>)> {
         self.root.entries(field)
     }
 
     /// The place of a field of the spec, for a violation.
-    pub fn at<T: Type>(&self, field: Field<T>) -> Place<'v> {
-        Place::new(Subject::Pod, field.path, self.spec.at(field))
+    pub fn at<T: FieldType>(&self, field: Field<T>) -> Place<'v> {
+        Place::new(Offender::Pod, field.path, self.spec.at(field))
     }
 
     /// The place of an annotation, for a violation.
     pub fn at_annotation(&self, key: &'v str, value: Object<'v>) -> Place<'v> {
-        Place::new(Subject::Annotation(key), "", Some(value))
+        Place::new(Offender::Annotation(key), "", Some(value))
     }
 
     /// Whether it runs on Windows, where fields that only Linux knows are not asked for.
@@ -196,8 +173,8 @@ impl<'v> Edits<'v> {
         }
     }
 
-    /// The object with these changes, given its offset and length in the text that it was read from;
-    /// `None` if nothing changes.
+    /// The object with these changes; `None` if nothing changes. `object` is a part of `text`, from which it was
+    /// decoded.
     pub(crate) fn apply(&self, text: &Text<'_>, object: &str) -> Option<String> {
         let mut splices = Vec::new();
         for merge in &self.merges {
@@ -208,29 +185,10 @@ impl<'v> Edits<'v> {
     }
 }
 
-/// Whether an update of a pod changes what is judged: the number of containers, an image, or an
-/// ephemeral container that is new. So it is in the built-in admission; anything else was judged when
-/// the pod was created.
-pub(crate) fn is_significant(new: Object<'_>, old: Object<'_>) -> bool {
-    for role in [Role::Init, Role::Main] {
-        let mut new = new.get(role.list()).unwrap_or_default().objects();
-        let mut old = old.get(role.list()).unwrap_or_default().objects();
-        loop {
-            match (new.next(), old.next()) {
-                (None, None) => break,
-                (Some(new), Some(old)) if new.get(IMAGE) == old.get(IMAGE) => {}
-                _ => return true,
-            }
-        }
-    }
-    let old = ephemeral_containers(old);
-    !ephemeral_containers(new).iter().all(|container| text::is_in(&old, container))
-}
-
 /// The names and images of the ephemeral containers, sorted.
-fn ephemeral_containers(spec: Object<'_>) -> Vec<(&str, &str)> {
+pub(crate) fn ephemeral_containers<'v>(spec: Object<'v>) -> Vec<(&'v str, &'v str)> {
     let mut containers = Vec::new();
-    for container in spec.get(LISTS[2]).unwrap_or_default().objects() {
+    for container in spec.get(Role::Ephemeral.list()).unwrap_or_default().objects() {
         containers.push((container.word(NAME), container.word(IMAGE)));
     }
     text::sort(&mut containers);

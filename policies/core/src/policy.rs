@@ -1,54 +1,81 @@
-//! A policy, and how a request is judged by one.
+//! A policy, and the evaluation of one request from end to end.
 
 use alloc::string::String;
 
 use crate::{
+    arena::Arena,
+    decode::{Decoder, Location},
     exempt,
-    json::{Text, pad, quote},
-    pod::{self, Edits, Pod},
-    request::{OPERATION, Place, Request, SUB_RESOURCE, read_at, spec_of},
-    settings::{Definition, Settings, common::OTHER_KINDS, problem},
-    shape::Shape,
-    text::{is_among, own, put},
-    view::{Object, Walk},
+    json::{Text, pad},
+    pod::{BASE, Edits, Pod, ephemeral_containers},
+    request::{OPERATION, Request, SUB_RESOURCE, decode_at, spec_of},
+    schema::{Declaration, Node, SPEC},
+    settings::{Definition, Settings, common::OTHER_KINDS},
+    text::{is_among, own, problem, put, quote},
+    update,
     violation::Violations,
 };
 
-/// Looks for violations in a pod. It sees no JSON and no host.
+/// Looks for violations in a pod. Pure: no JSON, no host calls.
 pub type Check = for<'v> fn(&Pod<'v>, &Settings<'_>, &mut Violations<'v>);
 
 /// Makes the changes that settings ask for.
 pub type Mutate = for<'v> fn(&Pod<'v>, &Settings<'_>, &mut Edits<'v>);
 
-/// Makes changes and judges what came of them; `None` if there are none. Made by [`mutated`].
-pub type Mutation = fn(&Case<'_>) -> Option<Result<String, Unreadable>>;
+/// Makes changes and evaluates the changed object; `None` if there are none. Made by [`mutated`].
+pub type Mutation = fn(&ParsedRequest<'_>) -> Option<Result<String, Unreadable>>;
 
-/// What was read of a request that asks for a verdict.
-pub struct Case<'c> {
+/// A parsed request.
+pub struct ParsedRequest<'c> {
     policy: &'c Policy,
     settings: &'c Settings<'c>,
     text: &'c Text<'c>,
     object: &'c str,
-    place: Place<'c>,
+    location: Location<'c>,
     pod: &'c Pod<'c>,
-    old: Option<Object<'c>>,
+    /// See [`Pod::new`].
+    old: Option<&'c [(&'c str, &'c str)]>,
 }
 
-/// A policy: what it reads, and what it makes of it. Written by [`policy!`](crate::policy).
+/// A policy: the fields it reads, its settings and its check. Made by [`policy!`](crate::policy).
 pub struct Policy {
     /// Its name, which is its directory's.
     pub name: &'static str,
-    /// The table for reading a pod.
-    pub shapes: &'static [Shape],
+    /// The table for decoding a pod.
+    pub nodes: &'static [Node],
     /// Its settings.
     pub settings: Definition,
-    /// What it looks for.
+    /// Looks for violations.
     pub check: Check,
-    /// What it changes, if it can.
+    /// Changes objects, if the policy can.
     pub mutate: Option<Mutation>,
     /// The fields that it reads.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fields: &'static [crate::Entry],
+    #[cfg(feature = "docs")]
+    pub fields: &'static [Declaration],
+}
+
+impl Policy {
+    /// A policy of these parts.
+    #[doc(hidden)]
+    #[cfg_attr(not(feature = "docs"), allow(unused_variables))]
+    pub const fn new(
+        name: &'static str,
+        nodes: &'static [Node],
+        settings: Definition,
+        check: Check,
+        mutate: Option<Mutation>,
+        fields: &'static [Declaration],
+    ) -> Self {
+        Self {
+            name,
+            nodes,
+            settings,
+            check,
+            mutate,
+            #[cfg(feature = "docs")]
+            fields,
+        }
+    }
 }
 
 /// Subresources that do not change what a pod may do.
@@ -60,14 +87,14 @@ type Unreadable = String;
 
 const NOT_UTF8: &str = "not JSON: expected UTF-8";
 
-/// Judges a payload `{"request":…,"settings":…}` in padded JSON (see [`pad`]).
+/// Evaluates a payload `{"request":…,"settings":…}` in padded JSON (see [`pad`]).
 ///
 /// The reply is a Kubewarden `ValidationResponse` in JSON.
 pub fn validate(policy: &Policy, payload: &[u8]) -> String {
-    judge(policy, payload).unwrap_or_else(|unreadable| reject("400", &unreadable, None))
+    evaluate(policy, payload).unwrap_or_else(|unreadable| reject("400", &unreadable, None))
 }
 
-/// Judges settings in padded JSON (see [`pad`]).
+/// Validates settings in padded JSON (see [`pad`]).
 ///
 /// The reply is a Kubewarden `SettingsValidationResponse` in JSON.
 pub fn validate_settings(policy: &Policy, payload: &[u8]) -> String {
@@ -84,10 +111,11 @@ pub fn validate_settings(policy: &Policy, payload: &[u8]) -> String {
 }
 
 fn read_settings(policy: &Policy, payload: &[u8]) -> Result<(), Unreadable> {
-    let text = Text::new(payload).map_err(|_| own(NOT_UTF8))?;
-    let mut walk = Walk::at(&text, 0, &[]);
-    if let Err(stop) = walk.reader.skip().and_then(|()| walk.reader.end()) {
-        return Err(walk.explain(stop.into()));
+    let arena = Arena::new();
+    let text = Text::new(payload, &arena).map_err(|_| own(NOT_UTF8))?;
+    let mut decoder = Decoder::at(&text, 0, &[]);
+    if let Err(stop) = decoder.reader.skip().and_then(|()| decoder.reader.end()) {
+        return Err(decoder.explain(stop.into()));
     }
     Settings::read(&policy.settings, &text, Some(0)).map(drop)
 }
@@ -112,9 +140,32 @@ fn accept() -> String {
     own(r#"{"accepted":true}"#)
 }
 
-fn judge(policy: &Policy, payload: &[u8]) -> Result<String, Unreadable> {
-    let text = Text::new(payload).map_err(|_| own(NOT_UTF8))?;
-    let mut request = Request::read(text, policy.shapes)?;
+/// The rules that the object of a request breaks, one for each violation, and the message; neither exemptions
+/// nor changes count.
+///
+/// # Errors
+/// What could not be read.
+#[cfg(feature = "docs")]
+pub fn broken_rules(
+    policy: &Policy,
+    payload: &[u8],
+) -> Result<(alloc::vec::Vec<&'static crate::Rule>, String), String> {
+    let arena = Arena::new();
+    let text = Text::new(payload, &arena).map_err(|_| own(NOT_UTF8))?;
+    let mut request = Request::read(text, policy.nodes)?;
+    let settings = request.settings(&policy.settings)?;
+    let location = request.location(&settings).ok_or("no pod")?;
+    let object = request.object(location)?;
+    let pod = Pod::new(object, spec_of(object, location)?, None, &settings, true);
+    let mut found = Violations::default();
+    (policy.check)(&pod, &settings, &mut found);
+    Ok((found.rules().collect(), found.message(Some(&settings))))
+}
+
+fn evaluate(policy: &Policy, payload: &[u8]) -> Result<String, Unreadable> {
+    let arena = Arena::new();
+    let text = Text::new(payload, &arena).map_err(|_| own(NOT_UTF8))?;
+    let mut request = Request::read(text, policy.nodes)?;
     let settings = request.settings(&policy.settings).map_err(|wrong| problem("settings", &wrong, ""))?;
     let envelope = request.envelope();
     let is_update = match envelope.word(OPERATION) {
@@ -131,42 +182,46 @@ fn judge(policy: &Policy, payload: &[u8]) -> Result<String, Unreadable> {
     {
         return Ok(accept());
     }
-    let Some(place) = request.place(&settings) else {
+    let Some(location) = request.location(&settings) else {
         return if settings.get(OTHER_KINDS) == Some("accept") { Ok(accept()) } else { Err(request.other_kind()) };
     };
-    let is_pod = place.is_pod();
-    let object = request.object(place)?;
-    let old = if is_update && is_pod { request.old_object(place)? } else { None };
-    let old_spec = old.map(|old| old.get(pod::SPEC).unwrap_or_default());
-    let spec = spec_of(object, place)?;
-    if old_spec.is_some_and(|old| !pod::is_significant(spec, old)) {
+    let is_pod = location.is_pod();
+    let object = request.object(location)?;
+    let old = if is_update && is_pod { request.old_object(location, &BASE)? } else { None };
+    let old_spec = old.map(|old| old.get(SPEC).unwrap_or_default());
+    let old_ephemeral = old_spec.map(ephemeral_containers);
+    let spec = spec_of(object, location)?;
+    if let (Some(old), Some(ephemeral)) = (old_spec, &old_ephemeral)
+        && !update::is_significant(spec, old, ephemeral)
+    {
         return Ok(accept());
     }
     // Most of a pod cannot be changed once it is there.
     let editable = !(is_update && is_pod);
-    let pod = Pod::new(object, spec, old_spec, &settings, editable);
+    let old = old_ephemeral.as_deref();
+    let pod = Pod::new(object, spec, old, &settings, editable);
     if exempt::covers_runtime_class(&settings, pod.runtime_class()) {
         return Ok(accept());
     }
     if let Some(mutation) = policy.mutate {
         let (text, object) = (request.text(), request.object_text());
-        let case = Case { policy, settings: &settings, text, object, place, pod: &pod, old: old_spec };
-        if let Some(reply) = mutation(&case) {
+        let parsed = ParsedRequest { policy, settings: &settings, text, object, location, pod: &pod, old };
+        if let Some(reply) = mutation(&parsed) {
             return reply;
         }
     }
-    Ok(rejection(policy, &pod, &settings, place).unwrap_or_else(accept))
+    Ok(rejection(policy, &pod, &settings, location).unwrap_or_else(accept))
 }
 
-/// Makes changes and judges what came of them: a change is returned only if nothing is left to reject.
+/// Makes changes and evaluates the changed object: a change is returned only if nothing is left to reject.
 ///
 /// It is called through [`Mutation`], so that only modules that change something have the code for it.
 #[doc(hidden)]
-pub fn mutated(mutate: Mutate, case: &Case<'_>) -> Option<Result<String, Unreadable>> {
+pub fn mutated(mutate: Mutate, request: &ParsedRequest<'_>) -> Option<Result<String, Unreadable>> {
     let mut edits = Edits::default();
-    mutate(case.pod, case.settings, &mut edits);
-    let edited = edits.apply(case.text, case.object)?;
-    Some(judge_edited(case, &edited).map(|rejection| {
+    mutate(request.pod, request.settings, &mut edits);
+    let edited = edits.apply(request.text, request.object)?;
+    Some(evaluate_edited(request, &edited).map(|rejection| {
         rejection.unwrap_or_else(|| {
             let mut reply = own(r#"{"accepted":true,"mutated_object":"#);
             put(&mut reply, &edited);
@@ -176,19 +231,20 @@ pub fn mutated(mutate: Mutate, case: &Case<'_>) -> Option<Result<String, Unreada
     }))
 }
 
-fn judge_edited(case: &Case<'_>, edited: &str) -> Result<Option<String>, Unreadable> {
-    let padded = pad(edited.as_bytes());
-    let text = Text::new(&padded).map_err(|_| own(NOT_UTF8))?;
-    let object = read_at(&text, 0, case.place, case.policy.shapes)?;
-    let pod = Pod::new(object, spec_of(object, case.place)?, case.old, case.settings, false);
-    Ok(rejection(case.policy, &pod, case.settings, case.place))
+fn evaluate_edited(request: &ParsedRequest<'_>, edited: &str) -> Result<Option<String>, Unreadable> {
+    let &ParsedRequest { policy, settings, location, old, .. } = request;
+    let (padded, arena) = (pad(edited.as_bytes()), Arena::new());
+    let text = Text::new(&padded, &arena).map_err(|_| own(NOT_UTF8))?;
+    let object = decode_at(&text, 0, location, policy.nodes)?;
+    let pod = Pod::new(object, spec_of(object, location)?, old, settings, false);
+    Ok(rejection(policy, &pod, settings, location))
 }
 
-fn rejection(policy: &Policy, pod: &Pod<'_>, settings: &Settings, place: Place<'_>) -> Option<String> {
+fn rejection(policy: &Policy, pod: &Pod<'_>, settings: &Settings, location: Location<'_>) -> Option<String> {
     let mut found = Violations::default();
     (policy.check)(pod, settings, &mut found);
     if found.is_empty() {
         return None;
     }
-    Some(reject("403", &found.message(Some(settings)), Some(&found.to_json(place.path))))
+    Some(reject("403", &found.message(Some(settings)), Some(&found.to_json(location.path))))
 }

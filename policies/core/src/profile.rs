@@ -1,6 +1,6 @@
 //! Profiles of seccomp and AppArmor, which settings and pods spell in two ways.
 
-use crate::view::List;
+use crate::decode::List;
 
 /// What a setting or a pod says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +32,11 @@ impl<'s> Profile<'s> {
         }
     }
 
-    /// Whether a list in a setting has types and nothing else, so that a text can tell them as such.
+    /// Whether a list in a setting has types and nothing else, so that the message can list plain types.
     pub fn are_types(allowed: List<'_>) -> bool {
         // What is no type is in lower case, or a star.
         let is_type = |spelled: &str| spelled.as_bytes().first().is_some_and(u8::is_ascii_uppercase);
-        !allowed.is_empty() && allowed.texts().all(is_type)
+        !allowed.is_empty() && allowed.strings().all(is_type)
     }
 
     /// Reads the fields `type` and `localhostProfile` of a pod or a container.

@@ -1,73 +1,50 @@
-//! The admission request, read in one pass over the payload.
+//! The admission request, decoded in one pass over the payload.
 //!
-//! The object's kind says where the pod lives in it. A host sends the kind first, and then the
-//! object is read as the walker comes to it; otherwise the walker comes back to it at the end.
+//! The object's kind says where the pod lives in it. A host sends the kind first, and then the object is decoded as
+//! the decoder comes to it; otherwise the decoder comes back to it at the end.
 
-use alloc::{string::String, vec::Vec};
+use alloc::string::String;
 
 use crate::{
-    json::{self, Text},
-    pod::SPEC,
+    decode::{self, Decoder, Deferred, Location, Object, State, Value},
+    json::Text,
+    schema::{self, Field, Node, PERSISTENT_VOLUME, POD, SPEC},
     settings::{
         Definition, Settings,
         common::{PATH_GROUP, PATH_KIND, PATH_PATH, POD_SPEC_PATHS},
-        problem,
     },
-    shape::{self, Kind, PERSISTENT_VOLUME, POD, Shape},
-    text::{own, put, split},
-    view::{self, Object, Result, Stop, Walk},
+    text::{own, problem, put, quote},
     workload::WORKLOADS,
 };
 
 crate::fields! {
-    GROUP: Text = Root "request.kind.group";
-    KIND: Text = Root "request.kind.kind";
-    OPERATION: Text = Root "request.operation";
-    SUB_RESOURCE: Text = Root "request.subResource";
-    NAMESPACE: Text = Root "request.namespace";
-    USER: Text = Root "request.userInfo.username";
-    GROUPS: Texts = Root "request.userInfo.groups";
-    OBJECT: Subject = Root "request.object";
+    GROUP: String = Root "request.kind.group";
+    KIND: String = Root "request.kind.kind";
+    OPERATION: String = Root "request.operation";
+    SUB_RESOURCE: String = Root "request.subResource";
+    NAMESPACE: String = Root "request.namespace";
+    USER: String = Root "request.userInfo.username";
+    GROUPS: StringList = Root "request.userInfo.groups";
+    OBJECT: Deferred = Root "request.object";
     OLD_OBJECT: Any = Root "request.oldObject";
     SETTINGS: Any = Root "settings";
 }
 
-static ENVELOPE: [Shape; shape::count_flat(&[FIELDS])] = shape::build_flat(&[FIELDS]);
+static ENVELOPE: [Node; schema::count_flat(&[FIELDS])] = schema::build_flat(&[FIELDS]);
 
-/// Where the pod of a kind is.
-#[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
-    /// Dotted path to what the table's root stands for.
-    pub(crate) path: &'a str,
-    root: usize,
-}
-
-impl Place<'_> {
-    /// Whether the object is a Pod itself.
+impl Location<'_> {
+    /// Whether it is the one of a Pod.
     pub(crate) fn is_pod(self) -> bool {
         self.root == POD && self.path.is_empty()
     }
 }
 
-/// The object under review, as far as it is read.
-pub(crate) struct Subject<'a> {
-    shapes: &'static [Shape],
-    reading: Reading<'a>,
-}
-
-pub(crate) enum Reading<'a> {
-    /// The walker has not come to it, or did not know its kind there.
-    Pending,
-    Done(Object<'a>),
-    Failed(String),
-}
-
 /// An admission request and the settings that came with it.
 pub(crate) struct Request<'a> {
     text: Text<'a>,
-    shapes: &'static [Shape],
+    nodes: &'static [Node],
     envelope: Object<'a>,
-    reading: Reading<'a>,
+    object: State<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -75,15 +52,15 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// It is not JSON, or the request (not the object in it) is not one; as a sentence.
-    pub(crate) fn read(text: Text<'a>, shapes: &'static [Shape]) -> Result<Self, String> {
-        let mut walk = Walk::at(&text, 0, &ENVELOPE);
-        walk.subject = Some(Subject { shapes, reading: Reading::Pending });
-        let result = walk.root(0).and_then(|()| Ok(walk.reader.end()?));
+    pub(crate) fn read(text: Text<'a>, nodes: &'static [Node]) -> Result<Self, String> {
+        let mut decoder = Decoder::at(&text, 0, &ENVELOPE);
+        decoder.deferred = Some(Deferred { nodes, locate: locate_known, state: State::Pending });
+        let result = decoder.root(0).and_then(|()| Ok(decoder.reader.end()?));
         if let Err(stop) = result {
-            return Err(walk.explain(stop));
+            return Err(decoder.explain(stop));
         }
-        let reading = walk.subject.take().map_or(Reading::Pending, |subject| subject.reading);
-        Ok(Self { envelope: walk.take(), text, shapes, reading })
+        let object = decoder.deferred.take().map_or(State::Pending, |deferred| deferred.state);
+        Ok(Self { envelope: decoder.take(), text, nodes, object })
     }
 
     pub(crate) fn envelope(&self) -> Object<'a> {
@@ -113,164 +90,105 @@ impl<'a> Request<'a> {
     pub(crate) fn other_kind(&self) -> String {
         let (group, kind) = (self.envelope().get(GROUP), self.envelope().get(KIND));
         let mut text = own("request.kind: this policy judges pods and cannot read kind ");
-        json::quote(kind.unwrap_or_default(), &mut text);
+        quote(kind.unwrap_or_default(), &mut text);
         put(&mut text, " of group ");
-        json::quote(group.unwrap_or_default(), &mut text);
+        quote(group.unwrap_or_default(), &mut text);
         put(&mut text, "; say where its pod template is with podSpecPaths, or set otherKinds to accept");
         text
     }
 
-    fn offset<T>(&self, field: crate::Field<T>) -> Option<usize> {
+    fn offset<T>(&self, field: Field<T>) -> Option<usize> {
         self.envelope().find_raw(field).map(|raw| self.text.offset_of(raw))
     }
 
-    /// Where the pod of this request's kind is; `None` if nobody said so.
-    pub(crate) fn place<'s>(&self, settings: &'s Settings) -> Option<Place<'s>> {
+    /// Where the pod is in objects of this request's kind; `None` if neither Kubernetes nor the settings say.
+    pub(crate) fn location<'s>(&self, settings: &'s Settings) -> Option<Location<'s>> {
         let envelope = self.envelope();
         let (group, kind) = (envelope.word(GROUP), envelope.get(KIND)?);
-        known_place(self.shapes, group, kind).or_else(|| {
+        known_location(self.nodes, group, kind).or_else(|| {
             let mut custom = settings.get(POD_SPEC_PATHS)?.objects();
             let custom = custom.find(|c| c.get(PATH_GROUP) == Some(group) && c.get(PATH_KIND) == Some(kind))?;
-            Some(Place { path: custom.get(PATH_PATH)?, root: POD })
+            Some(Location { path: custom.get(PATH_PATH)?, root: POD })
         })
     }
 
-    /// The object, read where the place says.
+    /// The object, decoded at its location.
     ///
     /// # Errors
     /// It cannot be read; a path and a sentence.
-    pub(crate) fn object(&mut self, place: Place<'_>) -> Result<Object<'a>, String> {
-        match core::mem::replace(&mut self.reading, Reading::Pending) {
-            Reading::Done(object) => Ok(object),
-            Reading::Failed(problem) => Err(problem),
-            Reading::Pending => self.read_object(OBJECT, place, self.shapes),
+    pub(crate) fn object(&mut self, location: Location<'_>) -> Result<Object<'a>, String> {
+        match core::mem::replace(&mut self.object, State::Pending) {
+            State::Decoded(object) => Ok(object),
+            State::Failed(problem) => Err(problem),
+            State::Pending => self.decode(OBJECT, location, self.nodes),
         }
     }
 
-    /// The old object of an update, as far as the significance of the update asks for it.
+    /// The old object of an update, decoded by this table.
     ///
     /// # Errors
     /// It cannot be read; a path and a sentence.
-    pub(crate) fn old_object(&self, place: Place<'_>) -> Result<Option<Object<'a>>, String> {
+    pub(crate) fn old_object(
+        &self,
+        location: Location<'_>,
+        nodes: &'static [Node],
+    ) -> Result<Option<Object<'a>>, String> {
         if self.envelope().get(OLD_OBJECT).is_none() {
             return Ok(None);
         }
         // A path alone would be taken for one in the new object.
-        let old = self.read_object(OLD_OBJECT, place, &crate::pod::BASE);
+        let old = self.decode(OLD_OBJECT, location, nodes);
         old.map(Some).map_err(|wrong| problem(OLD_OBJECT.path, &wrong, ""))
     }
 
-    fn read_object<T>(
-        &self,
-        field: crate::Field<T>,
-        place: Place<'_>,
-        shapes: &'static [Shape],
-    ) -> Result<Object<'a>, String> {
+    fn decode<T>(&self, field: Field<T>, location: Location<'_>, nodes: &'static [Node]) -> Result<Object<'a>, String> {
         let Some(at) = self.offset(field) else {
             return Err(problem(field.path, "expected an object, found nothing", ""));
         };
-        read_at(&self.text, at, place, shapes)
+        decode_at(&self.text, at, location, nodes)
     }
 }
 
-/// Reads the object at an offset of a text.
+/// Decodes the object at an offset of a text.
 ///
 /// # Errors
 /// It cannot be read; a path and a sentence.
-pub(crate) fn read_at<'a>(
+pub(crate) fn decode_at<'a>(
     text: &Text<'a>,
     at: usize,
-    place: Place<'_>,
-    shapes: &'static [Shape],
+    location: Location<'_>,
+    nodes: &'static [Node],
 ) -> Result<Object<'a>, String> {
-    let mut walk = Walk::at(text, at, shapes);
-    match walk.descend(place.path, place.root) {
-        Ok(()) => Ok(walk.take()),
-        Err(stop) => Err(walk.explain(stop)),
+    let mut decoder = Decoder::at(text, at, nodes);
+    match decoder.descend(location) {
+        Ok(()) => Ok(decoder.take()),
+        Err(stop) => Err(decoder.explain(stop)),
     }
 }
 
-fn known_place(shapes: &[Shape], group: &str, kind: &str) -> Option<Place<'static>> {
+/// The location for the kind among the values that were decoded of a request, if Kubernetes has it.
+fn locate_known(nodes: &'static [Node], values: &[Value<'_>]) -> Option<Location<'static>> {
+    let string = |field: Field<_>| decode::find(values, field.id)?.string();
+    known_location(nodes, string(GROUP).unwrap_or_default(), string(KIND)?)
+}
+
+fn known_location(nodes: &[Node], group: &str, kind: &str) -> Option<Location<'static>> {
     if let Some(workload) = WORKLOADS.iter().find(|workload| workload.is(group, kind)) {
-        return Some(Place { path: workload.template, root: POD });
+        return Some(Location { path: workload.template, root: POD });
     }
-    let reads_volumes = shapes.get(PERSISTENT_VOLUME).is_some_and(|root| root.count != 0);
+    let reads_volumes = nodes.get(PERSISTENT_VOLUME).is_some_and(|root| root.count != 0);
     (reads_volumes && group.is_empty() && kind == "PersistentVolume")
-        .then_some(Place { path: "", root: PERSISTENT_VOLUME })
-}
-
-impl Walk<'_> {
-    /// Reads the object under review if its kind is known by now, and else skips it.
-    pub(crate) fn subject(&mut self) -> Result {
-        let place = self.subject.as_ref().and_then(|subject| {
-            let text = |field: crate::Field<_>| view::find(&self.values, field.id)?.text();
-            known_place(subject.shapes, text(GROUP).unwrap_or_default(), text(KIND)?)
-        });
-        let (Some(place), Some(mut subject)) = (place, self.subject.take()) else {
-            return Ok(self.reader.skip()?);
-        };
-        let start = self.reader.mark();
-        let outer_values = core::mem::replace(&mut self.values, Vec::with_capacity(16));
-        let outer_shapes = core::mem::replace(&mut self.shapes, subject.shapes);
-        let result = self.descend(place.path, place.root);
-        let object = self.take();
-        self.values = outer_values;
-        self.shapes = outer_shapes;
-        subject.reading = match result {
-            Ok(()) => Reading::Done(object),
-            Err(Stop::Malformed) => return Err(Stop::Malformed),
-            Err(Stop::Mismatch) => {
-                let problem = self.explain(Stop::Mismatch);
-                // Someone exempt may send it all the same, if it is JSON.
-                self.reader.rewind(start);
-                self.reader.skip()?;
-                Reading::Failed(problem)
-            }
-        };
-        self.subject = Some(subject);
-        Ok(())
-    }
-
-    /// Reads what a dotted path below the object that starts here leads to.
-    fn descend(&mut self, path: &str, root: usize) -> Result {
-        let first = self.reader.peek();
-        if first != b'{' {
-            return Err(self.mismatch(Kind::Object, first));
-        }
-        if path.is_empty() {
-            return self.root(root);
-        }
-        let (wanted, rest) = split(path, b'.');
-        let mut found = false;
-        self.reader.open(b'{')?;
-        let mut more = !self.reader.is_empty(b'}');
-        while more {
-            let key = self.reader.key()?;
-            if key != wanted {
-                self.reader.skip()?;
-            } else if core::mem::replace(&mut found, true) {
-                return Err(self.duplicate(key));
-            } else if let Err(stop) = self.descend(rest, root) {
-                return Err(self.within(key, stop));
-            }
-            more = self.reader.more(b'}')?;
-        }
-        if found {
-            return Ok(());
-        }
-        let stop = self.missing("an object");
-        Err(self.within(wanted, stop))
-    }
+        .then_some(Location { path: "", root: PERSISTENT_VOLUME })
 }
 
 /// The pod spec (or the spec of another kind) in an object.
 ///
 /// # Errors
 /// There is none; a path and a sentence.
-pub(crate) fn spec_of<'v>(object: Object<'v>, place: Place<'_>) -> Result<Object<'v>, String> {
+pub(crate) fn spec_of<'v>(object: Object<'v>, location: Location<'_>) -> Result<Object<'v>, String> {
     object.get(SPEC).ok_or_else(|| {
-        let mut path = own(place.path);
-        put(&mut path, if place.path.is_empty() { "spec" } else { ".spec" });
+        let mut path = own(location.path);
+        put(&mut path, if location.path.is_empty() { "spec" } else { ".spec" });
         problem(&path, "expected an object, found nothing", "")
     })
 }

@@ -3,10 +3,10 @@
 use alloc::string::String;
 
 use crate::{
-    json::{self, Text, pad},
-    shape::{self, Entry, Field, Shape},
-    text::{self, is_among, own, put, split},
-    view::{self, List, Object, Type, Value, Walk, types},
+    decode::{self, Decoder, FieldType, List, Object, Value},
+    json::Text,
+    schema::{Declaration, Field, Node, id, types},
+    text::{is_among, problem, split, unlisted},
 };
 
 /// The settings of every policy.
@@ -14,25 +14,25 @@ pub mod common {
     crate::settings! {
         /// Images whose containers are not judged: exact, or a prefix with a trailing `*`. Compared with the
         /// image as it is written, so `nginx` is not `docker.io/library/nginx`.
-        EXEMPT_IMAGES: Texts = "exempt.images", alias "exemptImages";
+        EXEMPT_IMAGES: StringList = "exempt.images", alias "exemptImages";
         /// Namespaces that are not judged.
-        EXEMPT_NAMESPACES: Texts = "exempt.namespaces";
+        EXEMPT_NAMESPACES: StringList = "exempt.namespaces";
         /// Users whose requests are not judged. The user of a workload's pods is its controller.
-        EXEMPT_USERS: Texts = "exempt.users";
+        EXEMPT_USERS: StringList = "exempt.users";
         /// Groups whose users' requests are not judged.
-        EXEMPT_GROUPS: Texts = "exempt.groups";
+        EXEMPT_GROUPS: StringList = "exempt.groups";
         /// Runtime classes whose pods are not judged.
-        EXEMPT_RUNTIME_CLASSES: Texts = "exempt.runtimeClasses";
+        EXEMPT_RUNTIME_CLASSES: StringList = "exempt.runtimeClasses";
         /// Custom kinds that hold a pod template.
-        POD_SPEC_PATHS: Objects = "podSpecPaths";
+        POD_SPEC_PATHS: ObjectList = "podSpecPaths";
         /// API group of the kind.
-        PATH_GROUP: Text = "podSpecPaths[*].group";
+        PATH_GROUP: String = "podSpecPaths[*].group";
         /// The kind.
-        PATH_KIND: Text = "podSpecPaths[*].kind";
+        PATH_KIND: String = "podSpecPaths[*].kind";
         /// Dotted path to the pod template (the object that holds the pod's metadata and spec).
-        PATH_PATH: Text = "podSpecPaths[*].path";
+        PATH_PATH: String = "podSpecPaths[*].path";
         /// What to do with kinds that hold no pod: reject them, or accept them where a rule matches by wildcard.
-        OTHER_KINDS: Text = "otherKinds", one_of ["reject", "accept"], default "\"reject\"";
+        OTHER_KINDS: String = "otherKinds", one_of ["reject", "accept"], default "\"reject\"";
     }
 }
 use common::{PATH_GROUP, PATH_KIND, PATH_PATH, POD_SPEC_PATHS};
@@ -45,10 +45,10 @@ pub type Validate = fn(&Settings<'_>) -> Result<(), String>;
 
 /// What a policy knows about its settings.
 pub struct Definition {
-    /// The policy's own statement.
-    pub entries: &'static [Entry],
-    /// The table for the walker.
-    pub shapes: &'static [Shape],
+    /// The policy's own settings.
+    pub declarations: &'static [Declaration],
+    /// The table for the decoder.
+    pub nodes: &'static [Node],
     /// The defaults, see [`crate::defaults`].
     pub defaults: &'static [Value<'static>],
     /// What types cannot say; the error tells what is wrong.
@@ -78,24 +78,14 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Reads settings that stand alone.
-    ///
-    /// # Errors
-    /// What is wrong with them, as a sentence.
-    pub fn with<T>(definition: &Definition, json: &str, then: impl FnOnce(&Settings) -> T) -> Result<T, String> {
-        let padded = pad(json.as_bytes());
-        let text = Text::new(&padded).map_err(|malformed| malformed.expected)?;
-        Ok(then(&Settings::read(definition, &text, Some(0))?))
-    }
-
     /// A setting, or its default; `None` if it has neither.
-    pub fn get<T: Type>(&self, setting: Field<T>) -> Option<T::Value<'_>> {
+    pub fn get<T: FieldType>(&self, setting: Field<T>) -> Option<T::Value<'_>> {
         self.find(setting.id).and_then(T::read)
     }
 
     #[inline(never)]
     fn find(&self, id: u32) -> Option<Object<'_>> {
-        self.given.find(id).or_else(|| view::find(self.defaults, id))
+        self.given.find(id).or_else(|| decode::find(self.defaults, id))
     }
 
     /// A setting that is on or off.
@@ -104,7 +94,7 @@ impl<'a> Settings<'a> {
     }
 
     /// A setting that is a list of strings; empty if it has no default.
-    pub fn texts(&self, setting: Field<types::Texts>) -> List<'_> {
+    pub fn strings(&self, setting: Field<types::StringList>) -> List<'_> {
         self.list(setting.id)
     }
 
@@ -119,9 +109,9 @@ impl<'a> Settings<'a> {
     }
 
     fn validate(&self, definition: &Definition) -> Result<(), String> {
-        for entries in [common::SETTINGS, definition.entries] {
-            for entry in entries.iter().filter(|entry| !entry.options.is_empty()) {
-                self.validate_options(entry)?;
+        for declarations in [common::SETTINGS, definition.declarations] {
+            for declaration in declarations.iter().filter(|declaration| !declaration.options.is_empty()) {
+                self.validate_options(declaration)?;
             }
         }
         for custom in self.get(POD_SPEC_PATHS).unwrap_or_default().objects() {
@@ -134,27 +124,16 @@ impl<'a> Settings<'a> {
         Ok(())
     }
 
-    fn validate_options(&self, entry: &Entry) -> Result<(), String> {
-        let Some(value) = self.get(Field::<types::Any>::new(entry.path)) else { return Ok(()) };
+    fn validate_options(&self, declaration: &Declaration) -> Result<(), String> {
+        let Some(value) = self.get(Field::<types::Any>::new(declaration.path)) else { return Ok(()) };
         // The elements of a list are its children, and a string has none.
-        for text in value.text().into_iter().chain(List::of(value).texts()) {
-            if !is_among(text, entry.options) {
-                return Err(problem(entry.path, &unlisted("value", text, entry.options), ""));
+        for string in value.string().into_iter().chain(List::of(value).strings()) {
+            if !is_among(string, declaration.options) {
+                return Err(problem(declaration.path, &unlisted("value", string, declaration.options), ""));
             }
         }
         Ok(())
     }
-}
-
-/// What is wrong with a setting, as a sentence.
-#[cold]
-#[inline(never)]
-pub fn problem(setting: &str, what: &str, with: &str) -> String {
-    let mut message = own(setting);
-    put(&mut message, ": ");
-    put(&mut message, what);
-    put(&mut message, with);
-    message
 }
 
 fn is_path(path: &str) -> bool {
@@ -174,54 +153,31 @@ fn is_path(path: &str) -> bool {
 }
 
 fn read<'a>(definition: &Definition, text: &Text<'a>, at: usize) -> Result<Object<'a>, String> {
-    let mut walk = Walk::at(text, at, definition.shapes);
-    walk.strict = true;
-    if let Err(stop) = walk.root(0) {
-        return Err(walk.explain(stop));
+    let mut decoder = Decoder::at(text, at, definition.nodes);
+    decoder.strict = true;
+    if let Err(stop) = decoder.root(0) {
+        return Err(decoder.explain(stop));
     }
-    for entries in [common::SETTINGS, definition.entries] {
-        for entry in entries.iter().filter(|entry| !entry.aliases.is_empty()) {
-            resolve(&mut walk.values, entry)?;
+    for declarations in [common::SETTINGS, definition.declarations] {
+        for declaration in declarations.iter().filter(|declaration| !declaration.aliases.is_empty()) {
+            resolve(&mut decoder.values, declaration)?;
         }
     }
-    Ok(walk.take())
+    Ok(decoder.take())
 }
 
 /// Files what was given under an alias under the setting's own name.
-fn resolve(given: &mut [Value<'_>], entry: &Entry) -> Result<(), String> {
-    let setting = shape::id(entry.path);
-    let is_given = view::find(given, setting).is_some();
-    for alias in entry.aliases {
-        if !view::rename(given, shape::id(alias), setting) {
+fn resolve(given: &mut [Value<'_>], declaration: &Declaration) -> Result<(), String> {
+    let setting = id(declaration.path);
+    let is_given = decode::find(given, setting).is_some();
+    for alias in declaration.aliases {
+        if !decode::rename(given, id(alias), setting) {
             continue;
         }
         if is_given {
-            return Err(problem(alias, "the same setting as ", entry.path));
+            return Err(problem(alias, "the same setting as ", declaration.path));
         }
         break;
     }
     Ok(())
-}
-
-/// Says that a word is not one of those that are known, and which one was probably meant.
-#[cold]
-#[inline(never)]
-pub(crate) fn unlisted(what: &str, word: &str, known: &[&str]) -> String {
-    let mut message = own("unknown ");
-    put(&mut message, what);
-    put(&mut message, " ");
-    json::quote(word, &mut message);
-    if let Some(nearest) = text::nearest(word, known) {
-        put(&mut message, ", did you mean ");
-        json::quote(nearest, &mut message);
-        put(&mut message, "?");
-        return message;
-    }
-    let mut separator = ", known are ";
-    for word in known {
-        put(&mut message, separator);
-        json::quote(word, &mut message);
-        separator = ", ";
-    }
-    message
 }

@@ -1,5 +1,5 @@
-//! Small things with text, for which the standard library would bring ten times the code: every byte of
-//! a module is paid for by each policy and at each start of a host.
+//! Small string helpers. `core::fmt` and the standard library's sorting would add ten times the code, which every
+//! policy would pay for in bytes and at each start of a host.
 
 use alloc::string::String;
 
@@ -114,9 +114,67 @@ pub(crate) fn sort_by<T>(items: &mut [T], less: fn(&T, &T) -> bool) {
     }
 }
 
+/// Appends a JSON string that means `text`.
+#[inline(never)]
+pub fn quote(text: &str, json: &mut String) {
+    put(json, "\"");
+    let mut start = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= b' ' && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        put(json, cut(text, start, at));
+        // The byte itself follows a backslash, and a control character is told by its number.
+        start = at;
+        put(json, "\\");
+        if byte < b' ' {
+            put(json, if byte < 16 { "u000" } else { "u001" });
+            let digit = usize::from(byte & 15);
+            put(json, cut("0123456789abcdef", digit, digit + 1));
+            start += 1;
+        }
+    }
+    put(json, cut(text, start, text.len()));
+    put(json, "\"");
+}
+
+/// A problem with a setting or a field, as a sentence.
+#[cold]
+#[inline(never)]
+pub fn problem(setting: &str, what: &str, with: &str) -> String {
+    let mut message = own(setting);
+    put(&mut message, ": ");
+    put(&mut message, what);
+    put(&mut message, with);
+    message
+}
+
+/// Says that a word is not one of those that are known, and which one was probably meant.
+#[cold]
+#[inline(never)]
+pub(crate) fn unlisted(what: &str, word: &str, known: &[&str]) -> String {
+    let mut message = own("unknown ");
+    put(&mut message, what);
+    put(&mut message, " ");
+    quote(word, &mut message);
+    if let Some(nearest) = nearest(word, known) {
+        put(&mut message, ", did you mean ");
+        quote(nearest, &mut message);
+        put(&mut message, "?");
+        return message;
+    }
+    let mut separator = ", known are ";
+    for word in known {
+        put(&mut message, separator);
+        quote(word, &mut message);
+        separator = ", ";
+    }
+    message
+}
+
 /// The known word nearest to one that was probably mistyped, if one is near.
 #[cold]
-pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let mut least = word.len() / 3 + 2;
     let mut nearest = None;
     for &candidate in known {

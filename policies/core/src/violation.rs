@@ -4,15 +4,14 @@
 use alloc::{string::String, vec::Vec};
 
 use crate::{
-    Field,
-    json::quote,
-    pod::{Container, LISTS},
+    decode::{List, Object},
+    place::{Offender, Place},
+    schema::{Field, types},
     settings::Settings,
-    text::{cut, own, put, put_index, sort_by, split},
-    view::{List, Object, types},
+    text::{own, put, quote, sort_by, split},
 };
 
-/// What a control demands, and how it says that something does not meet it.
+/// What a control demands, and the texts for what violates it.
 pub struct Rule {
     /// The control, as the built-in admission calls it where it has one.
     pub control: &'static str,
@@ -28,113 +27,18 @@ pub struct Rule {
     /// - `{allowed}`: what the setting has, quoted, joined with `or`
     /// - `{who:one|many}`, `{values:one|many}`: a word that depends on how many there are
     pub detail: &'static str,
-    /// How to mend it.
+    /// How to fix it.
     pub fix: &'static str,
     /// What stands once before the details of all rules that have the same one. Its placeholders are
     /// filled in from all of these.
     pub lead: &'static str,
-    /// The path of the setting that decided, with which the detail ends, unless it has `{allowed}`.
+    /// The path of the setting shown at the end of the message, unless the text contains `{allowed}`.
     pub setting: Option<&'static str>,
 }
 
 impl Rule {
     /// A rule that needs no more than its own texts, to be filled in.
     pub const PLAIN: Self = Self { control: "", reason: "", detail: "", fix: "", lead: "", setting: None };
-}
-
-/// What a violation is about.
-#[derive(Clone, Copy)]
-pub enum Subject<'v> {
-    /// The pod itself.
-    Pod,
-    /// A container.
-    Container(Container<'v>),
-    /// A volume, by name.
-    Volume(&'v str),
-    /// An annotation of the pod, by key.
-    Annotation(&'v str),
-}
-
-/// A place in the object, and what stands there.
-#[derive(Clone, Copy)]
-pub struct Place<'v> {
-    subject: Subject<'v>,
-    path: &'static str,
-    elements: [Option<usize>; 2],
-    value: Option<Object<'v>>,
-    /// What `{values}` has instead of the value.
-    name: Option<&'v str>,
-}
-
-impl<'v> Place<'v> {
-    pub(crate) fn new(subject: Subject<'v>, path: &'static str, value: Option<Object<'v>>) -> Self {
-        Self { subject, path, elements: [None; 2], value, name: None }
-    }
-
-    /// An element of the list here: which, and what it is.
-    #[must_use]
-    pub fn element(mut self, index: usize, value: Object<'v>) -> Self {
-        match self.elements {
-            [None, _] => self.elements[0] = Some(index),
-            _ => self.elements[1] = Some(index),
-        }
-        self.value = Some(value);
-        self
-    }
-
-    /// The same place, of which this is what counts.
-    #[must_use]
-    pub fn value(mut self, value: Option<Object<'v>>) -> Self {
-        self.value = value;
-        self
-    }
-
-    /// The same place, which the text tells by this name and not by its value.
-    #[must_use]
-    pub fn named(mut self, name: &'v str) -> Self {
-        self.name = Some(name);
-        self
-    }
-
-    /// The same place, as one of a volume.
-    #[must_use]
-    pub fn of_volume(mut self, name: &'v str) -> Self {
-        self.subject = Subject::Volume(name);
-        self
-    }
-
-    /// Puts its path below the pod template.
-    fn put_path(&self, path: &mut String) {
-        if let Subject::Annotation(key) = self.subject {
-            put(path, "metadata.annotations[");
-            quote(key, path);
-            put(path, "]");
-            return;
-        }
-        put(path, "spec.");
-        if let Subject::Container(container) = self.subject {
-            put(path, LISTS.get(container.role as usize).map_or("", |list| list.path));
-            put_index(path, container.index);
-            put(path, ".");
-        }
-        let mut rest = self.path;
-        for &element in self.elements.iter().flatten() {
-            // An element is where `[*]` is, or else at the end.
-            let (list, behind) = split(rest, b'[');
-            put(path, list);
-            put_index(path, element);
-            rest = cut(behind, "*]".len(), behind.len());
-        }
-        put(path, rest);
-    }
-
-    fn value_text(&self) -> &'v str {
-        match (self.name, self.value) {
-            (Some(name), _) => name,
-            (None, Some(value)) => value.text().unwrap_or(value.raw()),
-            (None, None) => "",
-        }
-    }
 }
 
 struct Violation<'v> {
@@ -159,12 +63,12 @@ impl<'v> Violations<'v> {
         self.found.push(Violation { rule, place });
     }
 
-    /// Says in which order the details of rules come, whichever is found first.
+    /// Fixes the order in which the details of rules come, whichever is found first.
     pub fn order(&mut self, rules: &[&'static Rule]) {
         self.rules.extend_from_slice(rules);
     }
 
-    /// Says what the text of the verdict starts with.
+    /// Sets the start of the text of the verdict.
     pub fn head(&mut self, head: String) {
         self.head = head;
     }
@@ -175,12 +79,12 @@ impl<'v> Violations<'v> {
     }
 
     /// The rule of each.
-    #[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
+    #[cfg(feature = "docs")]
     pub(crate) fn rules(&self) -> impl Iterator<Item = &'static Rule> {
         self.found.iter().map(|violation| violation.rule)
     }
 
-    /// The text of the verdict; with settings, what they would have allowed is told.
+    /// The text of the verdict; with settings, it ends with what they allow.
     pub fn message(&self, settings: Option<&Settings>) -> String {
         let mut message = String::new();
         put(&mut message, &self.head);
@@ -224,8 +128,8 @@ impl<'v> Violations<'v> {
             Group { rule, found: core::slice::from_ref(violation), settings: None, by_lead: false }
                 .put(rule.reason, &mut reason);
             put_member(&mut json, ",\"reason\":", &reason);
-            match place.subject {
-                Subject::Container(container) => put_member(&mut json, ",\"container\":", container.name),
+            match place.offender {
+                Offender::Container { name, .. } => put_member(&mut json, ",\"container\":", name),
                 _ => put(&mut json, ",\"container\":null"),
             }
             let mut path = own(template);
@@ -260,7 +164,7 @@ struct Group<'g, 'v> {
 impl<'v> Group<'_, 'v> {
     /// Puts a template with its placeholders filled in; says whether one was `{allowed}`.
     fn put(&self, template: &str, message: &mut String) -> bool {
-        let mut tells_allowed = false;
+        let mut has_allowed = false;
         let mut rest = template;
         while !rest.is_empty() {
             let (plain, behind) = split(rest, b'{');
@@ -273,7 +177,7 @@ impl<'v> Group<'_, 'v> {
                 "" => continue,
                 "who" | "sorted" => self.put_subjects(what == "sorted", text),
                 "allowed" => {
-                    tells_allowed = true;
+                    has_allowed = true;
                     self.put_allowed(message)
                 }
                 _ => self.put_values(what, text),
@@ -281,7 +185,7 @@ impl<'v> Group<'_, 'v> {
             let (one, many) = split(words, b'|');
             put(message, if is_one { one } else { many });
         }
-        tells_allowed
+        has_allowed
     }
 
     fn setting(&self) -> Option<(&'static str, Object<'_>)> {
@@ -301,7 +205,7 @@ impl<'v> Group<'_, 'v> {
     fn put_allowed(&self, message: &mut String) -> bool {
         let allowed = self.setting().map(|(_, allowed)| List::of(allowed)).unwrap_or_default();
         let mut list = Listing { message: Some(message), quotes: "\"", separator: " or ", count: 0 };
-        allowed.texts().for_each(|word| list.add("", word));
+        allowed.strings().for_each(|word| list.add("", word));
         list.count == 1
     }
 
@@ -316,7 +220,7 @@ impl<'v> Group<'_, 'v> {
     fn put_values(&self, what: &str, message: Option<&mut String>) -> bool {
         let mut values = Vec::new();
         for place in self.places() {
-            let key = if let Subject::Annotation(key) = place.subject { key } else { "" };
+            let key = if let Offender::Annotation(key) = place.offender { key } else { "" };
             values.push((key, place.value_text()));
         }
         let mut list = Listing { message, quotes: if what == "values" { "\"" } else { "" }, separator: ", ", count: 0 };
@@ -331,23 +235,23 @@ impl<'v> Group<'_, 'v> {
         let (mut pod, mut noun, mut annotation) = ("", "", "");
         let mut last = None;
         for place in self.places() {
-            match place.subject {
-                Subject::Pod => pod = "pod",
-                Subject::Container(container) => {
+            match place.offender {
+                Offender::Pod => pod = "pod",
+                Offender::Container { role, index, name } => {
                     noun = "container";
                     // Of one container, all violations of a rule are next to each other.
-                    let this = Some((container.role, container.index));
+                    let this = Some((role, index));
                     if last != this {
-                        names.push(("", container.name));
+                        names.push(("", name));
                     }
                     last = this;
                 }
-                Subject::Volume(name) => {
+                Offender::Volume(name) => {
                     noun = "volume";
                     names.push(("", name));
                 }
-                Subject::Annotation(_) if annotation.is_empty() => annotation = "annotation",
-                Subject::Annotation(_) => annotation = "annotations",
+                Offender::Annotation(_) if annotation.is_empty() => annotation = "annotation",
+                Offender::Annotation(_) => annotation = "annotations",
             }
         }
         let mut list = Listing { message: None, quotes: "\"", separator: ", ", count: 0 };
@@ -410,7 +314,7 @@ impl Listing<'_> {
     }
 }
 
-/// Whether a word is sorted before another one: as `key="word"` if it has a key, and behind those without.
+/// The order of words in a message: those without a key first, then `key="word"`.
 fn is_before(a: &(&str, &str), b: &(&str, &str)) -> bool {
     let mut keys = a.0.bytes().zip(b.0.bytes());
     match keys.find(|(a, b)| a != b) {

@@ -12,7 +12,10 @@ use core::{
     ptr::NonNull,
 };
 
-use crate::{Policy, json::PADDING};
+use crate::{
+    json::PADDING,
+    policy::{Policy, validate, validate_settings},
+};
 
 #[link(wasm_import_module = "wapc")]
 unsafe extern "C" {
@@ -48,8 +51,8 @@ pub fn call(policy: &Policy, operation_length: usize, payload_length: usize) -> 
         payload.set_len(payload_length + PADDING);
     }
     let reply = match operation.get(..operation_length) {
-        Some(b"validate") => crate::validate(policy, &payload),
-        Some(b"validate_settings") => crate::validate_settings(policy, &payload),
+        Some(b"validate") => validate(policy, &payload),
+        Some(b"validate_settings") => validate_settings(policy, &payload),
         Some(b"protocol_version") => return respond(br#""v1""#),
         _ => return fail(b"unknown operation"),
     };
@@ -91,7 +94,7 @@ unsafe impl GlobalAlloc for Heap {
         allocate(layout).as_ptr()
     }
 
-    /// The next call starts over, so that code to free each value need not be there.
+    /// The next call starts over, so no code to free values is needed.
     #[inline(always)]
     unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
 
@@ -119,7 +122,7 @@ fn reallocate(block: *mut u8, layout: Layout, size: usize) -> NonNull<u8> {
     }
 }
 
-/// Never null, so that the compiler leaves out what would come of it.
+/// Never null, so the compiler drops the null branch.
 #[inline(never)]
 fn allocate(layout: Layout) -> NonNull<u8> {
     // SAFETY: an instance has one thread, and this reference does not leave the function.

@@ -1,34 +1,25 @@
-//! A FlexVolume driver is a program on the node that runs as root when a pod asks for it.
+//! Rejects FlexVolumes whose driver is not allowed.
 //!
-//! The pod names the driver and passes it options, so a driver that was not written with that in mind mounts,
-//! reads or runs what the pod likes. Kubernetes has deprecated them for CSI drivers.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `allowedFlexVolumes`. An empty list allows no driver; there it allows all.
-//! - **Pod Security Standards**: none: `restrictedVolumes` (restricted), which the policy `volumes` has, forbids
-//!   every driver.
-//! - **Gatekeeper**: `K8sPSPFlexVolumes`. The same, but an entry without a driver is an error.
-//! - **Kubewarden**: `flexvolume-drivers-psp`. No container's volumes are left out: `ignoreInitContainersVolumes:
-//!   true` is refused.
-//! - **Kyverno**: none
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! A FlexVolume driver is a program that runs as root on the node. The pod names the driver and passes it options:
+//! a driver that does not expect hostile options mounts, reads or runs what the pod asks for. Kubernetes has
+//! deprecated FlexVolumes in favour of CSI drivers.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Object, Pod, Rule, Settings, String, Violations, problem};
 
 podfence_core::fields! {
-    VOLUMES: Objects = Pod "volumes";
-    VOLUME_NAME: Text = Pod "volumes[*].name";
+    VOLUMES: ObjectList = Pod "volumes";
+    VOLUME_NAME: String = Pod "volumes[*].name";
     FLEX_VOLUME: Object = Pod "volumes[*].flexVolume";
-    /// unset, or a `driver` of `allowedFlexVolumes` (none)
-    DRIVER: Text = Pod "volumes[*].flexVolume.driver";
+    DRIVER: String = Pod "volumes[*].flexVolume.driver",
+        allowed "unset, or a `driver` of `allowedFlexVolumes` (none)";
 }
 
 podfence_core::settings! {
     /// Drivers that pods may use.
-    ALLOWED: Objects = "allowedFlexVolumes", default "[]";
+    ALLOWED: ObjectList = "allowedFlexVolumes", default "[]";
     /// The driver, compared whole.
-    ALLOWED_DRIVER: Text = "allowedFlexVolumes[*].driver";
+    ALLOWED_DRIVER: String = "allowedFlexVolumes[*].driver";
     /// A setting of the Kubewarden policy, of which only `false` is accepted: an ephemeral container can mount
     /// any volume of the pod later, whoever mounts it now.
     IGNORE_INIT: Bool = "ignoreInitContainersVolumes", default "false", of "Kubewarden";

@@ -1,31 +1,21 @@
-//! A pod in a namespace of the node is past the wall that containers are.
+//! Rejects pods that share a namespace of the node.
 //!
-//! In the node's network it hears what the node hears, and reaches what trusts localhost; among its
-//! processes it sees, traces and kills those of others; in its IPC it reads memory that others share.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `hostNetwork`, `hostPID`, `hostIPC`. The settings have `allow` in front;
-//!   `shareProcessNamespace` can be forbidden, too.
-//! - **Pod Security Standards**: `hostNamespaces` (baseline). The same without settings.
-//! - **Gatekeeper**: `K8sPSPHostNamespace`, `K8sPSPHostNetworkingPorts`. The first does not judge the host
-//!   network: it is `allowHostNetwork: true`. Of the second it is the `hostNetwork`, here `allowHostNetwork`;
-//!   `host-ports` has the ports.
-//! - **Kubewarden**: `host-namespaces-psp`. `allow_host_ports` is refused, since `host-ports` has the ports.
-//! - **Kyverno**: `disallow-host-namespaces`. The same verdicts on its test suite.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! In the node's network namespace, a pod reads the node's traffic and reaches services that trust localhost. In
+//! the process namespace, it sees, traces and kills other processes. In the IPC namespace, it reads memory that
+//! others share.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
 
 podfence_core::fields! {
-    /// unset, `false`
-    HOST_NETWORK: Bool = Pod "hostNetwork";
-    /// unset, `false`
-    HOST_PID: Bool = Pod "hostPID";
-    /// unset, `false`
-    HOST_IPC: Bool = Pod "hostIPC";
-    /// any; unset, `false` if `allowShareProcessNamespace` is `false`
-    SHARE_PROCESS_NAMESPACE: Bool = Pod "shareProcessNamespace";
+    HOST_NETWORK: Bool = Pod "hostNetwork",
+        allowed "unset, `false`";
+    HOST_PID: Bool = Pod "hostPID",
+        allowed "unset, `false`";
+    HOST_IPC: Bool = Pod "hostIPC",
+        allowed "unset, `false`";
+    SHARE_PROCESS_NAMESPACE: Bool = Pod "shareProcessNamespace",
+        allowed "any; unset, `false` if `allowShareProcessNamespace` is `false`";
 }
 
 podfence_core::settings! {

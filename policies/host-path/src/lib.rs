@@ -1,48 +1,35 @@
-//! A hostPath volume is a door to the node's files.
+//! Rejects hostPath volumes whose path is not allowed.
 //!
-//! Through it a pod reads the kubelet's credentials, writes to other pods' volumes, or talks to the
-//! container runtime's socket, which is as good as root. A PersistentVolume can be such a door as well.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `allowedHostPaths`. An empty list allows no path; there it allows all.
-//!   PersistentVolumes are judged, too.
-//! - **Pod Security Standards**: `hostPathVolumes` (baseline). The same without settings, and PersistentVolumes
-//!   are judged, too.
-//! - **Gatekeeper**: `K8sPSPHostFilesystem`. The longest prefix decides, not any that covers the path. Paths are
-//!   cleaned before, and `..` is refused. A prefix ends where a name does: in the template's CEL form `/foo`
-//!   covers `/fool`.
-//! - **Kubewarden**: `hostpaths-psp`. An empty list allows no path; there it allows all. Volumes that no container
-//!   mounts are judged, `//` and `/./` do not beat a read-only prefix, and a prefix that may be written may be
-//!   mounted read-only.
-//! - **Kyverno**: `disallow-host-path`. The same verdicts on its test suite.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! A hostPath volume mounts files of the node. Through it, a pod reads the kubelet's credentials, writes to the
+//! volumes of other pods, or uses the socket of the container runtime, which is as good as root. PersistentVolumes
+//! are evaluated as well, since they can point to the same files.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Object, Pod, Rule, Settings, String, Vec, Violations, sort};
 
 podfence_core::fields! {
-    VOLUMES: Objects = Pod "volumes";
-    VOLUME_NAME: Text = Pod "volumes[*].name";
+    VOLUMES: ObjectList = Pod "volumes";
+    VOLUME_NAME: String = Pod "volumes[*].name";
     HOST_PATH: Object = Pod "volumes[*].hostPath";
-    /// unset, or under a `pathPrefix` of `allowedHostPaths` (none)
-    PATH: Text = Pod "volumes[*].hostPath.path";
-    MOUNTS: Objects = Container "volumeMounts";
-    MOUNT_NAME: Text = Container "volumeMounts[*].name";
-    /// `true` where the volume's `pathPrefix` is `readOnly`
-    MOUNT_READ_ONLY: Bool = Container "volumeMounts[*].readOnly";
+    PATH: String = Pod "volumes[*].hostPath.path",
+        allowed "unset, or under a `pathPrefix` of `allowedHostPaths` (none)";
+    MOUNTS: ObjectList = Container "volumeMounts";
+    MOUNT_NAME: String = Container "volumeMounts[*].name";
+    MOUNT_READ_ONLY: Bool = Container "volumeMounts[*].readOnly",
+        allowed "`true` where the volume's `pathPrefix` is `readOnly`";
     VOLUME_HOST_PATH: Object = PersistentVolume "hostPath";
-    /// unset, or under a `pathPrefix` of `allowedHostPaths` (none) that is not `readOnly`
-    VOLUME_HOST_PATH_PATH: Text = PersistentVolume "hostPath.path";
+    VOLUME_HOST_PATH_PATH: String = PersistentVolume "hostPath.path",
+        allowed "unset, or under a `pathPrefix` of `allowedHostPaths` (none) that is not `readOnly`";
     VOLUME_LOCAL: Object = PersistentVolume "local";
-    /// unset, or under a `pathPrefix` of `allowedHostPaths` (none) that is not `readOnly`
-    VOLUME_LOCAL_PATH: Text = PersistentVolume "local.path";
+    VOLUME_LOCAL_PATH: String = PersistentVolume "local.path",
+        allowed "unset, or under a `pathPrefix` of `allowedHostPaths` (none) that is not `readOnly`";
 }
 
 podfence_core::settings! {
     /// Paths of the node that may be mounted. The longest `pathPrefix` that covers a path decides about it.
-    ALLOWED: Objects = "allowedHostPaths", default "[]";
+    ALLOWED: ObjectList = "allowedHostPaths", default "[]";
     /// An absolute path. It covers itself and what is below: `/foo` covers `/foo/bar`, not `/foobar`.
-    PREFIX: Text = "allowedHostPaths[*].pathPrefix";
+    PREFIX: String = "allowedHostPaths[*].pathPrefix";
     /// Whether every mount of such a volume must be read-only. If not, it may be.
     READ_ONLY: Bool = "allowedHostPaths[*].readOnly";
 }

@@ -1,33 +1,22 @@
-//! A host port makes a container a service of the node itself.
+//! Rejects containers that use a host port that is not allowed.
 //!
-//! It is reached at the node's address, past Services and network policies; it can take the place of
-//! something that the node trusts; and no other pod with that port fits on the node.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `hostPorts`. The same.
-//! - **Pod Security Standards**: `hostPorts` (baseline). The same without settings.
-//! - **Gatekeeper**: `K8sPSPHostNetworkingPorts`. Without `min` and `max` no port is allowed; there, all are.
-//!   Every port must be allowed: in the template's CEL form one that is lets the others pass. Its `hostNetwork` is
-//!   for `host-namespaces`.
-//! - **Kubewarden**: `host-namespaces-psp`. Its `allow_host_ports` is `hostPorts` here.
-//! - **Kyverno**: `disallow-host-ports`, `disallow-host-ports-range`. The same verdicts on its test suite, of the
-//!   second with its range in `hostPorts`.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! A host port makes a container reachable at the node's address, past Services and network policies. It can take
+//! the place of a service of the node that others trust, and no other pod with that port fits on the node.
+#![cfg_attr(not(test), no_std)]
 
 use core::ops::RangeInclusive;
 
 use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
 
 podfence_core::fields! {
-    PORTS: Objects = Container "ports";
-    /// unset, `0`, or within `hostPorts` (none)
-    HOST_PORT: Integer = Container "ports[*].hostPort";
+    PORTS: ObjectList = Container "ports";
+    HOST_PORT: Integer = Container "ports[*].hostPort",
+        allowed "unset, `0`, or within `hostPorts` (none)";
 }
 
 podfence_core::settings! {
     /// Ports of the node that containers may take.
-    ALLOWED: Objects = "hostPorts", default "[]";
+    ALLOWED: ObjectList = "hostPorts", default "[]";
     /// The first port of a range.
     RANGE_MIN: Integer = "hostPorts[*].min";
     /// The last port of a range.

@@ -1,22 +1,14 @@
-//! A HostProcess container is a process of the Windows node, and in no container at all.
+//! Rejects HostProcess containers on Windows.
 //!
-//! It runs with the rights of an account of the node, up to those of the system: it sees the node's
-//! files, processes and network, and can do what an administrator can. On Linux one would call it privileged.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: none
-//! - **Pod Security Standards**: `windowsHostProcess` (baseline). The same without settings.
-//! - **Gatekeeper**: `K8sPSPHostProcess`. The same without settings.
-//! - **Kubewarden**: none
-//! - **Kyverno**: `disallow-host-process`. The same verdicts on its test suite.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! A HostProcess container is a process of the Windows node, with the rights of one of the node's accounts, up to
+//! the system's own. It sees the node's files, processes and network. It is the privileged container of Windows.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Pod, Rule, Settings, Violations};
 
 podfence_core::fields! {
-    /// unset, `false`
-    HOST_PROCESS: Bool = Both "securityContext.windowsOptions.hostProcess";
+    HOST_PROCESS: Bool = Both "securityContext.windowsOptions.hostProcess",
+        allowed "unset, `false`";
 }
 
 podfence_core::settings! {

@@ -1,27 +1,16 @@
-//! A pod that meets no standard is as powerful as the node that it runs on.
+//! Rejects pods that violate the Pod Security Standards.
 //!
-//! The Pod Security Standards are what the Kubernetes project asks of pods: `baseline` closes the known ways
-//! out of a container, `restricted` is what a hardened pod looks like. This policy gives the verdicts of the
-//! built-in PodSecurity admission in the same words, for every version. It judges workloads as well, knows
-//! exemptions by image and group, and can leave out single controls. The other policies have the same
-//! controls one by one, with settings.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: none: the other policies have its fields one by one.
-//! - **Pod Security Standards**: `privileged`, `baseline` and `restricted` of every version. Workloads are denied
-//!   as well as pods, where the built-in admission only warns. The level is a setting, and no label of a namespace
-//!   counts.
-//! - **Gatekeeper**: none: the other policies have its templates one by one.
-//! - **Kubewarden**: none
-//! - **Kyverno**: `podsecurity-subrule-baseline`, `podsecurity-subrule-restricted`. `exclude` leaves out a control
-//!   for every container; what is exempt by its image is so from all of them.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! The standards are the Kubernetes project's requirements for pods: `baseline` prevents the known ways out of a
+//! container, `restricted` is the best practice for a hardened pod. This policy gives the verdicts of the built-in
+//! PodSecurity admission in the same words, for every version. It evaluates workloads as well, has exemptions by
+//! image and group, and can exclude single controls. The other policies have the same controls one by one, with
+//! settings.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_allow_privilege_escalation as allow_privilege_escalation;
 use podfence_apparmor as apparmor;
 use podfence_capabilities as capabilities;
-use podfence_core::{Entry, Pod, Rule, Scope, Settings, String, Vec, Violations, problem, sort};
+use podfence_core::{Declaration, Pod, Rule, Scope, Settings, String, Vec, Violations, problem, sort};
 use podfence_host_namespaces as host_namespaces;
 use podfence_host_ports as host_ports;
 use podfence_host_probes as host_probes;
@@ -37,18 +26,8 @@ use podfence_volumes as volumes;
 /// What no other policy reads.
 mod own {
     podfence_core::fields! {
-        SECCOMP: Text = Metadata "annotations[\"seccomp.security.alpha.kubernetes.io/*\"]";
-        CONTAINER_SECCOMP: Text = Metadata "annotations[\"container.seccomp.security.alpha.kubernetes.io/*\"]";
-    }
-}
-
-/// A field of a policy, with what is allowed there; nothing if it is only read.
-const fn field(entry: Entry, allowed: &'static str) -> Entry {
-    let _ = allowed;
-    Entry {
-        #[cfg(not(target_arch = "wasm32"))]
-        doc: allowed,
-        ..entry
+        SECCOMP: String = Metadata "annotations[\"seccomp.security.alpha.kubernetes.io/*\"]";
+        CONTAINER_SECCOMP: String = Metadata "annotations[\"container.seccomp.security.alpha.kubernetes.io/*\"]";
     }
 }
 
@@ -56,87 +35,80 @@ const HOST: &str = "since 1.34: unset, empty";
 const SECCOMP_ANNOTATION: &str = "before 1.19: unset, `runtime/default`, `docker/default`, `localhost/<file>`";
 
 /// Every field that is read.
-pub const FIELDS: &[Entry] = &[
-    field(
-        apparmor::ANNOTATION.entry(Scope::Metadata),
+pub const FIELDS: &[Declaration] = &[
+    apparmor::ANNOTATION.declared(Scope::Metadata).allowing(
         "unset, empty, `runtime/default`, `localhost/<file>`; whether or not there is a container of that name",
     ),
-    field(apparmor::PROFILE.entry(Scope::Both), ""),
-    field(apparmor::TYPE.entry(Scope::Both), "unset, `RuntimeDefault`, `Localhost`"),
-    field(
-        capabilities::ADD.entry(Scope::Container),
+    apparmor::PROFILE.declared(Scope::Both),
+    apparmor::TYPE.declared(Scope::Both).allowing("unset, `RuntimeDefault`, `Localhost`"),
+    capabilities::ADD.declared(Scope::Container).allowing(
         "`AUDIT_WRITE`, `CHOWN`, `DAC_OVERRIDE`, `FOWNER`, `FSETID`, `KILL`, `MKNOD`, `NET_BIND_SERVICE`, `SETFCAP`, \
          `SETGID`, `SETPCAP`, `SETUID`, `SYS_CHROOT`; restricted since 1.22: `NET_BIND_SERVICE`",
     ),
-    field(capabilities::DROP.entry(Scope::Container), "restricted since 1.22: has `ALL` (since 1.25 not on Windows)"),
-    field(host_namespaces::HOST_NETWORK.entry(Scope::Pod), "unset, `false`"),
-    field(host_namespaces::HOST_PID.entry(Scope::Pod), "unset, `false`"),
-    field(host_namespaces::HOST_IPC.entry(Scope::Pod), "unset, `false`"),
-    field(host_ports::PORTS.entry(Scope::Container), ""),
-    field(host_ports::HOST_PORT.entry(Scope::Container), "unset, 0"),
-    field(host_probes::LIVENESS_HTTP.entry(Scope::Container), HOST),
-    field(host_probes::LIVENESS_TCP.entry(Scope::Container), HOST),
-    field(host_probes::READINESS_HTTP.entry(Scope::Container), HOST),
-    field(host_probes::READINESS_TCP.entry(Scope::Container), HOST),
-    field(host_probes::STARTUP_HTTP.entry(Scope::Container), HOST),
-    field(host_probes::STARTUP_TCP.entry(Scope::Container), HOST),
-    field(host_probes::POST_START_HTTP.entry(Scope::Container), HOST),
-    field(host_probes::POST_START_TCP.entry(Scope::Container), HOST),
-    field(host_probes::PRE_STOP_HTTP.entry(Scope::Container), HOST),
-    field(host_probes::PRE_STOP_TCP.entry(Scope::Container), HOST),
-    field(privileged::PRIVILEGED.entry(Scope::Container), "unset, `false`"),
-    field(proc_mount::HOST_USERS.entry(Scope::Pod), ""),
-    field(
-        proc_mount::PROC_MOUNT.entry(Scope::Container),
-        "unset, `Default`; since 1.35 any in user namespaces, but for restricted",
-    ),
-    field(selinux::OPTIONS.entry(Scope::Both), ""),
-    field(
-        selinux::TYPE.entry(Scope::Both),
+    capabilities::DROP
+        .declared(Scope::Container)
+        .allowing("restricted since 1.22: has `ALL` (since 1.25 not on Windows)"),
+    host_namespaces::HOST_NETWORK.declared(Scope::Pod).allowing("unset, `false`"),
+    host_namespaces::HOST_PID.declared(Scope::Pod).allowing("unset, `false`"),
+    host_namespaces::HOST_IPC.declared(Scope::Pod).allowing("unset, `false`"),
+    host_ports::PORTS.declared(Scope::Container),
+    host_ports::HOST_PORT.declared(Scope::Container).allowing("unset, 0"),
+    host_probes::LIVENESS_HTTP.declared(Scope::Container).allowing(HOST),
+    host_probes::LIVENESS_TCP.declared(Scope::Container).allowing(HOST),
+    host_probes::READINESS_HTTP.declared(Scope::Container).allowing(HOST),
+    host_probes::READINESS_TCP.declared(Scope::Container).allowing(HOST),
+    host_probes::STARTUP_HTTP.declared(Scope::Container).allowing(HOST),
+    host_probes::STARTUP_TCP.declared(Scope::Container).allowing(HOST),
+    host_probes::POST_START_HTTP.declared(Scope::Container).allowing(HOST),
+    host_probes::POST_START_TCP.declared(Scope::Container).allowing(HOST),
+    host_probes::PRE_STOP_HTTP.declared(Scope::Container).allowing(HOST),
+    host_probes::PRE_STOP_TCP.declared(Scope::Container).allowing(HOST),
+    privileged::PRIVILEGED.declared(Scope::Container).allowing("unset, `false`"),
+    proc_mount::HOST_USERS.declared(Scope::Pod),
+    proc_mount::PROC_MOUNT
+        .declared(Scope::Container)
+        .allowing("unset, `Default`; since 1.35 any in user namespaces, but for restricted"),
+    selinux::OPTIONS.declared(Scope::Both),
+    selinux::TYPE.declared(Scope::Both).allowing(
         "unset, empty, `container_t`, `container_init_t`, `container_kvm_t`, since 1.31 `container_engine_t`",
     ),
-    field(selinux::USER.entry(Scope::Both), "unset, empty"),
-    field(selinux::ROLE.entry(Scope::Both), "unset, empty"),
-    field(own::SECCOMP.entry(Scope::Metadata), SECCOMP_ANNOTATION),
-    field(own::CONTAINER_SECCOMP.entry(Scope::Metadata), SECCOMP_ANNOTATION),
-    field(seccomp::PROFILE.entry(Scope::Both), ""),
-    field(
-        seccomp::TYPE.entry(Scope::Both),
+    selinux::USER.declared(Scope::Both).allowing("unset, empty"),
+    selinux::ROLE.declared(Scope::Both).allowing("unset, empty"),
+    own::SECCOMP.declared(Scope::Metadata).allowing(SECCOMP_ANNOTATION),
+    own::CONTAINER_SECCOMP.declared(Scope::Metadata).allowing(SECCOMP_ANNOTATION),
+    seccomp::PROFILE.declared(Scope::Both),
+    seccomp::TYPE.declared(Scope::Both).allowing(
         "since 1.19: unset, `RuntimeDefault`, `Localhost`; restricted: set at the pod or at each container (since 1.25 \
          not on Windows)",
     ),
-    field(sysctls::SYSCTLS.entry(Scope::Pod), ""),
-    field(sysctls::NAME.entry(Scope::Pod), "those that are safe, of which newer versions have more"),
-    field(host_process::HOST_PROCESS.entry(Scope::Both), "unset, `false`"),
-    field(
-        allow_privilege_escalation::ALLOW_ESCALATION.entry(Scope::Container),
-        "restricted since 1.8: `false` (since 1.25 not on Windows)",
-    ),
-    field(
-        volumes::VOLUMES.entry(Scope::Pod),
+    sysctls::SYSCTLS.declared(Scope::Pod),
+    sysctls::NAME.declared(Scope::Pod).allowing("those that are safe, of which newer versions have more"),
+    host_process::HOST_PROCESS.declared(Scope::Both).allowing("unset, `false`"),
+    allow_privilege_escalation::ALLOW_ESCALATION
+        .declared(Scope::Container)
+        .allowing("restricted since 1.8: `false` (since 1.25 not on Windows)"),
+    volumes::VOLUMES.declared(Scope::Pod).allowing(
         "no `hostPath`; restricted: each `configMap`, `csi`, `downwardAPI`, `emptyDir`, `ephemeral`, `image`, \
          `persistentVolumeClaim`, `projected` or `secret`",
     ),
-    field(volumes::VOLUME_NAME.entry(Scope::Pod), ""),
-    field(volumes::SOURCE.entry(Scope::Pod), ""),
-    field(
-        users::RUN_AS_NON_ROOT.entry(Scope::Both),
-        "restricted: `true` at the pod or at each container (since 1.35 not in user namespaces)",
-    ),
-    field(
-        users::RUN_AS_USER.entry(Scope::Both),
-        "restricted since 1.23: unset, not 0 (since 1.35 any in user namespaces)",
-    ),
+    volumes::VOLUME_NAME.declared(Scope::Pod),
+    volumes::SOURCE.declared(Scope::Pod),
+    users::RUN_AS_NON_ROOT
+        .declared(Scope::Both)
+        .allowing("restricted: `true` at the pod or at each container (since 1.35 not in user namespaces)"),
+    users::RUN_AS_USER
+        .declared(Scope::Both)
+        .allowing("restricted since 1.23: unset, not 0 (since 1.35 any in user namespaces)"),
 ];
 
 podfence_core::settings! {
     /// How much is asked: `privileged` asks nothing, `restricted` asks what `baseline` does and more.
-    LEVEL: Text = "level", one_of ["privileged", "baseline", "restricted"], default "\"restricted\"";
+    LEVEL: String = "level", one_of ["privileged", "baseline", "restricted"], default "\"restricted\"";
     /// The version whose controls count: `latest`, or `v1.0` and so on. One that is newer than this policy counts
     /// as the newest that it knows, `v1.37`.
-    VERSION: Text = "version", default "\"latest\"";
+    VERSION: String = "version", default "\"latest\"";
     /// Controls that are left out. Where a restricted control is, the baseline one that it replaces counts.
-    EXCLUDE: Texts = "exclude",
+    EXCLUDE: StringList = "exclude",
         one_of ["appArmorProfile", "capabilities_baseline", "hostNamespaces", "hostPathVolumes", "hostPorts",
             "hostProbesAndHostLifecycle", "privileged", "procMount", "seLinuxOptions", "seccompProfile_baseline",
             "sysctls", "windowsHostProcess", "allowPrivilegeEscalation", "capabilities_restricted",
@@ -303,7 +275,7 @@ static CONTROLS: [Control; 19] = [
 /// Looks for violations of the controls of a level and version.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     let (level, version) = (settings.get(LEVEL).unwrap_or_default(), settings.get(VERSION).unwrap_or_default());
-    let (minor, excluded) = (minor(version).unwrap_or(NEWEST), settings.texts(EXCLUDE));
+    let (minor, excluded) = (minor(version).unwrap_or(NEWEST), settings.strings(EXCLUDE));
     let is_active = |control: &Control| {
         control.since <= minor
             && (level == "restricted" || level == "baseline" && !control.is_restricted)
@@ -383,7 +355,7 @@ fn check_seccomp_annotations<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     };
     let of_pod = pod.metadata(own::SECCOMP).filter(|(key, _)| is_of_pod(key));
     for (key, value) in of_pod.chain(pod.metadata(own::CONTAINER_SECCOMP).filter(|(key, _)| is_of_container(key))) {
-        let profile = value.text().unwrap_or_default();
+        let profile = value.string().unwrap_or_default();
         if !matches!(profile, "runtime/default" | "docker/default") && !profile.starts_with("localhost/") {
             found.add(&SECCOMP_ANNOTATIONS, pod.at_annotation(key, value));
         }

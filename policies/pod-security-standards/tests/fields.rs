@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use podfence_core::{Entry, Policy, testing::generate};
+use podfence_core::{Declaration, Policy};
+use podfence_docs::Replaces;
 use podfence_pod_security_standards::{EXCLUDE, FIELDS, SETTINGS};
 
 /// The policies whose checks are the controls.
@@ -35,8 +36,8 @@ const BEYOND: [&str; 6] = [
 
 #[test]
 fn every_restricted_field_of_the_controls_is_read() {
-    let is_here = |field: &&Entry| FIELDS.iter().any(|own| own.path == field.path && own.scope == field.scope);
-    let restricted = POLICIES.iter().flat_map(|policy| policy.fields).filter(|field| !field.doc.is_empty());
+    let is_here = |field: &&Declaration| FIELDS.iter().any(|own| own.path == field.path && own.scope == field.scope);
+    let restricted = POLICIES.iter().flat_map(|policy| policy.fields).filter(|field| !field.docs.allowed.is_empty());
     let mut missing: Vec<&str> = restricted.filter(|field| !is_here(field)).map(|field| field.path).collect();
     missing.sort_unstable();
     assert_eq!(missing, BEYOND);
@@ -48,8 +49,9 @@ fn every_control_is_what_a_policy_says_it_replaces() {
     let entries = fs::read_dir(own.parent().expect("the directory of the policies")).expect("a directory");
     let policies = entries.map(|entry| entry.expect("an entry").path());
     let others = policies.filter(|dir| dir.join("fixtures.yaml").exists() && dir != own);
-    let replaced: Vec<String> = others.map(|dir| generate::replaces(&dir).expect("a list")[1].clone()).collect();
-    let named: BTreeSet<&str> = replaced.iter().flat_map(|text| generate::names(text)).collect();
+    let replaced: Vec<Replaces> = others.map(|dir| Replaces::load(&dir).expect("a table")).collect();
+    let replaced = replaced.iter().map(|replaces| replaces.pod_security_standards.as_ref());
+    let named: BTreeSet<&str> = replaced.flat_map(Replaces::names).map(String::as_str).collect();
     let controls = SETTINGS.iter().find(|setting| setting.path == EXCLUDE.path).expect("a setting").options;
     assert_eq!(named, controls.iter().copied().collect());
 }

@@ -1,24 +1,14 @@
-//! A privileged container is root on the node.
+//! Rejects privileged containers.
 //!
-//! It sees every device, can load kernel modules and can leave its container at will. Nothing that a
-//! pod says about itself holds any more once one of its containers is privileged.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `privileged`. Of the containers, the init ones or the ephemeral ones alone can be
-//!   allowed to be, not all.
-//! - **Pod Security Standards**: `privileged` (baseline). The same without settings.
-//! - **Gatekeeper**: `K8sPSPPrivilegedContainer`. The same without settings, but a value that is no boolean is
-//!   unreadable.
-//! - **Kubewarden**: `pod-privileged`. `skip_init_containers` does not skip sidecars.
-//! - **Kyverno**: `disallow-privileged-containers`. The same verdicts on its test suite.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! A privileged container has every device and capability of the node: whoever controls it is root there. No other
+//! restriction of the pod protects the node any more.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Pod, Role, Rule, Settings, Violations};
 
 podfence_core::fields! {
-    /// unset, `false`
-    PRIVILEGED: Bool = Container "securityContext.privileged";
+    PRIVILEGED: Bool = Container "securityContext.privileged",
+        allowed "unset, `false`";
 }
 
 podfence_core::settings! {

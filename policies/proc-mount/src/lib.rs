@@ -1,36 +1,26 @@
-//! An unmasked `/proc` shows a container what the runtime hides, and lets it write what is read-only.
+//! Rejects containers whose `procMount` is not allowed.
 //!
-//! Behind the mask are the kernel's memory, its keys and its timers, and switches such as the one that
-//! restarts the node. Only in a user namespace of its own does a container lack the power to use them.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `allowedProcMountTypes`. An empty list lets no type be set; there it allows `Default`.
-//! - **Pod Security Standards**: `procMount_restricted` (restricted), `procMount` (baseline). Without settings the
-//!   first; the second, since 1.35, is `allowAnyInUserNamespace: true`.
-//! - **Gatekeeper**: `K8sPSPProcMount`. `procMount` is `Default` or `Unmasked` in this case, anything else an
-//!   error; there it is taken for `Default`. `Unmasked` allows these two types; there it allows any.
-//! - **Kubewarden**: `allowed-proc-mount-types-psp`. `allow_unmasked_proc_mount_type: true` allows `Default` and
-//!   `Unmasked`, and no type that nobody knows.
-//! - **Kyverno**: `disallow-proc-mount`. The same verdicts on its test suite.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! The runtime hides parts of `/proc` and makes others read-only. An unmasked `/proc` exposes the kernel's memory,
+//! keys and timers, and switches such as the one that restarts the node. Only in a user namespace of its own does a
+//! container lack the privileges to use them.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
 
 podfence_core::fields! {
     HOST_USERS: Bool = Pod "hostUsers";
-    /// unset, or within `allowedProcMountTypes` (`Default`)
-    PROC_MOUNT: Text = Container "securityContext.procMount";
+    PROC_MOUNT: String = Container "securityContext.procMount",
+        allowed "unset, or within `allowedProcMountTypes` (`Default`)";
 }
 
 podfence_core::settings! {
     /// Types that containers may set.
-    ALLOWED: Texts = "allowedProcMountTypes", one_of ["Default", "Unmasked"], default "[\"Default\"]";
+    ALLOWED: StringList = "allowedProcMountTypes", one_of ["Default", "Unmasked"], default "[\"Default\"]";
     /// Whether pods with a user namespace of their own (`hostUsers: false`) may set any type. The baseline level
     /// of the Pod Security Standards lets them, the restricted one does not.
     ALLOW_IN_USER_NAMESPACE: Bool = "allowAnyInUserNamespace", default "false";
     /// Gatekeeper's name: `Default` is `allowedProcMountTypes` with that alone, `Unmasked` with both.
-    TYPE: Text = "procMount", one_of ["Default", "Unmasked"], of "Gatekeeper" for "allowedProcMountTypes";
+    TYPE: String = "procMount", one_of ["Default", "Unmasked"], of "Gatekeeper" for "allowedProcMountTypes";
     /// The Kubewarden policy's name: `true` is `allowedProcMountTypes` with both types, `false` with `Default`.
     ALLOW_UNMASKED: Bool = "allow_unmasked_proc_mount_type", of "Kubewarden" for "allowedProcMountTypes";
 }
@@ -61,7 +51,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
         _ => &FORBIDDEN,
     };
     let allows_both = settings.get(TYPE) == Some("Unmasked") || settings.is(ALLOW_UNMASKED);
-    let allowed = settings.texts(ALLOWED);
+    let allowed = settings.strings(ALLOWED);
     judge(pod, rule, found, |is| allowed.has(is) || allows_both && matches!(is, "Default" | "Unmasked"));
 }
 

@@ -1,27 +1,19 @@
-//! A container that can write to its root filesystem can be made to run what its image never had.
+//! Rejects containers that can write to their root filesystem.
 //!
-//! An intruder keeps tools there, and changes the programs and the configuration that are used next. With
-//! a read-only root a container writes only to volumes, and those the pod has to name.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `readOnlyRootFilesystem`. Nothing is changed without `mutate`.
-//! - **Pod Security Standards**: none
-//! - **Gatekeeper**: `K8sPSPReadOnlyRootFilesystem`. Windows pods, which cannot have the field, are accepted.
-//! - **Kubewarden**: `readonly-root-filesystem-psp`. Windows pods, which cannot have the field, are accepted.
-//! - **Kyverno**: `require-ro-rootfs`. Init containers and ephemeral containers are judged as well.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! An intruder keeps tools there, and changes the programs and the configuration that run next. With a read-only
+//! root, a container writes only to volumes, which the pod has to name.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Edits, Pod, Rule, Settings, String, Violations, vec};
 
 podfence_core::fields! {
-    /// `true`
-    READ_ONLY_ROOT: Bool = Container "securityContext.readOnlyRootFilesystem";
+    READ_ONLY_ROOT: Bool = Container "securityContext.readOnlyRootFilesystem",
+        allowed "`true`";
 }
 
 podfence_core::settings! {
     /// Whether to set the field to `true` where it is not set, instead of rejecting.
-    MUTATE: Bool = "mutate", default "false";
+    MUTATE: Bool = "mutate", default "false", mutates if true;
 }
 
 podfence_core::policy! { name: "read-only-root-filesystem", check: check, mutate: mutate }

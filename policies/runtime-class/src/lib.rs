@@ -1,34 +1,25 @@
-//! A container of the usual runtime shares the node's kernel, and a hole in that is a way out.
+//! Rejects pods whose runtime class is not allowed.
 //!
-//! A sandboxed runtime, such as gVisor or Kata, puts a kernel of its own between them. Which runtime a pod
-//! gets is its `runtimeClassName`; a pod that names none gets the usual one.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `runtimeClass`. A star is no wildcard in `allowedRuntimeClasses` (there
-//!   `allowedRuntimeClassNames`), and a class must be named unless `required` is `false`.
-//! - **Pod Security Standards**: none
-//! - **Gatekeeper**: none
-//! - **Kubewarden**: `pod-runtime`. It tells which runtimes are reserved, this policy which ones are allowed; none
-//!   of its settings is known here.
-//! - **Kyverno**: `restrict-runtimeClassName`. The same verdicts on its test suite, with `required: false`.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! A container of the default runtime shares the node's kernel, so a vulnerability of the kernel is a way out. A
+//! sandboxed runtime, such as gVisor or Kata Containers, puts a kernel of its own between them. The pod's
+//! `runtimeClassName` selects the runtime; without one, the pod gets the default.
+#![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Edits, Pod, Rule, Settings, String, Violations, json::quote, problem, vec};
+use podfence_core::{Edits, Pod, Rule, Settings, String, Violations, problem, quote, vec};
 
 podfence_core::fields! {
-    /// within `allowedRuntimeClasses` (none); set where a container is judged
-    RUNTIME_CLASS: Text = Pod "runtimeClassName";
+    RUNTIME_CLASS: String = Pod "runtimeClassName",
+        allowed "within `allowedRuntimeClasses` (none); set where a container is judged";
 }
 
 podfence_core::settings! {
     /// Runtime classes that pods may name, at least one. Where none is given, nothing that has a container
     /// is accepted.
-    ALLOWED: Texts = "allowedRuntimeClasses";
+    ALLOWED: StringList = "allowedRuntimeClasses";
     /// Whether pods must name one, unless all their containers are exempt.
     REQUIRED: Bool = "required", default "true";
     /// The runtime class that a pod gets where it names none. It must be an allowed one.
-    DEFAULT: Text = "defaultRuntimeClass";
+    DEFAULT: String = "defaultRuntimeClass", mutates if set;
 }
 
 podfence_core::policy! { name: "runtime-class", check: check, mutate: mutate, validate: validate }
@@ -50,7 +41,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
         found.add(&MISSING, pod.at(RUNTIME_CLASS));
     }
     let class = pod.runtime_class();
-    if !class.is_empty() && !settings.texts(ALLOWED).has(class) {
+    if !class.is_empty() && !settings.strings(ALLOWED).has(class) {
         found.add(&NOT_ALLOWED, pod.at(RUNTIME_CLASS));
     }
 }
@@ -75,7 +66,7 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
 /// # Errors
 /// No runtime class is allowed, or the default one is not.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
-    let allowed = settings.texts(ALLOWED);
+    let allowed = settings.strings(ALLOWED);
     if settings.is_given(ALLOWED) && (allowed.is_empty() || allowed.has("")) {
         return Err(problem(ALLOWED.path, "expected at least one runtime class, and no empty name", ""));
     }

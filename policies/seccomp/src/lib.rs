@@ -1,33 +1,18 @@
-//! Without a seccomp profile a container may make every system call that the kernel has.
+//! Rejects containers that run without an allowed seccomp profile.
 //!
-//! Most containers need a fraction of them, and most ways out of a container go through the rest. The
-//! runtime's own profile closes those; a profile of your own on the node can close more.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `seccomp.security.alpha.kubernetes.io/allowedProfileNames` and `…/defaultProfileName`
-//!   (annotations). Fields are judged, not annotations, which Kubernetes no longer reads.
-//! - **Pod Security Standards**: `seccompProfile_restricted` (restricted), `seccompProfile_baseline` (baseline).
-//!   Without settings the first; the second, since 1.19, is `required: false`.
-//! - **Gatekeeper**: `K8sPSPSeccomp`, `K8sPSPSeccompV2`. `not configured` is no profile here; say `required:
-//!   false`. Without `allowedLocalhostFiles` any file is allowed; there, none is. A profile of the pod counts even
-//!   where every container has another, and annotations are not read.
-//! - **Kubewarden**: `seccomp-psp`. A container without a profile is rejected unless `required` is `false`. Files
-//!   are compared whole, not by how they end, and an empty one allows none.
-//! - **Kyverno**: `restrict-seccomp-strict`, `restrict-seccomp`. The same verdicts on its test suite: of the first
-//!   without settings, of the second with `required: false`.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! Without a profile, a container may make every system call of the kernel. Most containers need a fraction of
+//! them, and most ways out of a container use one of the rest. The runtime's default profile blocks those; a
+//! profile of your own on the node can block more.
+#![cfg_attr(not(test), no_std)]
 
-use podfence_core::{
-    Edits, Field, Object, Place, Pod, Profile, Rule, Settings, String, Violations, json::quote, types, vec,
-};
+use podfence_core::{Edits, Field, Object, Place, Pod, Profile, Rule, Settings, String, Violations, quote, types, vec};
 
 podfence_core::fields! {
     PROFILE: Object = Both "securityContext.seccompProfile";
-    /// set at the pod or at each container, within `allowedProfiles` (`RuntimeDefault`, `Localhost`)
-    TYPE: Text = Both "securityContext.seccompProfile.type";
-    /// within `allowedLocalhostFiles` (any)
-    FILE: Text = Both "securityContext.seccompProfile.localhostProfile";
+    TYPE: String = Both "securityContext.seccompProfile.type",
+        allowed "set at the pod or at each container, within `allowedProfiles` (`RuntimeDefault`, `Localhost`)";
+    FILE: String = Both "securityContext.seccompProfile.localhostProfile",
+        allowed "within `allowedLocalhostFiles` (any)";
 }
 
 podfence_core::settings! {
@@ -35,15 +20,15 @@ podfence_core::settings! {
     /// spelling of the old annotations works too: `runtime/default`, `docker/default`, `unconfined`,
     /// `localhost/<file>`, `localhost/*`. The Kubewarden policy's `profile_types` stands before its
     /// `allowed_profiles`, which was for annotations that Kubernetes no longer reads.
-    ALLOWED: Texts = "allowedProfiles", alias "profile_types", alias "allowed_profiles",
+    ALLOWED: StringList = "allowedProfiles", alias "profile_types", alias "allowed_profiles",
         default "[\"RuntimeDefault\",\"Localhost\"]";
     /// Files that a profile of type `Localhost` may name, whole; `"*"` stands for any.
-    FILES: Texts = "allowedLocalhostFiles", alias "localhost_profiles", default "[\"*\"]";
+    FILES: StringList = "allowedLocalhostFiles", alias "localhost_profiles", default "[\"*\"]";
     /// Whether every container must have a profile, its own or the pod's.
     REQUIRED: Bool = "required", default "true";
     /// The profile that a pod gets where it and one of its containers have none: `RuntimeDefault`,
     /// `Unconfined` or `localhost/<file>`. It must be an allowed one.
-    DEFAULT_PROFILE: Text = "defaultProfile";
+    DEFAULT_PROFILE: String = "defaultProfile", mutates if set;
 }
 
 podfence_core::policy! { name: "seccomp", check: check, mutate: mutate, validate: validate }
@@ -86,7 +71,7 @@ static MISSING_ANY: Rule = Rule {
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     // Windows knows no seccomp, so nobody can be asked to set it there.
     let is_required = settings.is(REQUIRED) && !pod.is_windows();
-    let missing = if Profile::are_types(settings.texts(ALLOWED)) { &MISSING } else { &MISSING_ANY };
+    let missing = if Profile::are_types(settings.strings(ALLOWED)) { &MISSING } else { &MISSING_ANY };
     judge(pod, |is| refusal(is, settings), if is_required { Some(missing) } else { None }, found);
 }
 
@@ -125,7 +110,7 @@ fn judge<'v>(
     found: &mut Violations<'v>,
 ) {
     let mut missing = missing;
-    let mut judge = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::Text>) -> Place<'v>| {
+    let mut judge = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::String>) -> Place<'v>| {
         let Some(profile) = profile else { return };
         if let Some((rule, field)) = refusal(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
             found.add(rule, at(field).value(profile.at(field)));
@@ -144,12 +129,12 @@ fn judge<'v>(
 }
 
 /// Why a profile is not allowed, and the field that says so; `None` if it is.
-type Refusal = Option<(&'static Rule, Field<types::Text>)>;
+type Refusal = Option<(&'static Rule, Field<types::String>)>;
 
 fn refusal(is: Profile<'_>, settings: &Settings<'_>) -> Refusal {
-    let files = settings.texts(FILES);
+    let files = settings.strings(FILES);
     let mut wrong = (&FORBIDDEN_TYPE, TYPE);
-    for allowed in settings.texts(ALLOWED).texts().map(Profile::of_setting) {
+    for allowed in settings.strings(ALLOWED).strings().map(Profile::of_setting) {
         let is_allowed = match (allowed, is) {
             (Profile::Any | Profile::Localhost(""), Profile::Localhost(file)) => {
                 files.has("*") || !file.is_empty() && files.has(file)
@@ -198,7 +183,7 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
         Err(message)
     };
     let unknown = |expected| [": unknown profile ", ", expected ", expected];
-    for spelled in settings.texts(ALLOWED).texts() {
+    for spelled in settings.strings(ALLOWED).strings() {
         if Profile::of_setting(spelled) == Profile::Unknown {
             return refuse(ALLOWED.path, spelled, unknown("RuntimeDefault, Localhost, Unconfined or *"));
         }

@@ -1,38 +1,27 @@
-//! A sysctl is a switch of the node's kernel, and most of them switch it for everyone on the node.
+//! Rejects pods that set a sysctl that is not allowed.
 //!
-//! A few belong to the pod alone and do no harm to others. Any other one can slow down or break the
-//! node, take resources of its neighbours, or open a way out of the container.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `allowedUnsafeSysctls`, `forbiddenSysctls`. What is safe is as the newest Pod Security
-//!   Standards have it.
-//! - **Pod Security Standards**: `sysctls` (baseline). The same as its newest version without settings, but `/`
-//!   and `.` are one separator.
-//! - **Gatekeeper**: `K8sPSPForbiddenSysctls`. Without `allowedSysctls` those that are safe are allowed; there,
-//!   all are. One that is forbidden and not allowed either is told once.
-//! - **Kubewarden**: `sysctl-psp`. Fourteen sysctls are safe, not four.
-//! - **Kyverno**: `restrict-sysctls`. The same verdicts on its test suite.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! A sysctl is a parameter of the node's kernel. A few belong to the pod alone and are safe. Any other one can slow
+//! down or break the node, take resources from its neighbours, or open a way out of the container.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
 
 podfence_core::fields! {
-    SYSCTLS: Objects = Pod "securityContext.sysctls";
-    /// within `allowedSysctls` (those that are safe), not in `forbiddenSysctls`
-    NAME: Text = Pod "securityContext.sysctls[*].name";
+    SYSCTLS: ObjectList = Pod "securityContext.sysctls";
+    NAME: String = Pod "securityContext.sysctls[*].name",
+        allowed "within `allowedSysctls` (those that are safe), not in `forbiddenSysctls`";
 }
 
 podfence_core::settings! {
     /// Sysctls that may be set: names, or prefixes with a trailing `*`; `"*"` stands for any. `/` and `.` are
     /// the same separator. Without it, those that are safe as the newest Pod Security Standards have them.
-    ALLOWED: Texts = "allowedSysctls",
+    ALLOWED: StringList = "allowedSysctls",
         default "[\"kernel.shm_rmid_forced\",\"net.ipv4.ip_local_port_range\",\"net.ipv4.tcp_syncookies\",\"net.ipv4.ping_group_range\",\"net.ipv4.ip_unprivileged_port_start\",\"net.ipv4.ip_local_reserved_ports\",\"net.ipv4.tcp_keepalive_time\",\"net.ipv4.tcp_fin_timeout\",\"net.ipv4.tcp_keepalive_intvl\",\"net.ipv4.tcp_keepalive_probes\",\"net.ipv4.tcp_rmem\",\"net.ipv4.tcp_wmem\",\"net.ipv4.tcp_slow_start_after_idle\",\"net.ipv4.tcp_notsent_lowat\"]";
     /// What PodSecurityPolicy and the Kubewarden policy have: sysctls that may be set besides those that are
     /// safe, in place of `allowedSysctls`.
-    ALLOWED_UNSAFE: Texts = "allowedUnsafeSysctls", of "Kubewarden" for "allowedSysctls";
+    ALLOWED_UNSAFE: StringList = "allowedUnsafeSysctls", of "Kubewarden" for "allowedSysctls";
     /// Sysctls that may not be set though they are allowed, written in the same way.
-    FORBIDDEN: Texts = "forbiddenSysctls", default "[]";
+    FORBIDDEN: StringList = "forbiddenSysctls", default "[]";
 }
 
 podfence_core::policy! { name: "sysctls", check: check, validate: validate }
@@ -70,14 +59,14 @@ pub static SAFE: [(u32, &str); 14] = [
 
 /// Looks for sysctls that are forbidden, or not allowed.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
-    let (allowed, unsafe_too) = (settings.texts(ALLOWED), settings.texts(ALLOWED_UNSAFE));
-    let forbidden = settings.texts(FORBIDDEN);
+    let (allowed, unsafe_too) = (settings.strings(ALLOWED), settings.strings(ALLOWED_UNSAFE));
+    let forbidden = settings.strings(FORBIDDEN);
     let not_allowed = if settings.is_given(ALLOWED_UNSAFE) { &NOT_ALLOWED_UNSAFE } else { &NOT_ALLOWED };
     judge(pod, found, |name| {
-        if forbidden.texts().any(|pattern| matches(pattern, name)) {
+        if forbidden.strings().any(|pattern| matches(pattern, name)) {
             return Some(&IS_FORBIDDEN);
         }
-        let is_allowed = allowed.texts().chain(unsafe_too.texts()).any(|pattern| matches(pattern, name));
+        let is_allowed = allowed.strings().chain(unsafe_too.strings()).any(|pattern| matches(pattern, name));
         if is_allowed { None } else { Some(not_allowed) }
     });
 }
@@ -117,7 +106,7 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
         return Err(problem(ALLOWED_UNSAFE.path, "the same setting as ", ALLOWED.path));
     }
     for setting in [ALLOWED, ALLOWED_UNSAFE, FORBIDDEN] {
-        for pattern in settings.texts(setting).texts() {
+        for pattern in settings.strings(setting).strings() {
             let start = pattern.strip_suffix('*').unwrap_or(pattern);
             if pattern.is_empty() || start.contains('*') {
                 return Err(problem(setting.path, "expected a name, or a prefix and one *, found ", pattern));

@@ -1,42 +1,28 @@
-//! A process that is root in its container is root on the node as soon as it gets out.
+//! Rejects containers that run as a user or group that is not allowed.
 //!
-//! Until then it may already do in its container what no application needs: change its files, and use whatever
-//! hole the kernel has for root. Groups open files as well, on volumes most of all. In a user namespace of its
-//! own (`hostUsers: false`) the root of a container is nobody on the node.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `runAsUser`, `runAsGroup`, `supplementalGroups`, `fsGroup`. The field `runAsNonRoot`
-//!   is asked for as well, unless the setting is `false`. Nothing is set without `mutate`.
-//! - **Pod Security Standards**: `runAsNonRoot`, `runAsUser` (restricted). The same without settings.
-//! - **Gatekeeper**: `K8sPSPAllowedUsers`, `K8sPSPFSGroup`. The field `runAsNonRoot` is asked for as well, unless
-//!   the setting is `false`. A value of the pod counts even where every container has another, an empty list of
-//!   groups is none, and ranges that are missing or not read are errors.
-//! - **Kubewarden**: `user-group-psp`, `allowed-fsgroups-psp`. Nothing is set without `mutate`, and what is set is
-//!   never replaced: `overwrite` is without effect. A user of the pod is that of its containers where it is in a
-//!   range, and rejected where it is 0.
-//! - **Kyverno**: `require-run-as-nonroot`, `require-run-as-non-root-user`, `check-supplemental-groups`. The same
-//!   verdicts on its test suite: of the first without settings, of the others with `runAsNonRoot: false` and
-//!   `MayRunAs` with their ranges.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! A process that is root in its container is root on the node as soon as it escapes. Before that, it can change
+//! the container's files and use the kernel's vulnerabilities that need root. Groups give access to files as well,
+//! mostly on volumes. In a user namespace of its own (`hostUsers: false`), root of a container has no rights on the
+//! node.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Container, Edits, Field, Object, Place, Pod, Rule, Settings, String, Type, Vec, Violations, problem, types,
+    Container, Edits, Field, FieldType, Object, Place, Pod, Rule, Settings, String, Vec, Violations, problem, types,
 };
 
 podfence_core::fields! {
     HOST_USERS: Bool = Pod "hostUsers";
-    /// `true` at the pod or at each container, `false` nowhere; anything if `runAsNonRoot` (`true`) is `false`, or
-    /// in a user namespace of its own
-    RUN_AS_NON_ROOT: Bool = Both "securityContext.runAsNonRoot";
-    /// as `runAsUser` says (unset, or not `0`; anything in a user namespace of its own)
-    RUN_AS_USER: Integer = Both "securityContext.runAsUser";
-    /// as `runAsGroup` says (anything)
-    RUN_AS_GROUP: Integer = Both "securityContext.runAsGroup";
-    /// a list of integers, as `supplementalGroups` says (anything)
-    SUPPLEMENTAL_GROUPS: Any = Pod "securityContext.supplementalGroups";
-    /// as `fsGroup` says (anything)
-    FS_GROUP: Integer = Pod "securityContext.fsGroup";
+    RUN_AS_NON_ROOT: Bool = Both "securityContext.runAsNonRoot",
+        allowed "`true` at the pod or at each container, `false` nowhere; anything if `runAsNonRoot` (`true`) is \
+            `false`, or in a user namespace of its own";
+    RUN_AS_USER: Integer = Both "securityContext.runAsUser",
+        allowed "as `runAsUser` says (unset, or not `0`; anything in a user namespace of its own)";
+    RUN_AS_GROUP: Integer = Both "securityContext.runAsGroup",
+        allowed "as `runAsGroup` says (anything)";
+    SUPPLEMENTAL_GROUPS: Any = Pod "securityContext.supplementalGroups",
+        allowed "a list of integers, as `supplementalGroups` says (anything)";
+    FS_GROUP: Integer = Pod "securityContext.fsGroup",
+        allowed "as `fsGroup` says (anything)";
 }
 
 podfence_core::settings! {
@@ -45,44 +31,48 @@ podfence_core::settings! {
     /// `MustRunAsNonRoot`: no user may be 0, and each container has a user or `runAsNonRoot: true`, its own or the
     /// pod's. `MustRunAs`: each container has a user in one of the ranges. `MayRunAs`: a user that is set is in one
     /// of them. `RunAsAny`: any user.
-    USER_RULE: Text = "runAsUser.rule", alias "run_as_user.rule",
+    USER_RULE: String = "runAsUser.rule", alias "run_as_user.rule",
         one_of ["MustRunAsNonRoot", "MustRunAs", "MayRunAs", "RunAsAny"], default "\"MustRunAsNonRoot\"";
     /// Users that `MustRunAs` and `MayRunAs` allow, at least one range.
-    USER_RANGES: Objects = "runAsUser.ranges", alias "run_as_user.ranges";
+    USER_RANGES: ObjectList = "runAsUser.ranges", alias "run_as_user.ranges",
+        shown_if "runAsUser.rule" = ["MustRunAs", "MayRunAs"];
     /// The first of a range.
     USER_MIN: Integer = "runAsUser.ranges[*].min";
     /// The last of a range.
     USER_MAX: Integer = "runAsUser.ranges[*].max";
     /// The same for the primary group.
-    GROUP_RULE: Text = "runAsGroup.rule", alias "run_as_group.rule",
+    GROUP_RULE: String = "runAsGroup.rule", alias "run_as_group.rule",
         one_of ["MustRunAs", "MayRunAs", "RunAsAny"], default "\"RunAsAny\"";
     /// Groups that `MustRunAs` and `MayRunAs` allow, at least one range.
-    GROUP_RANGES: Objects = "runAsGroup.ranges", alias "run_as_group.ranges";
+    GROUP_RANGES: ObjectList = "runAsGroup.ranges", alias "run_as_group.ranges",
+        shown_if "runAsGroup.rule" = ["MustRunAs", "MayRunAs"];
     /// The first of a range.
     GROUP_MIN: Integer = "runAsGroup.ranges[*].min";
     /// The last of a range.
     GROUP_MAX: Integer = "runAsGroup.ranges[*].max";
     /// The same for the other groups, of which each must be in one of the ranges. An empty list is none.
-    SUPPLEMENTAL_RULE: Text = "supplementalGroups.rule", alias "supplemental_groups.rule",
+    SUPPLEMENTAL_RULE: String = "supplementalGroups.rule", alias "supplemental_groups.rule",
         one_of ["MustRunAs", "MayRunAs", "RunAsAny"], default "\"RunAsAny\"";
     /// Groups that `MustRunAs` and `MayRunAs` allow, at least one range.
-    SUPPLEMENTAL_RANGES: Objects = "supplementalGroups.ranges", alias "supplemental_groups.ranges";
+    SUPPLEMENTAL_RANGES: ObjectList = "supplementalGroups.ranges", alias "supplemental_groups.ranges",
+        shown_if "supplementalGroups.rule" = ["MustRunAs", "MayRunAs"];
     /// The first of a range.
     SUPPLEMENTAL_MIN: Integer = "supplementalGroups.ranges[*].min";
     /// The last of a range.
     SUPPLEMENTAL_MAX: Integer = "supplementalGroups.ranges[*].max";
     /// The same for the group of volumes. The aliases are the Kubewarden policy's for fsGroup alone.
-    FS_RULE: Text = "fsGroup.rule", alias "rule",
+    FS_RULE: String = "fsGroup.rule", alias "rule",
         one_of ["MustRunAs", "MayRunAs", "RunAsAny"], default "\"RunAsAny\"";
     /// Groups that `MustRunAs` and `MayRunAs` allow, at least one range.
-    FS_RANGES: Objects = "fsGroup.ranges", alias "ranges";
+    FS_RANGES: ObjectList = "fsGroup.ranges", alias "ranges",
+        shown_if "fsGroup.rule" = ["MustRunAs", "MayRunAs"];
     /// The first of a range.
     FS_MIN: Integer = "fsGroup.ranges[*].min";
     /// The last of a range.
     FS_MAX: Integer = "fsGroup.ranges[*].max";
     /// Whether to set the first `min` of `MustRunAs` where neither the pod nor a container says anything, instead
     /// of rejecting. What is set is never replaced, and Windows pods are left alone.
-    MUTATE: Bool = "mutate", default "false";
+    MUTATE: Bool = "mutate", default "false", mutates if true;
     /// The Kubewarden policy's: `true` is `mutate: false`. `false` changes nothing here; ask for `mutate`.
     VALIDATE_ONLY: Bool = "validate_only", of "Kubewarden" for "mutate";
     /// `min` in `run_as_user.ranges`.
@@ -152,8 +142,8 @@ static GROUPS_UNREADABLE: Rule = Rule {
 
 /// What the settings say of a field, and what is said of one that is not so.
 struct Ids {
-    rule: Field<types::Text>,
-    ranges: Field<types::Objects>,
+    rule: Field<types::String>,
+    ranges: Field<types::ObjectList>,
     /// The bounds of a range, under the setting's own name and under an alias.
     min: [Field<types::Integer>; 2],
     max: [Field<types::Integer>; 2],
@@ -292,7 +282,7 @@ fn check_containers<'v>(
 /// Looks for wrong values at the pod and at its containers; says whether there are any.
 ///
 /// A later container inherits what the pod sets, so that counts even where every container overrides it.
-fn forbid<'v, T: Type>(
+fn forbid<'v, T: FieldType>(
     pod: &Pod<'v>,
     field: Field<T>,
     rule: &'static Rule,

@@ -1,28 +1,15 @@
-//! A volume of the wrong type brings the node, or a server that trusts it, into a container.
+//! Rejects volumes whose type is not allowed.
 //!
-//! A `hostPath` is the node's own files, and most types for network storage are mounted by the node as root
-//! with what the pod says. What a pod needs is behind a claim or a CSI driver, or made for it alone.
-//!
-//! # Replaces
-//!
-//! - **PodSecurityPolicy**: `volumes`. Without a list, the types of the Pod Security Standards are allowed; there,
-//!   none is. Drivers of `csi` are not told apart.
-//! - **Pod Security Standards**: `restrictedVolumes` (restricted). The same without settings; a volume that has
-//!   only a name is an emptyDir, as the API server reads it.
-//! - **Gatekeeper**: `K8sPSPVolumeTypes`. Without a list, the types of the Pod Security Standards are allowed;
-//!   there, none is. A volume that has only a name is an emptyDir, and a type that nobody knows cannot be allowed
-//!   by its name.
-//! - **Kubewarden**: `volumes-psp`. No container's volumes are left out: `ignoreInitContainersVolumes: true` is
-//!   refused.
-//! - **Kyverno**: `restrict-volume-types`. The same verdicts on its test suite.
-#![cfg_attr(target_arch = "wasm32", no_std)]
+//! A `hostPath` volume is the node's own files, and the node mounts most types of network storage as root, with
+//! options from the pod. What a pod needs is behind a claim or a CSI driver, or made for it alone.
+#![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Object, Pod, Rule, Settings, String, Violations, problem};
 
 podfence_core::fields! {
-    /// each of a type within `allowedTypes` (those of the Pod Security Standards)
-    VOLUMES: Objects = Pod "volumes";
-    VOLUME_NAME: Text = Pod "volumes[*].name";
+    VOLUMES: ObjectList = Pod "volumes",
+        allowed "each of a type within `allowedTypes` (those of the Pod Security Standards)";
+    VOLUME_NAME: String = Pod "volumes[*].name";
     // Whatever else a volume has is its source.
     SOURCE: Object = Pod "volumes[*].*";
 }
@@ -30,7 +17,7 @@ podfence_core::fields! {
 podfence_core::settings! {
     /// Types of volumes that pods may have, named like their fields; `"*"` stands for any, even for those that
     /// this policy does not know.
-    ALLOWED: Texts = "allowedTypes", alias "volumes",
+    ALLOWED: StringList = "allowedTypes", alias "volumes",
         one_of ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected",
             "secret", "hostPath", "gcePersistentDisk", "awsElasticBlockStore", "gitRepo", "nfs", "iscsi", "glusterfs",
             "rbd", "flexVolume", "cinder", "cephfs", "flocker", "fc", "azureFile", "vsphereVolume", "quobyte",
@@ -57,7 +44,7 @@ static RESTRICTED: Rule = Rule {
 
 /// Looks for volumes of other types than those that are allowed.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
-    let allowed = settings.texts(ALLOWED);
+    let allowed = settings.strings(ALLOWED);
     if !allowed.has("*") {
         judge(pod, found, |is| allowed.has(is));
     }

@@ -21,7 +21,7 @@ use podfence_cluster::{
     gatekeeper::Equivalent,
     standards::{Level, singles},
 };
-use podfence_core::testing::generate::is_current;
+use podfence_fixtures::generated::is_current;
 use podfence_scan::AdmissionRequest;
 use podfence_support::root;
 use serde_json::{Value, json};

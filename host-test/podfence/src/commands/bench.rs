@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use comfy_table::{Cell, Table};
 use indicatif::{ProgressBar, ProgressStyle};
-use podfence_core::testing::generate;
+use podfence_fixtures::generated;
 use podfence_host::bench::{Candidate, Effort, Figures, Percentiles, Ratios, bench, no_op, sum};
 use podfence_host::evaluate::validate_payload;
 use podfence_host::sample::{self, Size};
@@ -203,7 +203,7 @@ impl Report<'_> {
             )?;
         }
         let text = std::fs::read_to_string(path)?;
-        let text = generate::between(&text, "figures", &table).map_err(anyhow::Error::msg)?;
+        let text = generated::between(&text, "figures", &table).map_err(anyhow::Error::msg)?;
         Ok(std::fs::write(path, text)?)
     }
 

@@ -70,7 +70,7 @@ fn ask(name: &str) {
 /// The places that a policy restricts, as [`compare::Agreement::rejected`] has them.
 fn restricted(opinion: &Opinion) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
-    for entry in opinion.policy.fields.iter().filter(|entry| !entry.doc.is_empty()) {
+    for entry in opinion.policy.fields.iter().filter(|entry| !entry.docs.allowed.is_empty()) {
         let path = entry.path;
         if matches!(entry.scope, Scope::Pod | Scope::Both | Scope::PersistentVolume) {
             paths.insert(format!("spec.{path}"));
@@ -88,7 +88,7 @@ fn restricted(opinion: &Opinion) -> BTreeSet<String> {
 #[test]
 fn there_is_an_opinion_on_each_policy() {
     let policies: BTreeSet<String> =
-        podfence_host::discover(&podfence_support::policies()).expect("the policies").into_iter().collect();
+        podfence_fixtures::discover(&podfence_support::policies()).expect("the policies").into_iter().collect();
     let opinions: BTreeSet<String> = OPINIONS.iter().map(|opinion| opinion.policy.name.to_owned()).collect();
     assert_eq!(opinions, policies, "an opinion is in host-test/reference/src/opinions/");
 }

@@ -1,16 +1,19 @@
-//! The walker and `serde_json` on one text. The fuzz target `walker` includes this file.
+//! The parser and `serde_json` on one text. The fuzz target `parser` includes this file.
 
-use podfence_core::json::{Reader, Text, pad};
+use podfence_core::{
+    Arena,
+    json::{Bracket, Reader, Text, pad},
+};
 use serde_json::{Map, Value};
 
-/// Panics unless the walker and `serde_json` agree on whether this is JSON and on what it says.
+/// Panics unless the parser and `serde_json` agree on whether this is JSON and on what it says.
 ///
 /// # Panics
 /// They do not agree.
 pub fn agree(bytes: &[u8]) {
     let theirs = serde_json::from_slice::<Value>(bytes);
-    let padded = pad(bytes);
-    let text = Text::new(&padded).ok();
+    let (padded, arena) = (pad(bytes), Arena::new());
+    let text = Text::new(&padded, &arena).ok();
     let skipped = text.as_ref().is_some_and(is_skipped);
     let ours = text.as_ref().and_then(read_text);
     let shown = String::from_utf8_lossy(bytes);
@@ -23,7 +26,7 @@ pub fn agree(bytes: &[u8]) {
 
 /// Whether a number in the text starts with the digits of the largest double and has more than all of
 /// them. `serde_json` rounds it twice on its way to an `f64`, so that it refuses some that are in range
-/// (`1797693134862315700e290`) and accepts some that are not; the walker compares digits.
+/// (`1797693134862315700e290`) and accepts some that are not; the parser compares digits.
 fn is_at_the_end_of_doubles(bytes: &[u8]) -> bool {
     let numbers = bytes.split(|byte| !matches!(byte, b'0'..=b'9' | b'.'));
     numbers.into_iter().any(|number| {
@@ -46,27 +49,27 @@ fn read_text(text: &Text<'_>) -> Option<Value> {
     Some(value)
 }
 
-/// Reads a value as a check would: each string, key and integer through the walker's own function.
+/// Reads a value as a check would: each string, key and integer through the parser's own function.
 fn read(reader: &mut Reader<'_>) -> Option<Value> {
     match reader.peek() {
         b'{' => {
             let mut members = Map::new();
-            reader.open(b'{').ok()?;
-            let mut more = !reader.is_empty(b'}');
+            reader.open(Bracket::Object).ok()?;
+            let mut more = !reader.is_empty(Bracket::Object);
             while more {
                 let key = reader.key().ok()?.to_owned();
                 members.insert(key, read(reader)?);
-                more = reader.more(b'}').ok()?;
+                more = reader.more(Bracket::Object).ok()?;
             }
             Some(Value::Object(members))
         }
         b'[' => {
             let mut elements = Vec::new();
-            reader.open(b'[').ok()?;
-            let mut more = !reader.is_empty(b']');
+            reader.open(Bracket::List).ok()?;
+            let mut more = !reader.is_empty(Bracket::List);
             while more {
                 elements.push(read(reader)?);
-                more = reader.more(b']').ok()?;
+                more = reader.more(Bracket::List).ok()?;
             }
             Some(Value::Array(elements))
         }

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use podfence_core::json::{Reader, Text, pad};
+use podfence_core::{
+    Arena,
+    json::{Bracket, Reader, Text, pad},
+};
 use serde_json::Value;
 
 /// Cuts members out of a text that is JSON; each path names one by keys and by numbers of elements.
@@ -14,8 +17,8 @@ pub fn without(text: &str, members: &[Vec<String>]) -> String {
     let mut text = text.to_owned();
     let mut members = members.to_vec();
     loop {
-        let padded = pad(text.as_bytes());
-        let padded = Text::new(&padded).expect("a text");
+        let (padded, arena) = (pad(text.as_bytes()), Arena::new());
+        let padded = Text::new(&padded, &arena).expect("a text");
         members.retain(|path| member(&padded, path).is_some());
         let Some(first) = members.iter().filter_map(|path| member(&padded, path)).min_by_key(|range| range.start)
         else {
@@ -54,8 +57,8 @@ fn member(text: &Text<'_>, path: &[String]) -> Option<Range<usize>> {
 
 /// Moves to the value of a member; says where its key starts.
 fn enter_object(reader: &mut Reader<'_>, wanted: &str) -> Option<usize> {
-    reader.open(b'{').ok()?;
-    if reader.is_empty(b'}') {
+    reader.open(Bracket::Object).ok()?;
+    if reader.is_empty(Bracket::Object) {
         return None;
     }
     loop {
@@ -65,20 +68,20 @@ fn enter_object(reader: &mut Reader<'_>, wanted: &str) -> Option<usize> {
             return Some(start);
         }
         reader.skip().ok()?;
-        if !reader.more(b'}').ok()? {
+        if !reader.more(Bracket::Object).ok()? {
             return None;
         }
     }
 }
 
 fn enter_list(reader: &mut Reader<'_>, wanted: usize) -> Option<usize> {
-    reader.open(b'[').ok()?;
-    if reader.is_empty(b']') {
+    reader.open(Bracket::List).ok()?;
+    if reader.is_empty(Bracket::List) {
         return None;
     }
     for _ in 0..wanted {
         reader.skip().ok()?;
-        if !reader.more(b']').ok()? {
+        if !reader.more(Bracket::List).ok()? {
             return None;
         }
     }

@@ -1,0 +1,130 @@
+//! Where in an object a violation is.
+
+use alloc::string::String;
+
+use crate::{
+    decode::Object,
+    schema::{Field, LISTS, types},
+    text::{cut, put, put_index, quote, split},
+};
+
+/// Which list a container is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// `initContainers`.
+    Init,
+    /// `containers`.
+    Main,
+    /// `ephemeralContainers`.
+    Ephemeral,
+}
+
+impl Role {
+    /// The field of the list.
+    pub(crate) fn list(self) -> Field<types::ObjectList> {
+        LISTS[self as usize]
+    }
+}
+
+/// What a violation is about.
+#[derive(Clone, Copy)]
+pub enum Offender<'v> {
+    /// The pod itself.
+    Pod,
+    /// A container.
+    Container {
+        /// The list that it is in.
+        role: Role,
+        /// Its index in the list.
+        index: usize,
+        /// Its name; empty if it has none.
+        name: &'v str,
+    },
+    /// A volume, by name.
+    Volume(&'v str),
+    /// An annotation of the pod, by key.
+    Annotation(&'v str),
+}
+
+/// A place in the object, and the value there.
+#[derive(Clone, Copy)]
+pub struct Place<'v> {
+    pub(crate) offender: Offender<'v>,
+    path: &'static str,
+    elements: [Option<usize>; 2],
+    pub(crate) value: Option<Object<'v>>,
+    /// Stands for the value in `{values}`.
+    name: Option<&'v str>,
+}
+
+impl<'v> Place<'v> {
+    pub(crate) fn new(offender: Offender<'v>, path: &'static str, value: Option<Object<'v>>) -> Self {
+        Self { offender, path, elements: [None; 2], value, name: None }
+    }
+
+    /// An element of the list here: which, and what it is.
+    #[must_use]
+    pub fn element(mut self, index: usize, value: Object<'v>) -> Self {
+        match self.elements {
+            [None, _] => self.elements[0] = Some(index),
+            _ => self.elements[1] = Some(index),
+        }
+        self.value = Some(value);
+        self
+    }
+
+    /// This place, with `value` as the offending value.
+    #[must_use]
+    pub fn value(mut self, value: Option<Object<'v>>) -> Self {
+        self.value = value;
+        self
+    }
+
+    /// This place, shown as `name` instead of its value.
+    #[must_use]
+    pub fn named(mut self, name: &'v str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// This place, as one of a volume.
+    #[must_use]
+    pub fn of_volume(mut self, name: &'v str) -> Self {
+        self.offender = Offender::Volume(name);
+        self
+    }
+
+    /// Puts its path below the pod template.
+    pub(crate) fn put_path(&self, path: &mut String) {
+        if let Offender::Annotation(key) = self.offender {
+            put(path, "metadata.annotations[");
+            quote(key, path);
+            put(path, "]");
+            return;
+        }
+        put(path, "spec.");
+        if let Offender::Container { role, index, .. } = self.offender {
+            put(path, role.list().path);
+            put_index(path, index);
+            put(path, ".");
+        }
+        let mut rest = self.path;
+        for &element in self.elements.iter().flatten() {
+            // An element is where `[*]` is, or else at the end.
+            let (list, behind) = split(rest, b'[');
+            put(path, list);
+            put_index(path, element);
+            rest = cut(behind, "*]".len(), behind.len());
+        }
+        put(path, rest);
+    }
+
+    /// The value as the text of a verdict shows it.
+    pub(crate) fn value_text(&self) -> &'v str {
+        match (self.name, self.value) {
+            (Some(name), _) => name,
+            (None, Some(value)) => value.string().unwrap_or(value.raw()),
+            (None, None) => "",
+        }
+    }
+}

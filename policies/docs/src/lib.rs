@@ -1,0 +1,17 @@
+//! Generates what is published about a policy, and proves that what is checked in is current.
+//!
+//! Everything follows from the policy's declarations, its docs, its fixtures and Cargo's manifests.
+#![forbid(unsafe_code)]
+
+mod artifacthub;
+mod facts;
+mod fixes;
+pub mod generate;
+mod metadata;
+pub mod policy_tests;
+mod questions;
+
+pub use artifacthub::repository;
+pub use facts::{Replaced, Replaces};
+pub use metadata::{MUTATING_SETTINGS, USAGE};
+pub use podfence_fixtures::Failures;

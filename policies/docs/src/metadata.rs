@@ -1,0 +1,160 @@
+//! The metadata of a policy, as `kwctl annotate` takes it and a policy-server reads it: `metadata.yml`.
+//!
+//! Everything in it follows from the policy's statements, its docs and Cargo's manifests.
+
+use std::path::Path;
+
+use podfence_core::{Policy, Scope, workload::WORKLOADS};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    facts::{PolicyTool, Project},
+    generate,
+};
+
+/// The annotation that has the README; it is written into the module, and not into `metadata.yml`.
+pub const USAGE: &str = "io.kubewarden.policy.usage";
+
+/// The annotation that lists the settings that make the policy change objects: each with the value that does, or
+/// alone if any value does. Who deploys the policy with one of them has to allow mutation.
+pub const MUTATING_SETTINGS: &str = "podfence.mutatingSettings";
+
+/// What is generated for a policy, beside its README.
+pub(crate) struct Facts<'p> {
+    pub policy: &'p Policy,
+    pub project: Project,
+    pub tool: PolicyTool,
+    /// The first sentence of the docs.
+    pub description: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    protocol_version: &'static str,
+    rules: Vec<Rule>,
+    mutating: bool,
+    background_audit: bool,
+    execution_mode: &'static str,
+    policy_type: &'static str,
+    context_aware_resources: [&'static str; 0],
+    annotations: Map<String, Value>,
+}
+
+/// Requests that the policy is for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Rule {
+    api_groups: [&'static str; 1],
+    api_versions: [&'static str; 1],
+    resources: Vec<String>,
+    operations: Vec<&'static str>,
+}
+
+impl<'p> Facts<'p> {
+    /// Reads what manifests and docs say about the policy in a directory.
+    ///
+    /// # Errors
+    /// Something cannot be read, or is not as it should be.
+    pub(crate) fn load(policy: &'p Policy, dir: &Path) -> Result<Self, String> {
+        let root = dir.ancestors().nth(2).ok_or_else(|| format!("{}: not in policies/", dir.display()))?;
+        let project = Project::load(root)?;
+        Ok(Self { policy, project, tool: PolicyTool::load(dir)?, description: generate::description(dir)? })
+    }
+
+    fn reads_volumes(&self) -> bool {
+        self.policy.fields.iter().any(|field| field.scope == Scope::PersistentVolume)
+    }
+
+    /// The kinds whose objects the policy judges.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        let volumes = self.reads_volumes().then_some("PersistentVolume");
+        WORKLOADS.iter().map(|workload| workload.kind).chain(volumes)
+    }
+
+    /// The rules of the policy: every kind that it reads, and the containers of `kubectl debug`, which join a
+    /// pod as it is.
+    ///
+    /// `pods/resize` is in no rule: it changes neither containers nor images, so it would be accepted anyway.
+    pub(crate) fn rules(&self) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = Vec::new();
+        for workload in &WORKLOADS {
+            match rules.iter_mut().find(|rule| rule.api_groups == [workload.group]) {
+                Some(rule) => rule.resources.push(workload.plural.to_owned()),
+                None => rules.push(Rule::new(workload.group, workload.plural.to_owned(), vec!["CREATE", "UPDATE"])),
+            }
+        }
+        if self.reads_volumes() {
+            // Kubernetes lets nobody change where a volume is. Updates bind and delete it, and those that were
+            // there before the policy must not get stuck.
+            rules.push(Rule::new("", "persistentvolumes".to_owned(), vec!["CREATE"]));
+        }
+        // A rule of its own, without CREATE: the audit scanner drops such rules, and would refuse the policy
+        // for a subresource in another.
+        rules.push(Rule::new("", "pods/ephemeralcontainers".to_owned(), vec!["UPDATE"]));
+        rules
+    }
+
+    pub(crate) fn is_mutating(&self) -> bool {
+        self.policy.mutate.is_some()
+    }
+
+    /// The settings that make the policy change objects: `mutate=true, defaultProfile`, in the order of declaration.
+    fn mutating_settings(&self) -> String {
+        let settings = self.policy.settings.declarations.iter().filter(|setting| !setting.docs.mutates_if.is_empty());
+        let settings = settings.map(|setting| match setting.docs.mutates_if {
+            "set" => setting.path.to_owned(),
+            value => format!("{}={value}", setting.path),
+        });
+        settings.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The kinds that it evaluates, as one text.
+    pub(crate) fn resources(&self) -> String {
+        self.kinds().collect::<Vec<_>>().join(", ")
+    }
+
+    fn annotations(&self) -> Map<String, Value> {
+        let Self { policy: Policy { name, .. }, project, tool, description } = self;
+        let authors: Vec<&str> = project.authors.iter().map(|author| author.address.as_str()).collect();
+        let annotations = [
+            ("io.kubewarden.policy.title", (*name).to_owned()),
+            ("io.kubewarden.policy.version", project.package.version.clone()),
+            ("io.kubewarden.policy.description", description.clone()),
+            ("io.kubewarden.policy.author", authors.join(", ")),
+            ("io.kubewarden.policy.url", project.page(name)),
+            ("io.kubewarden.policy.source", project.package.repository.clone()),
+            ("io.kubewarden.policy.license", project.package.license.clone()),
+            ("io.kubewarden.policy.severity", tool.severity.name().to_owned()),
+            ("io.kubewarden.policy.category", project.tool.category.clone()),
+            ("io.kubewarden.policy.ociUrl", project.module(name)),
+            ("io.artifacthub.displayName", tool.display_name.clone()),
+            ("io.artifacthub.resources", self.resources()),
+            ("io.artifacthub.keywords", project.keywords(name, &tool.replaces).join(", ")),
+        ];
+        let mutating = Some((MUTATING_SETTINGS, self.mutating_settings())).filter(|(_, settings)| !settings.is_empty());
+        annotations.into_iter().chain(mutating).map(|(key, value)| (key.to_owned(), json!(value))).collect()
+    }
+
+    /// `metadata.yml`.
+    pub(crate) fn metadata(&self) -> Result<String, String> {
+        let metadata = Metadata {
+            protocol_version: "v1",
+            rules: self.rules(),
+            mutating: self.is_mutating(),
+            background_audit: true,
+            execution_mode: "kubewarden-wapc",
+            policy_type: "kubernetes",
+            context_aware_resources: [],
+            annotations: self.annotations(),
+        };
+        generate::yaml_file(&metadata)
+    }
+}
+
+impl Rule {
+    fn new(group: &'static str, resource: String, operations: Vec<&'static str>) -> Self {
+        Self { api_groups: [group], api_versions: ["v1"], resources: vec![resource], operations }
+    }
+}

@@ -1,0 +1,158 @@
+//! The form for a policy's settings: `questions-ui.yml`, in the format of Rancher's charts.
+//!
+//! Every setting is asked for under its own name, with its default; those `of` another project are not.
+//! Settings are strict, so each variable is a setting. A question with `shown_if` is only shown where it has a meaning.
+
+use podfence_core::{Declaration, JsonType, Policy, common};
+use podfence_fixtures::settings::{default, validate, with};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{generate, metadata::Facts};
+
+#[derive(Serialize)]
+struct Form {
+    questions: Vec<Question>,
+}
+
+#[derive(Serialize)]
+struct Question {
+    variable: String,
+    label: String,
+    tooltip: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'static str>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    options: &'static [&'static str],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    show_if: Option<String>,
+    /// What is asked for each element of a list.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sequence_questions: Vec<Question>,
+}
+
+impl Facts<'_> {
+    /// The questions, as YAML.
+    ///
+    /// # Errors
+    /// The policy refuses the form as it is before anything is filled in.
+    pub(crate) fn questions(&self) -> Result<String, String> {
+        let mut all = questions(self.policy.settings.declarations, "", Some("Settings"));
+        all.extend(questions(common::SETTINGS, "", Some("Settings of every policy")));
+        validate_form(self.policy, &all)?;
+        generate::yaml(&Form { questions: all })
+    }
+
+    /// `questions-ui.yml`.
+    ///
+    /// # Errors
+    /// See [`Facts::questions`].
+    pub(crate) fn form(&self) -> Result<String, String> {
+        Ok(generate::generated(&self.questions()?))
+    }
+}
+
+/// The questions for the settings below a path, which ends in `[*].`, or for those that are in no list.
+fn questions(settings: &[Declaration], list: &str, group: Option<&'static str>) -> Vec<Question> {
+    let inside = |setting: &&Declaration| setting.path.strip_prefix(list).is_some_and(|path| !path.contains("[*]"));
+    let asked = settings.iter().filter(|setting| setting.docs.project.is_empty()).filter(inside);
+    let question = |setting: &Declaration| Question {
+        variable: setting.path[list.len()..].to_owned(),
+        label: label(&setting.path[list.len()..]),
+        tooltip: setting.docs.text.lines().map(str::trim).collect::<Vec<_>>().join(" "),
+        group,
+        kind: kind(setting),
+        options: setting.options,
+        default: default(setting),
+        show_if: condition(setting),
+        sequence_questions: match setting.json_type {
+            JsonType::ObjectList => questions(settings, &format!("{}[*].", setting.path), None),
+            _ => Vec::new(),
+        },
+    };
+    asked.map(question).collect()
+}
+
+/// The type of the field in the form.
+fn kind(setting: &Declaration) -> &'static str {
+    match setting.json_type {
+        JsonType::Bool => "boolean",
+        JsonType::Integer => "int",
+        JsonType::String if setting.options.is_empty() => "string",
+        JsonType::String => "enum",
+        JsonType::StringList => "array[",
+        JsonType::ObjectList => "sequence[",
+        JsonType::Object | JsonType::Any | JsonType::Deferred => "map[",
+    }
+}
+
+/// The condition under which a form asks for a setting, in Rancher's syntax; `None` if it always does.
+fn condition(setting: &Declaration) -> Option<String> {
+    let (other, values) = setting.docs.shown_if;
+    let conditions: Vec<String> = values.iter().map(|value| format!("{other}={value}")).collect();
+    (!conditions.is_empty()).then(|| conditions.join("||"))
+}
+
+/// A path as words: `exempt.runtimeClasses` is "Exempt runtime classes", `allowHostPID` is "Allow host PID".
+fn label(path: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut was_lower = false;
+    for character in path.chars() {
+        if character == '.' || was_lower && character.is_uppercase() {
+            words.push(String::new());
+        }
+        was_lower = character.is_lowercase();
+        match words.last_mut() {
+            _ if character == '.' => {}
+            Some(word) => word.push(character),
+            None => words.push(character.to_uppercase().collect()),
+        }
+    }
+    // What is an abbreviation, or has one in it, stays as it is.
+    let is_plain = |word: &str| word.chars().filter(|character| character.is_uppercase()).count() < 2;
+    let words = words.iter().enumerate();
+    let words = words.map(|(at, word)| if at > 0 && is_plain(word) { word.to_lowercase() } else { word.clone() });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether the policy accepts what the form sends before anything is filled in, which is every default; and whether
+/// each variable is one of its settings, since it refuses others.
+fn validate_form(policy: &Policy, questions: &[Question]) -> Result<(), String> {
+    for variable in questions.iter().map(|question| &question.variable) {
+        // A value that no setting can have, so that the message shows whether the setting is known.
+        let settings = with(&Value::Object(Map::new()), variable, Value::from(0.5));
+        let message = validate(policy, &settings).err().unwrap_or_default();
+        if !message.starts_with(&format!("{variable}: expected ")) {
+            return Err(format!("the form asks for {variable}, which is not a setting: {message}"));
+        }
+    }
+    let settings = questions.iter().fold(Value::Object(Map::new()), |settings, question| match &question.default {
+        Some(default) => with(&settings, &question.variable, default.clone()),
+        None => settings,
+    });
+    validate(policy, &settings)
+        .map_err(|message| format!("a form with all defaults, {settings}, is refused: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_a_path_in_words() {
+        let labels = [
+            ("exempt.runtimeClasses", "Exempt runtime classes"),
+            ("allowHostPID", "Allow host PID"),
+            ("allowedSELinuxOptions", "Allowed SELinux options"),
+            ("runAsUser.rule", "Run as user rule"),
+            ("level", "Level"),
+        ];
+        for (path, expected) in labels {
+            assert_eq!(label(path), expected);
+        }
+    }
+}

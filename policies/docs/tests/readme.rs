@@ -1,0 +1,124 @@
+//! A directory under `policies/` is a policy, all of them are in the README and in `artifacthub/`, and nothing
+//! else is there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use podfence_docs::generate;
+use podfence_fixtures::generated;
+
+/// What is in the directory of the policies besides them.
+const OTHERS: [&str; 4] = [ALIASES, "core", "docs", "fixtures"];
+const ALIASES: &str = "ALIASES.md";
+
+/// What a policy consists of: what is written by hand, and what is generated.
+const FILES: [&str; 6] = ["Cargo.toml", "fixtures.yaml", "src/lib.rs", "README.md", "metadata.yml", "questions-ui.yml"];
+const GENERATED: &[&str] = FILES.split_at(3).1;
+
+fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    root.expect("docs is two directories below the root").to_owned()
+}
+
+fn policies() -> Vec<PathBuf> {
+    let mut entries = entries(&root().join("policies"));
+    entries.retain(|path| !OTHERS.iter().any(|other| path.ends_with(other)));
+    entries
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).expect("a directory");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The files below a directory, by their paths from a root.
+fn files(root: &Path, dir: &Path) -> Vec<String> {
+    let files = entries(dir).into_iter().flat_map(|path| {
+        if path.is_dir() {
+            files(root, &path)
+        } else {
+            vec![path.strip_prefix(root).expect("a path below the root").display().to_string()]
+        }
+    });
+    files.collect()
+}
+
+#[test]
+fn a_policy_has_its_files_and_no_others() {
+    let mut wrong = Vec::new();
+    for policy in policies() {
+        let name = policy.file_name().unwrap_or_default().display().to_string();
+        if !policy.is_dir() {
+            wrong.push(format!("policies/{name}: only directories of policies are expected here"));
+            continue;
+        }
+        let files = files(&policy, &policy);
+        for file in FILES.iter().filter(|file| !files.iter().any(|found| found == *file)) {
+            // The tests of the policy write these, and they may come after this one.
+            if !GENERATED.contains(file) || !generated::is_blessing() {
+                wrong.push(format!("policies/{name}/{file}: missing"));
+            }
+        }
+        let is_expected = |file: &String| FILES.contains(&file.as_str()) || file.starts_with("tests/");
+        for file in files.iter().filter(|file| !is_expected(file)) {
+            wrong.push(format!("policies/{name}/{file}: not expected; a policy has {} and tests", FILES.join(", ")));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// The tests of each policy prove its row.
+#[test]
+fn the_aliases_are_those_of_every_policy() {
+    let path = root().join("policies").join(ALIASES);
+    let text = fs::read_to_string(&path).expect("the aliases");
+    let table = generated::part(&text, "aliases").expect("the markers of the table");
+    let link = |name: &str| format!("| [`{name}`]({name}/README.md) |");
+    let links: Vec<String> =
+        policies().iter().map(|policy| link(&policy.file_name().unwrap_or_default().to_string_lossy())).collect();
+    let (head, rows) = table.split_at(table.find("| [").unwrap_or(table.len()));
+    let is_known = |row: &&str| links.iter().any(|link| row.starts_with(link));
+    let known: String = head.split_inclusive('\n').chain(rows.split_inclusive('\n').filter(is_known)).collect();
+    let current = generated::between(&text, "aliases", &known).expect("the markers of the table");
+    generated::is_current(&path, &current).unwrap_or_else(|problem| panic!("{problem}"));
+    for link in links.iter().filter(|link| !known.contains(*link)) {
+        // The tests of the policy write its row, and they may come after this one.
+        assert!(generated::is_blessing(), "{}: no row starts with {link}", path.display());
+    }
+}
+
+#[test]
+fn artifact_hub_has_every_policy_and_no_others() {
+    let root = root();
+    podfence_docs::repository(&root).unwrap_or_else(|problem| panic!("{problem}"));
+    let mut expected = vec!["artifacthub-repo.yml".to_owned()];
+    expected.extend(policies().iter().map(|policy| {
+        let name = policy.file_name().expect("a directory has a name");
+        Path::new(name).join("artifacthub-pkg.yml").display().to_string()
+    }));
+    expected.sort();
+    let directory = root.join("artifacthub");
+    let mut found = files(&directory, &directory);
+    found.sort();
+    // The tests of the policies write what is missing, and they may come after this one.
+    expected.retain(|file| found.contains(file) || !generated::is_blessing());
+    assert_eq!(found, expected, "artifacthub/");
+}
+
+#[test]
+fn the_readme_lists_every_policy() {
+    let readme = root().join("README.md");
+    let text = fs::read_to_string(&readme).expect("the README at the root");
+    let mut table = String::from("| Policy | What it enforces |\n|---|---|\n");
+    for policy in policies() {
+        table.push_str(&generate::row(&policy).expect("docs"));
+    }
+    let current = generated::between(&text, "policies", &table).expect("the markers of the table");
+    if let Err(problem) = generated::is_current(&readme, &current) {
+        panic!("{problem}");
+    }
+}
