@@ -122,7 +122,7 @@ fn run_applies_modes_messages_and_the_mutation_check() {
 fn metadata_says_whether_a_policy_mutates_unless_the_user_does() {
     let workplace = workplace();
     let annotated = r#"(@custom "io.kubewarden.metadata" "{\"protocolVersion\":\"v1\",\"mutating\":false}")"#;
-    workplace.write("annotated.wasm", &replying(MUTATES, annotated));
+    workplace.write("annotated.wasm", replying(MUTATES, annotated));
     workplace.ends(&run("annotated.wasm", &[]), 1);
     workplace.ends(&run("annotated.wasm", &["--allowed-to-mutate"]), 0);
 }
@@ -319,7 +319,7 @@ fn inspect_tells_what_a_module_is() {
     let workplace = workplace();
     let annotated = r#"(@custom "io.kubewarden.metadata" "{\"protocolVersion\":\"v1\",\"mutating\":true,\"rules\":[]}")
         (@custom "io.kubewarden.metadata" "the second one does not count")"#;
-    workplace.write("annotated.wasm", &replying("{}", annotated));
+    workplace.write("annotated.wasm", replying("{}", annotated));
     let (out, _) = workplace.ends(&["inspect", "annotated.wasm", "-o", "json"], 0);
     let mut inspection: Value = serde_json::from_str(&out).unwrap();
     let bytes = fs::metadata(workplace.path("annotated.wasm")).unwrap().len();
@@ -361,7 +361,7 @@ fn inspect_shows_metadata_in_lines() {
     });
     let section = metadata.to_string().replace('\\', "\\\\").replace('"', "\\\"");
     let section = format!(r#"(@custom "io.kubewarden.metadata" "{section}")"#);
-    workplace.write("annotated.wasm", &replying("{}", &section));
+    workplace.write("annotated.wasm", replying("{}", &section));
     let (out, _) = workplace.ends(&["inspect", "annotated.wasm"], 0);
     let (_, lines) = out.split_once("metadata  ").unwrap();
     let expected = r#"protocolVersion: v1
@@ -400,7 +400,7 @@ fn inspect_says_why_a_server_would_not_load_a_module() {
         ),
         (r#"(func (export "_start") (param i32))"#.to_owned(), "export `_start` is (i32) -> (), not () -> ()"),
     ] {
-        workplace.write("module.wasm", &replying("{}", &more));
+        workplace.write("module.wasm", replying("{}", &more));
         let (out, _) = workplace.ends(&["inspect", "module.wasm"], 1);
         let end = format!("obstacle  {obstacle}\na policy-server would not load it\n");
         assert!(out.ends_with(&end), "{out}");
@@ -438,7 +438,7 @@ fn bench_shows_tables() {
 #[test]
 fn bench_names_the_module_that_fails() {
     let workplace = workplace();
-    workplace.write("trap.wasm", &wat::parse_str(include_str!("../../host/tests/hostile/trap.wat")).unwrap());
+    workplace.write("trap.wasm", wat::parse_str(include_str!("../../host/tests/hostile/trap.wat")).unwrap());
     let expected = "error: trap: wasm trap: integer divide by zero\n";
     assert_eq!(workplace.fails(2, &["bench", "accepts.wasm", "trap.wasm"]), expected);
     workplace.write("list.yaml", format!("{POD}---\n{POD}").as_bytes());

@@ -82,7 +82,7 @@ fn files_that_are_not_the_policys_are_refused() {
     workplace.write("other.wasm", b"");
     let (code, _, error) = run(&workplace, &["other.wasm"]);
     assert_eq!((code, error.as_str()), (Some(2), "error: other.wasm: is empty\n"));
-    workplace.write("other.wasm", &module("privileged"));
+    workplace.write("other.wasm", module("privileged"));
     let (code, _, error) = run(&workplace, &["other.wasm"]);
     assert_eq!(code, Some(2));
     assert!(error.starts_with("error: policies/other/metadata.yml: No such file"), "{error}");
@@ -152,7 +152,7 @@ fn a_module_is_never_overwritten() {
     let (code, _, error) = run(&workplace, &["privileged.wasm", "--out", "."]);
     let expected = "error: privileged.wasm: --out is where it is; expected another directory\n";
     assert_eq!((code, error.as_str()), (Some(2), expected));
-    workplace.write("copy/privileged.wasm", &module("privileged"));
+    workplace.write("copy/privileged.wasm", module("privileged"));
     let (code, _, error) = run(&workplace, &["privileged.wasm", "copy/privileged.wasm", "--out", "out"]);
     let expected = "error: copy/privileged.wasm: another module has that name, too\n";
     assert_eq!((code, error.as_str()), (Some(2), expected));
