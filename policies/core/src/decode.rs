@@ -181,7 +181,7 @@ pub(crate) fn find<'v>(values: &'v [Value<'v>], id: u32) -> Option<Object<'v>> {
     values.iter().find(|value| value.id == id).map(Object)
 }
 
-/// Makes the value of one field the value of another one; says whether there is one.
+/// Moves the value of one field to another field; returns whether there was one.
 pub(crate) fn rename(values: &mut [Value<'_>], from: u32, to: u32) -> bool {
     let value = values.iter_mut().find(|value| value.id == from);
     value.map(|value| value.id = to).is_some()
@@ -223,7 +223,7 @@ impl<'v> List<'v> {
         })
     }
 
-    /// Whether there is no element.
+    /// Whether it has no elements.
     pub fn is_empty(self) -> bool {
         self.list.0.inside.is_empty()
     }
@@ -513,7 +513,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Decodes what a location says of the object that starts here.
+    /// Decodes the object that starts here, at a location in it.
     pub(crate) fn descend(&mut self, location: Location<'_>) -> Result {
         let first = self.reader.peek();
         if first != b'{' {
@@ -544,7 +544,7 @@ impl<'a> Decoder<'a> {
         Err(self.within(wanted, stop))
     }
 
-    /// Says what stands here, which starts with this byte, instead of what was expected.
+    /// Reports the type of the value here, which starts with this byte, instead of the expected one.
     #[cold]
     #[inline(never)]
     fn mismatch(&mut self, expected: JsonType, first: u8) -> Stop {
@@ -560,7 +560,7 @@ impl<'a> Decoder<'a> {
         self.refuse(expected.expectation(), found)
     }
 
-    /// Says that nothing stands where something was expected.
+    /// Reports a missing value.
     fn missing(&mut self, expected: &str) -> Stop {
         self.refuse(expected, "nothing")
     }

@@ -9,11 +9,11 @@
 //! - `text`, `arena`: string helpers, and memory for decoded values
 //! - `json`: the parser
 //! - `schema`: the declarations of fields and settings, and the table made of them
-//! - `decode`: one pass over a text by that table
+//! - `decode`, `edit`: one pass over a text by that table, and changes that keep every other byte
 //! - `settings`, `profile`, `workload`: strict settings, profiles, and the kinds that hold a pod
 //! - `request`: the admission request
 //! - `place`, `pod`: places of violations, and the view of a pod that checks use
-//! - `violation`, `exempt`, `update`, `edit`: the text of a verdict, exemptions, updates, and changes
+//! - `violation`, `exempt`, `update`: the text of a verdict, exemptions, and updates
 //! - `policy`: the evaluation of one request
 //! - `wapc`: Kubewarden's ABI, with the feature `wapc`
 //!

@@ -103,7 +103,7 @@ impl<'v> Pod<'v> {
         Self { root, spec, containers, editable }
     }
 
-    /// Every container that is judged: init containers, containers, ephemeral containers.
+    /// Every container that is not exempt: init containers, containers, ephemeral containers.
     pub fn containers(&self) -> impl Iterator<Item = Container<'v>> + '_ {
         self.containers.iter().copied()
     }

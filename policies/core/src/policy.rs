@@ -82,7 +82,7 @@ impl Policy {
 static HARMLESS_SUB_RESOURCES: [&str; 9] =
     ["exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status", "scale"];
 
-/// Why there is no verdict: what could not be read.
+/// Why a request cannot be evaluated, as a sentence.
 type Unreadable = String;
 
 const NOT_UTF8: &str = "not JSON: expected UTF-8";
@@ -144,7 +144,7 @@ fn accept() -> String {
 /// nor changes count.
 ///
 /// # Errors
-/// What could not be read.
+/// The request cannot be evaluated; as a sentence.
 #[cfg(feature = "docs")]
 pub fn broken_rules(
     policy: &Policy,

@@ -2,14 +2,14 @@
 
 use crate::decode::List;
 
-/// What a setting or a pod says.
+/// A profile in a setting or a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile<'s> {
     /// The runtime's own.
     RuntimeDefault,
     /// None at all.
     Unconfined,
-    /// A file of the node; empty where only the type was said.
+    /// A file of the node; empty where only the type is given.
     Localhost(&'s str),
     /// Of a setting: whichever.
     Any,
@@ -34,7 +34,7 @@ impl<'s> Profile<'s> {
 
     /// Whether a list in a setting has types and nothing else, so that the message can list plain types.
     pub fn are_types(allowed: List<'_>) -> bool {
-        // What is no type is in lower case, or a star.
+        // Other spellings start in lower case, or are a star.
         let is_type = |spelled: &str| spelled.as_bytes().first().is_some_and(u8::is_ascii_uppercase);
         !allowed.is_empty() && allowed.strings().all(is_type)
     }

@@ -184,7 +184,7 @@ fn known_location(nodes: &[Node], group: &str, kind: &str) -> Option<Location<'s
 /// The pod spec (or the spec of another kind) in an object.
 ///
 /// # Errors
-/// There is none; a path and a sentence.
+/// It is missing; a path and a sentence.
 pub(crate) fn spec_of<'v>(object: Object<'v>, location: Location<'_>) -> Result<Object<'v>, String> {
     object.get(SPEC).ok_or_else(|| {
         let mut path = own(location.path);

@@ -12,26 +12,26 @@ use crate::{
 /// The settings of every policy.
 pub mod common {
     crate::settings! {
-        /// Images whose containers are not judged: exact, or a prefix with a trailing `*`. Compared with the
-        /// image as it is written, so `nginx` is not `docker.io/library/nginx`.
+        /// Exempts containers by image: an exact name, or a prefix with a trailing `*`. The image is compared as it is
+        /// written, so `nginx` does not match `docker.io/library/nginx`.
         EXEMPT_IMAGES: StringList = "exempt.images", alias "exemptImages";
-        /// Namespaces that are not judged.
+        /// Exempts namespaces.
         EXEMPT_NAMESPACES: StringList = "exempt.namespaces";
-        /// Users whose requests are not judged. The user of a workload's pods is its controller.
+        /// Exempts users. The user that creates a workload's pods is its controller.
         EXEMPT_USERS: StringList = "exempt.users";
-        /// Groups whose users' requests are not judged.
+        /// Exempts the users of groups.
         EXEMPT_GROUPS: StringList = "exempt.groups";
-        /// Runtime classes whose pods are not judged.
+        /// Exempts pods by their runtime class.
         EXEMPT_RUNTIME_CLASSES: StringList = "exempt.runtimeClasses";
-        /// Custom kinds that hold a pod template.
+        /// Evaluates custom kinds that hold a pod template.
         POD_SPEC_PATHS: ObjectList = "podSpecPaths";
-        /// API group of the kind.
+        /// The API group of the kind.
         PATH_GROUP: String = "podSpecPaths[*].group";
         /// The kind.
         PATH_KIND: String = "podSpecPaths[*].kind";
-        /// Dotted path to the pod template (the object that holds the pod's metadata and spec).
+        /// The dotted path to the pod template (the object that holds the pod's metadata and spec).
         PATH_PATH: String = "podSpecPaths[*].path";
-        /// What to do with kinds that hold no pod: reject them, or accept them where a rule matches by wildcard.
+        /// Rejects kinds that hold no pod, or accepts them, for rules that match by wildcard.
         OTHER_KINDS: String = "otherKinds", one_of ["reject", "accept"], default "\"reject\"";
     }
 }
@@ -40,10 +40,10 @@ use common::{PATH_GROUP, PATH_KIND, PATH_PATH, POD_SPEC_PATHS};
 /// Longest path of a custom kind, in keys.
 const MOST_KEYS: usize = 8;
 
-/// Looks for what the types of settings cannot say; the error tells what is wrong.
+/// Checks what the types of settings cannot express; the error is a sentence.
 pub type Validate = fn(&Settings<'_>) -> Result<(), String>;
 
-/// What a policy knows about its settings.
+/// The settings of a policy.
 pub struct Definition {
     /// The policy's own settings.
     pub declarations: &'static [Declaration],
@@ -51,11 +51,11 @@ pub struct Definition {
     pub nodes: &'static [Node],
     /// The defaults, see [`crate::defaults`].
     pub defaults: &'static [Value<'static>],
-    /// What types cannot say; the error tells what is wrong.
+    /// Checks what types cannot express.
     pub validate: Option<Validate>,
 }
 
-/// Settings as given, over the defaults.
+/// The given settings over the defaults.
 pub struct Settings<'a> {
     given: Object<'a>,
     defaults: &'static [Value<'static>],
@@ -88,7 +88,7 @@ impl<'a> Settings<'a> {
         self.given.find(id).or_else(|| decode::find(self.defaults, id))
     }
 
-    /// A setting that is on or off.
+    /// Whether a setting is on.
     pub fn is(&self, setting: Field<types::Bool>) -> bool {
         self.get(setting) == Some(true)
     }
@@ -103,7 +103,7 @@ impl<'a> Settings<'a> {
         self.find(id).map(List::of).unwrap_or_default()
     }
 
-    /// Whether the setting was given, be it with its default.
+    /// Whether the setting was given, even if with the value of its default.
     pub fn is_given<T>(&self, setting: Field<T>) -> bool {
         self.given.at(setting).is_some()
     }
@@ -166,7 +166,7 @@ fn read<'a>(definition: &Definition, text: &Text<'a>, at: usize) -> Result<Objec
     Ok(decoder.take())
 }
 
-/// Files what was given under an alias under the setting's own name.
+/// Moves a value given under an alias to the setting's own name.
 fn resolve(given: &mut [Value<'_>], declaration: &Declaration) -> Result<(), String> {
     let setting = id(declaration.path);
     let is_given = decode::find(given, setting).is_some();

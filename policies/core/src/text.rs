@@ -29,7 +29,7 @@ pub(crate) fn cut(text: &str, start: usize, end: usize) -> &str {
     text.get(start..end).unwrap_or("")
 }
 
-/// The text before a separator and the one behind it; all of it and nothing if there is none.
+/// The text before a separator and the text behind it; all of it and nothing without a separator.
 #[inline(never)]
 pub fn split(text: &str, separator: u8) -> (&str, &str) {
     let at = text.bytes().position(|byte| byte == separator).unwrap_or(text.len());
@@ -124,7 +124,7 @@ pub fn quote(text: &str, json: &mut String) {
             continue;
         }
         put(json, cut(text, start, at));
-        // The byte itself follows a backslash, and a control character is told by its number.
+        // The byte itself follows a backslash, and a control character is escaped by its number.
         start = at;
         put(json, "\\");
         if byte < b' ' {

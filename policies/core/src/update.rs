@@ -7,9 +7,8 @@ use crate::{
     text::is_in,
 };
 
-/// Whether an update of a pod changes what is judged: the number of containers, an image, or an
-/// ephemeral container that is new. So it is in the built-in admission; anything else was judged when
-/// the pod was created.
+/// Whether an update of a pod changes what runs: the number of containers, an image, or an ephemeral container. The
+/// built-in admission has the same rule; everything else was evaluated when the pod was created.
 pub(crate) fn is_significant(new: Object<'_>, old: Object<'_>, old_ephemeral: &[(&str, &str)]) -> bool {
     for role in [Role::Init, Role::Main] {
         let mut new = new.get(role.list()).unwrap_or_default().objects();

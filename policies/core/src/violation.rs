@@ -162,7 +162,7 @@ struct Group<'g, 'v> {
 }
 
 impl<'v> Group<'_, 'v> {
-    /// Puts a template with its placeholders filled in; says whether one was `{allowed}`.
+    /// Puts a template with its placeholders filled in; returns whether one was `{allowed}`.
     fn put(&self, template: &str, message: &mut String) -> bool {
         let mut has_allowed = false;
         let mut rest = template;
@@ -216,7 +216,7 @@ impl<'v> Group<'_, 'v> {
         self.found.iter().filter(move |violation| belongs(violation.rule)).map(|violation| &violation.place)
     }
 
-    /// Puts the values, if there is a message; says whether there is just one.
+    /// Puts the values, if there is a message; returns whether there is just one.
     fn put_values(&self, what: &str, message: Option<&mut String>) -> bool {
         let mut values = Vec::new();
         for place in self.places() {
@@ -228,7 +228,7 @@ impl<'v> Group<'_, 'v> {
         list.count == 1
     }
 
-    /// Puts `pod and containers "a", "b"`, if there is a message; says whether there is just one container
+    /// Puts `pod and containers "a", "b"`, if there is a message; returns whether there is just one container
     /// or volume.
     fn put_subjects(&self, is_sorted: bool, message: Option<&mut String>) -> bool {
         let mut names = Vec::new();
