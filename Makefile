@@ -95,6 +95,9 @@ bless: modules publish-tools ## Refresh what is generated, and record what the m
 	BLESS=1 cargo test --quiet --no-fail-fast $(RELEASE) $(PUBLISH) $(HARNESS) --test gates --test conformance --test deploy
 	$(PUBLISHER) package $(MODULES) --lock packages.lock
 
+new-policy: ## Make the files of a new policy, to be changed: NAME=host-path
+	@cargo run --quiet -p podfence-docs --bin new-policy -- '$(NAME)'
+
 lint: toolchain deny ## Check format, lints, docs and dependencies
 	cargo fmt --all --check
 	cargo clippy --quiet $(RELEASE) $(PUBLISH) --workspace --all-targets -- -D warnings
@@ -127,4 +130,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all modules $(PODFENCE) publish-tools test soak package publish deploy reproducible bench bless lint deny clean registry toolchain
+.PHONY: help all new-policy modules $(PODFENCE) publish-tools test soak package publish deploy reproducible bench bless lint deny clean registry toolchain
