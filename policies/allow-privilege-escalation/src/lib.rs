@@ -14,11 +14,10 @@ podfence_core::fields! {
 }
 
 podfence_core::settings! {
-    /// Whether to set the field to `false` where it is not set, instead of rejecting.
-    /// Containers that are privileged or add `SYS_ADMIN` are left as they are, and rejected, since Kubernetes
-    /// refuses the two together.
+    /// Sets `allowPrivilegeEscalation` to `false` where it is unset, instead of rejecting. Containers that are
+    /// privileged or add `SYS_ADMIN` or `ALL` are not changed but rejected, since `false` contradicts these privileges.
     MUTATE: Bool = "mutate", default "false", mutates if true;
-    /// What the Kubewarden policy calls it: `false` is the same as `mutate: true`, and `true` is refused.
+    /// The Kubewarden policy's setting: `false` means `mutate: true`, and `true` is an error.
     DEFAULT: Bool = "default_allow_privilege_escalation", mutates if false,
         of "Kubewarden" for "mutate";
 }
@@ -33,7 +32,7 @@ static RULE: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// Looks for containers whose processes may gain privileges.
+/// Reports containers that do not set `allowPrivilegeEscalation` to `false`.
 pub fn check<'v>(pod: &Pod<'v>, _: &Settings<'_>, found: &mut Violations<'v>) {
     // Kubernetes refuses the field on Windows.
     if !pod.is_windows() {
@@ -41,7 +40,7 @@ pub fn check<'v>(pod: &Pod<'v>, _: &Settings<'_>, found: &mut Violations<'v>) {
     }
 }
 
-/// The same for any operating system, as the Pod Security Standards had it before 1.25.
+/// Checks pods for any operating system, as the Pod Security Standards did before 1.25.
 pub fn check_all<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     for container in pod.containers() {
         if container.get(ALLOW_ESCALATION) != Some(false) {
@@ -50,10 +49,10 @@ pub fn check_all<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     }
 }
 
-/// Sets the field where it is not set. A container that asks for escalation does not get something else.
+/// Sets the field to `false` where it is unset. A container that sets it to `true` keeps that and is rejected.
 pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
-    let is_asked = settings.is(MUTATE) || settings.get(DEFAULT) == Some(false);
-    if !is_asked || pod.is_windows() {
+    let is_requested = settings.is(MUTATE) || settings.get(DEFAULT) == Some(false);
+    if !is_requested || pod.is_windows() {
         return;
     }
     for container in pod.containers() {
@@ -63,8 +62,10 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
     }
 }
 
-/// Whether Kubernetes refuses the field beside what a container has. Of the capabilities it knows only
-/// `CAP_SYS_ADMIN` there, but a runtime makes that of the others, too.
+/// Whether a container has a privilege that contradicts `allowPrivilegeEscalation: false`.
+///
+/// Kubernetes refuses the combination only for `privileged: true` and for the spelling `CAP_SYS_ADMIN`, but runtimes
+/// grant that capability for the other spellings as well.
 fn is_powerful(container: &Container<'_>) -> bool {
     let is_power = |name: &str| {
         ["SYS_ADMIN", "CAP_SYS_ADMIN", "ALL", "CAP_ALL"].iter().any(|power| name.eq_ignore_ascii_case(power))
@@ -72,10 +73,10 @@ fn is_powerful(container: &Container<'_>) -> bool {
     container.get(PRIVILEGED) == Some(true) || container.get(ADD).unwrap_or_default().strings().any(is_power)
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// Escalation would be the default, or `mutate` is given under both names.
+/// The default would allow escalation, or `mutate` is set under both names.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     match settings.get(DEFAULT) {
         Some(_) if settings.is_given(MUTATE) => Err(problem(DEFAULT.path, "the same setting as ", MUTATE.path)),

@@ -11,22 +11,25 @@ use podfence_core::{
 podfence_core::fields! {
     PROFILE: Object = Both "securityContext.appArmorProfile";
     TYPE: String = Both "securityContext.appArmorProfile.type",
-        allowed "unset, or within `allowedProfiles` (`RuntimeDefault`, `Localhost`); set where it is `required`";
+        allowed "unset, or within `allowedProfiles` (`RuntimeDefault`, `Localhost`); each container needs a profile if \
+            `required` is `true`";
     FILE: String = Both "securityContext.appArmorProfile.localhostProfile",
         allowed "within `allowedLocalhostFiles` (any)";
     ANNOTATION: String = Metadata "annotations[\"container.apparmor.security.beta.kubernetes.io/*\"]",
         allowed "empty, or within `allowedProfiles` (`runtime/default`, `localhost/<file>`) and \
-            `allowedLocalhostFiles` (any); whether or not there is a container of that name";
+            `allowedLocalhostFiles` (any), even if no container has that name";
 }
 
 podfence_core::settings! {
-    /// Types that a profile may have: `RuntimeDefault`, `Localhost`, `Unconfined`, or `"*"` for any. The
-    /// spelling of the annotations works too: `runtime/default`, `unconfined`, `localhost/<file>`, `localhost/*`.
+    /// Allows these types of profiles: `RuntimeDefault`, `Localhost`, `Unconfined`, or `"*"` for any. The spelling of
+    /// the annotations works as well: `runtime/default`, `unconfined`, `localhost/<file>` (only that file),
+    /// `localhost/*` (the same as `Localhost`).
     ALLOWED: StringList = "allowedProfiles", alias "allowed_profiles", default "[\"RuntimeDefault\",\"Localhost\"]";
-    /// Files (names of profiles on the node) that a profile of type `Localhost` may name, whole; `"*"` stands
-    /// for any.
+    /// Allows these files (names of profiles on the node) for profiles of type `Localhost`. Names are compared
+    /// exactly; `"*"` stands for any.
     FILES: StringList = "allowedLocalhostFiles", default "[\"*\"]";
-    /// Whether every container must have a profile, its own, by annotation, or the pod's.
+    /// Requires a profile for every container: its own, one by annotation, or the pod's. Does not apply to Windows
+    /// pods.
     REQUIRED: Bool = "required", default "false";
 }
 
@@ -57,17 +60,17 @@ static MISSING: Rule = Rule {
     ..FORBIDDEN_TYPE
 };
 
-/// The same where what is allowed are no types that could be told.
+/// Replaces [`MISSING`] if `allowedProfiles` is not a plain list of types that the message could list.
 static MISSING_ANY: Rule = Rule {
     detail: "pod or {who} must set securityContext.appArmorProfile",
     fix: "set securityContext.appArmorProfile of the pod to a profile that is allowed",
     ..MISSING
 };
 
-/// What an annotation's key starts with; behind it is the container's name.
+/// The prefix of the annotation's key; the container's name follows.
 const PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
 
-/// Reads an annotation, which knows only the old spelling.
+/// Reads the value of an annotation, which supports only the old spelling.
 fn of_annotation(value: &str) -> Profile<'_> {
     match (value, value.strip_prefix("localhost/")) {
         (_, Some(file)) => Profile::Localhost(file),
@@ -77,10 +80,10 @@ fn of_annotation(value: &str) -> Profile<'_> {
     }
 }
 
-/// Looks for profiles that are not allowed, or that are missing.
+/// Reports profiles that are not allowed, and required profiles that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     let (allowed, files) = (settings.strings(ALLOWED), settings.strings(FILES));
-    judge(pod, found, |is| {
+    check_profiles(pod, found, |is| {
         let mut wrong = Some((&FORBIDDEN_TYPE, TYPE));
         for allowed in allowed.strings().map(Profile::of_setting) {
             let is_allowed = match (allowed, is) {
@@ -101,7 +104,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
         }
         wrong
     });
-    // Windows knows no AppArmor, so nobody can be asked to set it there.
+    // Windows has no AppArmor, so no profile can be required there.
     if settings.is(REQUIRED) && !pod.is_windows() {
         let missing = if Profile::are_types(allowed) { &MISSING } else { &MISSING_ANY };
         let mut annotated: Vec<_> = annotations(pod).map(|(key, _)| (key, "")).collect();
@@ -115,26 +118,26 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     }
 }
 
-/// Looks for other profiles than those of the Pod Security Standards.
+/// Reports profiles that the Pod Security Standards do not allow.
 pub fn check_standard<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    judge(pod, found, |is| match is {
+    check_profiles(pod, found, |is| match is {
         Profile::RuntimeDefault | Profile::Localhost(_) => None,
         _ => Some((&FORBIDDEN_TYPE, TYPE)),
     });
 }
 
-/// Why a profile is not allowed, and the field that says so.
+/// The rule that a profile violates and the field to report; `None` if it is allowed.
 type Refusal = Option<(&'static Rule, Field<types::String>)>;
 
-/// Looks at every profile that is set, be it in vain.
-fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(Profile<'v>) -> Refusal) {
+/// Checks every profile that is set, including ones that have no effect.
+fn check_profiles<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(Profile<'v>) -> Refusal) {
     let mut of_field = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::String>) -> Place<'v>| {
         let Some(profile) = profile else { return };
         if let Some((rule, field)) = refusal(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
             found.add(rule, at(field).value(profile.at(field)));
         }
     };
-    // A later container inherits what the pod sets, so that counts even where every container overrides it.
+    // Counts even if every container overrides it, since a container that is added later inherits it.
     of_field(pod.get(PROFILE), &|field| pod.at(field));
     for container in pod.containers() {
         of_field(container.get(PROFILE), &|field| container.at(field));
@@ -146,15 +149,15 @@ fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(Profile
     }
 }
 
-/// The annotations that set a profile.
+/// Returns the annotations that set a profile.
 fn annotations<'v>(pod: &Pod<'v>) -> impl Iterator<Item = (&'v str, Object<'v>)> {
     pod.metadata(ANNOTATION).filter(|(_, value)| value.string() != Some(""))
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// A profile is spelled in a way that is not known.
+/// The spelling of a profile is unknown.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     match settings.strings(ALLOWED).strings().find(|spelled| Profile::of_setting(spelled) == Profile::Unknown) {
         Some(spelled) => Err(problem(

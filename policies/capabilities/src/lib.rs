@@ -9,22 +9,24 @@ use podfence_core::{Container, Edits, List, Pod, Rule, Settings, String, Vec, Vi
 
 podfence_core::fields! {
     ADD: StringList = Container "securityContext.capabilities.add",
-        allowed "within `allowedCapabilities` (`NET_BIND_SERVICE`), not in `requiredDropCapabilities`";
+        allowed "within `allowedCapabilities` (`NET_BIND_SERVICE`) or `defaultAddCapabilities` (none), not in \
+            `requiredDropCapabilities`";
     DROP: StringList = Container "securityContext.capabilities.drop",
-        allowed "has `ALL`, or each of `requiredDropCapabilities`";
+        allowed "contains `ALL`, or each of `requiredDropCapabilities` (`ALL`)";
 }
 
 podfence_core::settings! {
-    /// Capabilities that containers may add, written as they are here; `"*"` stands for any.
+    /// Allows containers to add these capabilities. Names are compared exactly; `"*"` stands for any.
     ALLOWED: StringList = "allowedCapabilities", alias "allowed_capabilities", default "[\"NET_BIND_SERVICE\"]";
-    /// Capabilities that every container must drop, and may not add in any spelling. A container that drops
-    /// `ALL` drops each of them; nothing less than that meets `ALL` here.
+    /// Requires every container to drop these capabilities, except in Windows pods, and forbids adding them in any
+    /// spelling. A container that drops `ALL` drops each of them. If this list contains `ALL`, containers must drop
+    /// `ALL`, and may still add what `allowedCapabilities` allows.
     REQUIRED_DROP: StringList = "requiredDropCapabilities", alias "required_drop_capabilities", default "[\"ALL\"]";
-    /// With `mutate`, capabilities that every container gets; they are allowed as well.
+    /// Adds these capabilities to every container if `mutate` is `true`. Containers may add them in any case.
     DEFAULT_ADD: StringList = "defaultAddCapabilities", alias "default_add_capabilities", default "[]",
         shown_if "mutate" = ["true"];
-    /// Whether to add what is missing of `requiredDropCapabilities` and `defaultAddCapabilities`, instead of
-    /// rejecting.
+    /// Adds the missing capabilities of `requiredDropCapabilities` and `defaultAddCapabilities` to `drop` and `add`,
+    /// instead of rejecting. Windows pods are not changed.
     MUTATE: Bool = "mutate", default "false", mutates if true;
 }
 
@@ -65,10 +67,10 @@ static ADD_NOT_ALLOWED: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// Looks for capabilities that are added though they may not be, or not dropped though they must be.
+/// Reports added capabilities that are not allowed, and required drops that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     let required = settings.strings(REQUIRED_DROP);
-    // Windows knows no capabilities, so nobody can be asked to drop them there.
+    // Windows has no capabilities, so no drop can be required there.
     if !pod.is_windows() {
         let rule = if required.strings().any(is_all) { &DROP_ALL } else { &DROP_REQUIRED };
         for container in pod.containers() {
@@ -80,8 +82,8 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     let must_be_dropped = |name: &str| required.strings().any(|required| !is_all(required) && adds(name, required));
     let allowed = settings.strings(ALLOWED);
     let is_allowed = |name: &str| allowed.has("*") || allowed.has(name) || settings.strings(DEFAULT_ADD).has(name);
-    add(pod, &ADD_REQUIRED_DROP, found, must_be_dropped);
-    add(pod, &ADD_NOT_ALLOWED, found, |name| !must_be_dropped(name) && !is_allowed(name));
+    check_added(pod, &ADD_REQUIRED_DROP, found, must_be_dropped);
+    check_added(pod, &ADD_NOT_ALLOWED, found, |name| !must_be_dropped(name) && !is_allowed(name));
 }
 
 static NON_DEFAULT: Rule = Rule {
@@ -96,22 +98,22 @@ static STANDARD_DROP_ALL: Rule = Rule { control: "capabilities_restricted", ..DR
 
 static STANDARD_ADD: Rule = Rule { control: "capabilities_restricted", setting: None, ..ADD_NOT_ALLOWED };
 
-/// The baseline control of the Pod Security Standards, which knows each name in one spelling.
+/// Checks the baseline control of the Pod Security Standards, which compares names exactly.
 pub fn check_baseline<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    add(pod, &NON_DEFAULT, found, |name| !DEFAULTS.contains(&name));
+    check_added(pod, &NON_DEFAULT, found, |name| !DEFAULTS.contains(&name));
 }
 
-/// Their restricted control.
+/// Checks the restricted control of the Pod Security Standards.
 pub fn check_restricted<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     for container in pod.containers() {
         if !container.get(DROP).unwrap_or_default().has("ALL") {
             found.add(&STANDARD_DROP_ALL, container.at(DROP));
         }
     }
-    add(pod, &STANDARD_ADD, found, |name| name != "NET_BIND_SERVICE");
+    check_added(pod, &STANDARD_ADD, found, |name| name != "NET_BIND_SERVICE");
 }
 
-/// The capabilities that a container starts with, but for `NET_RAW`.
+/// The capabilities that a container starts with, except `NET_RAW`.
 static DEFAULTS: [&str; 13] = [
     "AUDIT_WRITE",
     "CHOWN",
@@ -128,7 +130,8 @@ static DEFAULTS: [&str; 13] = [
     "SYS_CHROOT",
 ];
 
-fn add<'v>(pod: &Pod<'v>, rule: &'static Rule, found: &mut Violations<'v>, is_wrong: impl Fn(&str) -> bool) {
+/// Reports each added capability that is wrong.
+fn check_added<'v>(pod: &Pod<'v>, rule: &'static Rule, found: &mut Violations<'v>, is_wrong: impl Fn(&str) -> bool) {
     for container in pod.containers() {
         for (index, added) in container.get(ADD).unwrap_or_default().objects().enumerate() {
             if is_wrong(added.string().unwrap_or_default()) {
@@ -138,7 +141,7 @@ fn add<'v>(pod: &Pod<'v>, rule: &'static Rule, found: &mut Violations<'v>, is_wr
     }
 }
 
-/// Adds the drops and the capabilities that are missing.
+/// Adds the missing drops and the missing default capabilities.
 pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
     if !settings.is(MUTATE) || pod.is_windows() {
         return;
@@ -155,7 +158,7 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
     }
 }
 
-/// Sets a member to a list with more names behind those it has, if there are more.
+/// Sets the member `key` to the list with the names appended, if there are any names.
 fn extend<'n>(
     members: &mut Vec<(&'static str, String)>,
     key: &'static str,
@@ -182,27 +185,27 @@ fn extend<'n>(
     }
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// A capability would be added by default that must be dropped.
+/// A capability of `defaultAddCapabilities` must be dropped according to `requiredDropCapabilities`.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     let required = settings.strings(REQUIRED_DROP);
     for name in settings.strings(DEFAULT_ADD).strings() {
         if required.strings().any(|required| !is_all(required) && adds(name, required)) {
-            let mut message = String::from("defaultAddCapabilities: ");
+            let mut message = String::from("defaultAddCapabilities: expected none of requiredDropCapabilities, found ");
             quote(name, &mut message);
-            message.push_str(" is in requiredDropCapabilities as well");
             return Err(message);
         }
     }
     Ok(())
 }
 
-/// The required capabilities that a container does not drop. Only the bare name counts, or `ALL`, in any case.
+/// Returns the required capabilities that a container does not drop. A drop must be the name without `CAP_`, or `ALL`,
+/// in upper or lower case.
 fn missing_drops<'s>(container: &Container<'_>, required: List<'s>) -> impl Iterator<Item = &'s str> {
     let dropped = container.get(DROP).unwrap_or_default();
-    // Runtimes add `CAP_` to any other name, so `CAP_ALL` drops nothing.
+    // Runtimes add the prefix `CAP_` to every name but `ALL`, so `CAP_ALL` drops nothing.
     let drops_all = dropped.strings().any(|name| name.eq_ignore_ascii_case("ALL"));
     let asks_all = required.strings().any(is_all);
     let missing = move |name: &&str| !dropped.strings().any(|dropped| dropped.eq_ignore_ascii_case(bare(name)));
@@ -210,12 +213,12 @@ fn missing_drops<'s>(container: &Container<'_>, required: List<'s>) -> impl Iter
     required.strings().filter(move |_| !drops_all).filter(relevant).filter(missing)
 }
 
-/// How a capability is dropped: the built-in admission knows `ALL` in no other spelling.
+/// Returns the name to write into `drop`. The built-in admission recognizes `ALL` only in this spelling.
 fn to_drop(name: &str) -> &str {
     if is_all(name) { "ALL" } else { bare(name) }
 }
 
-/// Whether adding one capability, however it is written, adds another.
+/// Whether adding the capability `added`, in any spelling, adds the capability `name`.
 fn adds(added: &str, name: &str) -> bool {
     is_all(added) || bare(added).eq_ignore_ascii_case(bare(name))
 }
@@ -224,7 +227,7 @@ fn is_all(name: &str) -> bool {
     bare(name).eq_ignore_ascii_case("ALL")
 }
 
-/// The name without `CAP_`.
+/// Returns the name without its prefix `CAP_`.
 fn bare(name: &str) -> &str {
     match name.split_at_checked(4) {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case("CAP_") => rest,

@@ -1,7 +1,7 @@
 //! What a policy declares to read: fields and settings, made at compile time into the table that the decoder
 //! follows.
 //!
-//! [`fields!`](crate::fields) and [`settings!`](crate::settings) are the declarations. [`build`] merges their paths
+//! [`fields!`](crate::fields) and [`settings!`](macro@crate::settings) are the declarations. [`build`] merges their paths
 //! into one tree of keys. A [`Field`] is found in a decoded [`Object`](crate::Object) by the hash of its path, so a
 //! check works on any object that was decoded with its fields, whichever crate declares it.
 
@@ -44,7 +44,7 @@ impl JsonType {
     }
 }
 
-/// A type that [`fields!`](crate::fields) and [`settings!`](crate::settings) name; see [`types`].
+/// A type that [`fields!`](crate::fields) and [`settings!`](macro@crate::settings) name; see [`types`].
 pub trait Typed {
     /// What the decoder accepts.
     const TYPE: JsonType;

@@ -1,7 +1,7 @@
-//! What Artifact Hub shows of a policy: `artifacthub/<policy>/artifacthub-pkg.yml`, and once for all of them
+//! Generates the files of Artifact Hub: `artifacthub/<policy>/artifacthub-pkg.yml` for each policy, and
 //! `artifacthub/artifacthub-repo.yml`.
 //!
-//! `kwctl scaffold artifacthub` writes the current time and another provider, so it is not used.
+//! `kwctl scaffold artifacthub` is not used, since it writes the current time and another provider.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::{
     metadata::Facts,
 };
 
-/// What runs the policies in a cluster.
+/// The page of the controller, which runs the policies in a cluster.
 const CONTROLLER: &str = "https://artifacthub.io/packages/helm/kubewarden/kubewarden-controller";
 
 #[derive(Serialize)]
@@ -40,8 +40,8 @@ struct Package<'f> {
     annotations: Annotations,
 }
 
-/// What Kubewarden's pages read. Of its other annotations, `kubewarden/contextAwareResources` is for policies that
-/// ask the cluster, and `kubewarden/hidden-ui` for those without a form.
+/// The annotations that Kubewarden's pages read. Two more do not apply here: `kubewarden/contextAwareResources` is for
+/// policies that query the cluster, and `kubewarden/hidden-ui` is for policies without a form.
 #[derive(Serialize)]
 struct Annotations {
     #[serde(rename = "kubewarden/mutation")]
@@ -74,7 +74,7 @@ impl<'p> Person<'p> {
     }
 }
 
-/// `artifacthub-pkg.yml`.
+/// Generates `artifacthub-pkg.yml`.
 pub(crate) fn package(facts: &Facts<'_>) -> Result<String, String> {
     let Facts { policy, project, tool, description } = facts;
     let (page, image) = (project.page(policy.name), project.tagged_module(policy.name));
@@ -106,10 +106,10 @@ pub(crate) fn package(facts: &Facts<'_>) -> Result<String, String> {
     generate::yaml_file(&package)
 }
 
-/// `artifacthub-repo.yml` is what is generated from the manifest in the directory of the workspace.
+/// Checks that `artifacthub-repo.yml` is current. It is generated from the manifest of the workspace at `root`.
 ///
 /// # Errors
-/// It is not, and how to refresh it.
+/// The file is missing or out of date; the error names the command that refreshes it.
 pub fn repository(root: &Path) -> Result<(), String> {
     let project = Project::load(root)?;
     let owners = Person::of(&project.authors);
@@ -117,7 +117,7 @@ pub fn repository(root: &Path) -> Result<(), String> {
     generated::is_current(&root.join("artifacthub/artifacthub-repo.yml"), &generated)
 }
 
-// Without empty lines, into which YAML would put spaces.
+// The text has no empty lines, since YAML would put spaces into them.
 fn install(image: &str) -> String {
     format!(
         "Download the policy with [kwctl](https://docs.kubewarden.io):\n\

@@ -1,5 +1,5 @@
-//! What the metadata takes from Cargo's manifests: facts of the project from the workspace's, and facts
-//! of a policy from its own.
+//! Reads the facts that the metadata takes from Cargo's manifests: those of the project from the workspace's manifest,
+//! and those of a policy from its own.
 
 use std::{
     fmt, fs,
@@ -19,7 +19,7 @@ pub(crate) struct Project {
     pub tool: ProjectTool,
 }
 
-/// `[workspace.package]`, as far as it is used.
+/// The members of `[workspace.package]` that are used.
 #[derive(Deserialize)]
 pub(crate) struct Package {
     pub version: String,
@@ -33,20 +33,20 @@ pub(crate) struct Package {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct ProjectTool {
-    /// Where the modules are published, each under the name of its policy. Without a scheme.
+    /// The registry of the modules, without a scheme. Each module is published under the name of its policy.
     pub registry: String,
     /// The category of every policy.
     pub category: String,
-    /// When the version was released, as in RFC 3339. The current time would change what is generated. It is
-    /// a text because cargo-deny reads no times.
+    /// The time of the release, as in RFC 3339: the current time would change the generated files. It is a string
+    /// because cargo-deny does not support TOML's times.
     pub released: String,
     /// The repository's ID in Artifact Hub.
     pub artifact_hub_id: String,
 }
 
-/// Who wrote it.
+/// An author of the project.
 pub(crate) struct Author {
-    /// As in the manifest: a name-addr of RFC 5322, `Name <local@domain>`.
+    /// The text of the manifest: a name-addr of RFC 5322, `Name <local@domain>`.
     pub address: String,
     pub name: String,
     pub email: String,
@@ -56,15 +56,15 @@ pub(crate) struct Author {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct PolicyTool {
-    /// What a catalogue calls the policy.
+    /// The name of the policy in catalogues.
     pub display_name: String,
-    /// How bad a violation is.
+    /// The severity of a violation.
     pub severity: Severity,
     #[serde(default)]
     pub replaces: Replaces,
 }
 
-/// `[package.metadata.podfence.replaces]` of a policy: what it replaces in each other project, if anything.
+/// `[package.metadata.podfence.replaces]` of a policy: what it replaces in each other project.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Replaces {
@@ -84,25 +84,25 @@ pub struct Replaces {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replaced {
-    /// The names there; none if only the reason is worth a sentence.
+    /// The names in the other project; empty if the policy replaces nothing there and `differs` explains why.
     #[serde(default)]
     pub names: Vec<String>,
-    /// The level of the Pod Security Standards that the names are of.
+    /// The level of the Pod Security Standards that the names belong to.
     level: Option<String>,
-    /// What differs, or why there are no names.
+    /// The differences, or the reason why there are no names.
     differs: String,
 }
 
 impl Replaces {
-    /// Reads what a policy replaces from the `Cargo.toml` in its directory.
+    /// Reads the table from the `Cargo.toml` in the directory of a policy.
     ///
     /// # Errors
-    /// It cannot be read, or is not of this format.
+    /// The file cannot be read, or violates the format.
     pub fn load(dir: &Path) -> Result<Self, String> {
         Ok(PolicyTool::load(dir)?.replaces)
     }
 
-    /// Each, with the name of the other project.
+    /// Returns each entry, with the name of the other project.
     pub(crate) fn by_origin(&self) -> impl Iterator<Item = (&'static str, &Replaced)> {
         let by_origin = [
             ("PodSecurityPolicy", &self.pod_security_policy),
@@ -114,7 +114,7 @@ impl Replaces {
         by_origin.into_iter().filter_map(|(origin, replaced)| Some((origin, replaced.as_ref()?)))
     }
 
-    /// The names in one of them; empty if it replaces nothing there.
+    /// Returns the names of an entry; empty if there is none.
     pub fn names(replaced: Option<&Replaced>) -> &[String] {
         replaced.map_or(&[], |replaced| &replaced.names)
     }
@@ -131,7 +131,7 @@ impl fmt::Display for Replaced {
     }
 }
 
-/// The severities that the reports of the audit scanner know.
+/// The severities that the reports of the audit scanner support.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
@@ -184,7 +184,7 @@ impl Project {
     /// Reads `Cargo.toml` in the directory of the workspace.
     ///
     /// # Errors
-    /// It cannot be read, or a fact is missing or not as it should be.
+    /// The file cannot be read, or a fact is missing or invalid.
     pub(crate) fn load(root: &Path) -> Result<Self, String> {
         let path = root.join("Cargo.toml");
         let Workspace { package, metadata } = read::<WorkspaceManifest>(&path)?.workspace;
@@ -202,22 +202,22 @@ impl Project {
         Ok(Self { root: root.to_owned(), package, authors, tool })
     }
 
-    /// The page about a policy, as it is in this version.
+    /// Returns the address of the page about a policy in this version.
     pub(crate) fn page(&self, policy: &str) -> String {
         format!("{}/tree/v{}/policies/{policy}", self.package.repository, self.package.version)
     }
 
-    /// The repository of a policy's module in the registry.
+    /// Returns the repository of a policy's module in the registry.
     pub(crate) fn module(&self, policy: &str) -> String {
         format!("{}/{policy}", self.tool.registry)
     }
 
-    /// The module of a policy, in this version.
+    /// Returns the reference of a policy's module in this version.
     pub(crate) fn tagged_module(&self, policy: &str) -> String {
         format!("{}:v{}", self.module(policy), self.package.version)
     }
 
-    /// The keywords of a policy in catalogues.
+    /// Returns the keywords of a policy in catalogues.
     pub(crate) fn keywords(&self, policy: &str, replaces: &Replaces) -> Vec<String> {
         let psp = (&replaces.pod_security_policy, "psp");
         let standards = (&replaces.pod_security_standards, "pod-security-standards");
@@ -233,7 +233,7 @@ impl PolicyTool {
     /// Reads `Cargo.toml` in the directory of a policy.
     ///
     /// # Errors
-    /// It cannot be read, or a fact is missing or not as it should be.
+    /// The file cannot be read, or a fact is missing or invalid.
     pub(crate) fn load(dir: &Path) -> Result<Self, String> {
         Ok(read::<PolicyManifest>(&dir.join("Cargo.toml"))?.package.metadata.podfence)
     }
@@ -244,7 +244,7 @@ impl Author {
         let wrong = || format!("authors: expected \"Name <local@domain>\" as in RFC 5322, found {text:?}");
         let options = Options::default().with_required_tld();
         let address = EmailAddress::parse_with_options(text, options).map_err(|_| wrong())?;
-        // An address alone is none with a name, and a name is of words unless it is quoted.
+        // The parser accepts an address without a name, and names that RFC 5322 allows only in quotes.
         if address.display_part().is_empty() || address.display_part().contains(|c| "()<>[]:;@\\,.\"".contains(c)) {
             return Err(wrong());
         }

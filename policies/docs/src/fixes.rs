@@ -1,14 +1,14 @@
-//! How to mend what a policy rejects: the fixes of its rules, each with a fixture's message.
+//! Collects the fixes of a policy's rules, each with a message of a fixture.
 
 use podfence_core::{Policy, Rule, json::pad};
 use podfence_fixtures::{Case, Expectation, Suite};
 
-/// What a policy says and how to mend that, for each of the texts that its rules have.
+/// Returns a message and its fix for each rule of a policy.
 ///
-/// The message is the one of the fixture that has the fewest violations, all of the same text.
+/// The message is that of the fixture that violates only this rule, with the fewest violations.
 ///
 /// # Errors
-/// Texts that no fixture has alone.
+/// Lists the rules that no fixture violates alone.
 pub(crate) fn fixes(policy: &Policy, suite: &Suite) -> Result<Vec<(String, &'static str)>, String> {
     let mut rows: Vec<Row> = Vec::new();
     for case in &suite.cases {
@@ -25,8 +25,9 @@ pub(crate) fn fixes(policy: &Policy, suite: &Suite) -> Result<Vec<(String, &'sta
         }
     }
     let never_alone = rows.iter().filter(|row| row.violations == usize::MAX);
-    let missing: Vec<_> =
-        never_alone.map(|row| format!("no fixture is rejected for nothing but: {}", row.rule.detail)).collect();
+    let missing: Vec<_> = never_alone
+        .map(|row| format!("no fixture is rejected only for this, add one to fixtures.yaml: {}", row.rule.detail))
+        .collect();
     if !missing.is_empty() {
         return Err(missing.join("\n"));
     }
@@ -39,15 +40,15 @@ struct Row<'s> {
     violations: usize,
 }
 
-/// Whether two rules say the same.
+/// Whether two rules have the same texts.
 fn is_same(a: &Rule, b: &Rule) -> bool {
     (a.reason, a.lead, a.detail, a.fix) == (b.reason, b.lead, b.detail, b.fix)
 }
 
-/// The rules that the pod of a case breaks, one for each violation; at least one.
+/// Returns the rules that the pod of a case violates, one for each violation; at least one.
 ///
 /// # Errors
-/// Not what the message says: something else than a plain pod was judged.
+/// The message differs from the expected one, since the case is not a plain pod.
 fn broken(policy: &Policy, case: &Case, message: &str) -> Result<Vec<&'static Rule>, String> {
     let replay = case.replays().into_iter().next().ok_or("no replay")?;
     let (rules, found) = podfence_core::broken_rules(policy, &pad(&replay.payload))?;

@@ -1,4 +1,4 @@
-//! What is generated from the statements, the docs and the fixtures of policies, and checked in.
+//! Generates READMEs and table rows from the declarations, docs and fixtures of policies.
 
 use std::{fs, path::Path};
 
@@ -11,8 +11,8 @@ use crate::{
     fixes::fixes,
 };
 
-/// The docs of a policy: the `//!` comment at the start of its source. The first sentence says what it rejects, the
-/// rest why.
+/// Returns the docs of a policy: the `//!` comment at the start of its source. The first sentence describes what it
+/// rejects, the rest explains why.
 ///
 /// # Errors
 /// The source cannot be read, or starts without docs.
@@ -30,7 +30,7 @@ pub fn docs(dir: &Path) -> Result<String, String> {
     Ok(lines.join("\n"))
 }
 
-/// What a policy rejects: the first sentence of its docs, without the full stop.
+/// Returns what a policy rejects: the first sentence of its docs, without the full stop.
 ///
 /// # Errors
 /// See [`docs`].
@@ -41,7 +41,7 @@ pub fn description(dir: &Path) -> Result<String, String> {
     Ok(sentence.trim_end_matches('.').to_owned())
 }
 
-/// The row of a policy in the table of all policies.
+/// Returns the row of a policy in the table of all policies.
 ///
 /// # Errors
 /// See [`docs`].
@@ -50,9 +50,10 @@ pub fn row(dir: &Path) -> Result<String, String> {
     Ok(format!("| [`{name}`](policies/{name}/README.md) | {} |\n", cell(&description(dir)?)))
 }
 
-/// A table with a row put where a row for the same policy is, or where it belongs, sorted by names.
+/// Returns a table with a row added, in the place of the row for the same policy if there is one. Rows are sorted by
+/// policy.
 ///
-/// A row is of the policy that a link in its first cell names.
+/// The link in the first cell of a row names its policy.
 pub fn with_row(table: &str, row: &str) -> String {
     let policy = |line: &str| line.strip_prefix("| [`")?.split_once('`').map(|(name, _)| name.to_owned());
     let (head, rows): (Vec<&str>, Vec<&str>) = table.split_inclusive('\n').partition(|line| policy(line).is_none());
@@ -61,12 +62,12 @@ pub fn with_row(table: &str, row: &str) -> String {
     head.into_iter().chain(rows).collect()
 }
 
-/// The row of a policy in the table of other names, `policies/ALIASES.md`.
+/// Returns the row of a policy in the table of `policies/ALIASES.md`.
 pub(crate) fn aliases(policy: &Policy, dir: &Path) -> Result<String, String> {
     let mut names = Vec::new();
     for setting in policy.settings.declarations {
         names.extend(setting.aliases.iter().map(|alias| format!("`{alias}` is `{}`", setting.path)));
-        // A list has the elements that its project has.
+        // The elements of a list are the same as in its project.
         if !setting.docs.project.is_empty() && !setting.path.contains("[*]") {
             names.push(format!("`{}`: {}", setting.path, paragraph(setting.docs.text)));
         }
@@ -79,7 +80,7 @@ pub(crate) fn aliases(policy: &Policy, dir: &Path) -> Result<String, String> {
     Ok(format!("| [`{name}`]({name}/README.md) | {} | {gatekeeper} | {kubewarden} |\n", cell(&names)))
 }
 
-/// The README of a policy.
+/// Returns the README of a policy.
 pub(crate) fn readme(policy: &Policy, suite: &Suite, dir: &Path) -> Result<String, String> {
     let mut text = format!(
         "<!-- Generated from Cargo.toml, src/lib.rs and fixtures.yaml; `make bless` refreshes it. -->\n\n# {}\n\n{}\n",
@@ -90,13 +91,13 @@ pub(crate) fn readme(policy: &Policy, suite: &Suite, dir: &Path) -> Result<Strin
     for field in policy.fields.iter().filter(|field| !field.docs.allowed.is_empty()) {
         text.push_str(&format!("| {} | {} |\n", places(field), cell(field.docs.allowed.trim())));
     }
-    text.push_str("\nIn workloads the same fields are below the pod template.\n\n## Settings\n\n");
+    text.push_str("\nWorkloads have these fields below their pod template.\n\n## Settings\n\n");
     if policy.settings.declarations.is_empty() {
         text.push_str("None of its own.\n");
     } else {
         push_settings(policy.settings.declarations, &mut text);
     }
-    text.push_str("\nEvery policy has these, too:\n\n");
+    text.push_str("\nEvery policy also has these settings:\n\n");
     push_settings(common::SETTINGS, &mut text);
     push_examples(policy, suite, &mut text)?;
     text.push_str("\n## How to fix a rejection\n\n| Rejection | Fix |\n|---|---|\n");
@@ -108,7 +109,8 @@ pub(crate) fn readme(policy: &Policy, suite: &Suite, dir: &Path) -> Result<Strin
         text.push_str(&format!("- **{origin}**: {replaced}\n"));
     }
     text.push_str(
-        "\nWhat differs everywhere, and all other names of settings, is in [policies/ALIASES.md](../ALIASES.md).\n",
+        "\n[policies/ALIASES.md](../ALIASES.md) lists the differences that all policies share, and all aliases of \
+         settings.\n",
     );
     Ok(text)
 }
@@ -153,7 +155,7 @@ fn push_examples(policy: &Policy, suite: &Suite, text: &mut String) -> Result<()
     let rejected = example(suite, "rejected", |expectation| matches!(expectation, Expectation::Reject(_)))?;
     for (case, verdict) in [(accepted, "accepted"), (rejected, "rejected")] {
         let settings = match case.settings.as_object() {
-            Some(settings) if settings.is_empty() => "Without any settings".to_owned(),
+            Some(settings) if settings.is_empty() => "Without settings".to_owned(),
             _ => format!("With `{}`", case.settings),
         };
         let Some(manifest) = case.replays().into_iter().next().map(|replay| replay.object) else {
@@ -172,7 +174,7 @@ fn push_examples(policy: &Policy, suite: &Suite, text: &mut String) -> Result<()
     Ok(())
 }
 
-/// The first pod with this expectation among those with the smallest settings.
+/// Returns the pod with this expectation that has the shortest settings; the first one of several.
 fn example<'s>(suite: &'s Suite, verdict: &str, is_wanted: impl Fn(&Expectation) -> bool) -> Result<&'s Case, String> {
     let is_plain = |case: &&Case| matches!(case.subject, Subject::Pod { old: None, .. }) && case.request.is_empty();
     let cases = suite.cases.iter().filter(is_plain).filter(|case| is_wanted(&case.expectation));
@@ -185,22 +187,22 @@ pub(crate) fn yaml(value: &impl Serialize) -> Result<String, String> {
     serde_saphyr::to_string(value).map_err(|error| error.to_string())
 }
 
-/// A generated file of YAML.
+/// Returns a value as a generated file of YAML.
 pub(crate) fn yaml_file(value: &impl Serialize) -> Result<String, String> {
     Ok(generated(&yaml(value)?))
 }
 
-/// YAML as a generated file.
+/// Adds the head of a generated file to YAML.
 pub(crate) fn generated(yaml: &str) -> String {
     format!("# Generated from src/lib.rs and Cargo.toml; `make bless` refreshes it.\n{yaml}")
 }
 
-/// A doc comment in one line.
+/// Returns a doc comment in one line.
 fn paragraph(doc: &str) -> String {
     doc.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A text in a cell of a table.
+/// Escapes a text for a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }

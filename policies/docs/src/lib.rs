@@ -1,6 +1,6 @@
-//! Generates what is published about a policy, and proves that what is checked in is current.
+//! Generates the published documents of a policy, and checks that the generated files are current.
 //!
-//! Everything follows from the policy's declarations, its docs, its fixtures and Cargo's manifests.
+//! The sources are the policy's declarations, its docs, its fixtures and Cargo's manifests.
 #![forbid(unsafe_code)]
 
 mod artifacthub;

@@ -1,6 +1,6 @@
-//! The metadata of a policy, as `kwctl annotate` takes it and a policy-server reads it: `metadata.yml`.
+//! Generates the metadata of a policy, `metadata.yml`, which `kwctl annotate` and a policy-server read.
 //!
-//! Everything in it follows from the policy's statements, its docs and Cargo's manifests.
+//! The sources are the policy's declarations, its docs and Cargo's manifests.
 
 use std::path::Path;
 
@@ -13,14 +13,14 @@ use crate::{
     generate,
 };
 
-/// The annotation that has the README; it is written into the module, and not into `metadata.yml`.
+/// The annotation that holds the README. It is written into the module, but not into `metadata.yml`.
 pub const USAGE: &str = "io.kubewarden.policy.usage";
 
 /// The annotation that lists the settings that make the policy change objects: each with the value that does, or
-/// alone if any value does. Who deploys the policy with one of them has to allow mutation.
+/// without a value if any does. A deployment with one of them must allow mutation.
 pub const MUTATING_SETTINGS: &str = "podfence.mutatingSettings";
 
-/// What is generated for a policy, beside its README.
+/// The facts that the metadata, the form and the package of a policy are generated from.
 pub(crate) struct Facts<'p> {
     pub policy: &'p Policy,
     pub project: Project,
@@ -42,7 +42,7 @@ struct Metadata {
     annotations: Map<String, Value>,
 }
 
-/// Requests that the policy is for.
+/// Requests that the policy evaluates.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Rule {
@@ -53,12 +53,13 @@ pub(crate) struct Rule {
 }
 
 impl<'p> Facts<'p> {
-    /// Reads what manifests and docs say about the policy in a directory.
+    /// Reads the manifests and docs of the policy in a directory.
     ///
     /// # Errors
-    /// Something cannot be read, or is not as it should be.
+    /// A file cannot be read, or is invalid.
     pub(crate) fn load(policy: &'p Policy, dir: &Path) -> Result<Self, String> {
-        let root = dir.ancestors().nth(2).ok_or_else(|| format!("{}: not in policies/", dir.display()))?;
+        let root =
+            dir.ancestors().nth(2).ok_or_else(|| format!("{}: expected a directory in policies/", dir.display()))?;
         let project = Project::load(root)?;
         Ok(Self { policy, project, tool: PolicyTool::load(dir)?, description: generate::description(dir)? })
     }
@@ -67,16 +68,16 @@ impl<'p> Facts<'p> {
         self.policy.fields.iter().any(|field| field.scope == Scope::PersistentVolume)
     }
 
-    /// The kinds whose objects the policy judges.
+    /// Returns the kinds whose objects the policy evaluates.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = &'static str> {
         let volumes = self.reads_volumes().then_some("PersistentVolume");
         WORKLOADS.iter().map(|workload| workload.kind).chain(volumes)
     }
 
-    /// The rules of the policy: every kind that it reads, and the containers of `kubectl debug`, which join a
-    /// pod as it is.
+    /// Returns the rules of the policy: every kind that it reads, and the subresource through which `kubectl debug`
+    /// adds containers to a pod.
     ///
-    /// `pods/resize` is in no rule: it changes neither containers nor images, so it would be accepted anyway.
+    /// No rule has `pods/resize`: it changes neither containers nor images, so it would always be accepted.
     pub(crate) fn rules(&self) -> Vec<Rule> {
         let mut rules: Vec<Rule> = Vec::new();
         for workload in &WORKLOADS {
@@ -86,12 +87,12 @@ impl<'p> Facts<'p> {
             }
         }
         if self.reads_volumes() {
-            // Kubernetes lets nobody change where a volume is. Updates bind and delete it, and those that were
-            // there before the policy must not get stuck.
+            // The source of a volume is immutable. Updates bind and delete it, and must not fail for volumes that
+            // are older than the policy.
             rules.push(Rule::new("", "persistentvolumes".to_owned(), vec!["CREATE"]));
         }
-        // A rule of its own, without CREATE: the audit scanner drops such rules, and would refuse the policy
-        // for a subresource in another.
+        // A separate rule without CREATE: the audit scanner skips such a rule, but would refuse the policy for a
+        // subresource in another rule.
         rules.push(Rule::new("", "pods/ephemeralcontainers".to_owned(), vec!["UPDATE"]));
         rules
     }
@@ -100,7 +101,8 @@ impl<'p> Facts<'p> {
         self.policy.mutate.is_some()
     }
 
-    /// The settings that make the policy change objects: `mutate=true, defaultProfile`, in the order of declaration.
+    /// Returns the settings that make the policy change objects, in the order of declaration:
+    /// `mutate=true, defaultProfile`.
     fn mutating_settings(&self) -> String {
         let settings = self.policy.settings.declarations.iter().filter(|setting| !setting.docs.mutates_if.is_empty());
         let settings = settings.map(|setting| match setting.docs.mutates_if {
@@ -110,7 +112,7 @@ impl<'p> Facts<'p> {
         settings.collect::<Vec<_>>().join(", ")
     }
 
-    /// The kinds that it evaluates, as one text.
+    /// Returns the kinds that the policy evaluates, as one text.
     pub(crate) fn resources(&self) -> String {
         self.kinds().collect::<Vec<_>>().join(", ")
     }
@@ -137,7 +139,7 @@ impl<'p> Facts<'p> {
         annotations.into_iter().chain(mutating).map(|(key, value)| (key.to_owned(), json!(value))).collect()
     }
 
-    /// `metadata.yml`.
+    /// Generates `metadata.yml`.
     pub(crate) fn metadata(&self) -> Result<String, String> {
         let metadata = Metadata {
             protocol_version: "v1",

@@ -1,4 +1,4 @@
-//! The tests that every policy gets from [`policy!`](podfence_core::policy): its generated files are current.
+//! The tests of generated files that [`policy!`](podfence_core::policy) adds to every policy.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ use podfence_fixtures::{generated, load, report};
 
 use crate::{artifacthub, generate, metadata::Facts};
 
-/// Makes the tests of a policy, of which [`policy!`](podfence_core::policy) takes care.
+/// Defines the tests of a policy. [`policy!`](podfence_core::policy) calls it.
 #[macro_export]
 macro_rules! policy_tests {
     ($policy:ident) => {
@@ -32,10 +32,10 @@ macro_rules! policy_tests {
     };
 }
 
-/// The README is what is generated, and so is the policy's row in the table of other names.
+/// Checks that the README and the policy's row in `policies/ALIASES.md` are current.
 ///
 /// # Errors
-/// It is not, and how to refresh it.
+/// One is out of date; the error names the command that refreshes it.
 pub fn readme(policy: &Policy, dir: &Path) -> Result<(), String> {
     let readme = generate::readme(policy, &load(policy, dir)?, dir)?;
     generated::is_current(&dir.join("README.md"), &readme)?;
@@ -45,11 +45,11 @@ pub fn readme(policy: &Policy, dir: &Path) -> Result<(), String> {
     generated::is_current(&path, &generated::between(&text, "aliases", &table)?)
 }
 
-/// What catalogues and forms are told about the policy is what is generated: `metadata.yml`,
-/// `questions-ui.yml`, and `artifacthub-pkg.yml`, which has both of them.
+/// Checks that the files for catalogues and forms are current: `metadata.yml`, `questions-ui.yml`, and
+/// `artifacthub-pkg.yml`, which contains both.
 ///
 /// # Errors
-/// One is not, and how to refresh it; or a form that says nothing of its own is refused as settings.
+/// One is out of date; the error names the command that refreshes it. Or the policy rejects the defaults of the form.
 pub fn metadata(policy: &Policy, dir: &Path) -> Result<(), String> {
     let facts = Facts::load(policy, dir)?;
     let directory = facts.project.root.join("artifacthub").join(policy.name);

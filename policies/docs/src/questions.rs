@@ -1,7 +1,7 @@
-//! The form for a policy's settings: `questions-ui.yml`, in the format of Rancher's charts.
+//! Generates the form for a policy's settings, `questions-ui.yml`, in the format of Rancher's charts.
 //!
-//! Every setting is asked for under its own name, with its default; those `of` another project are not.
-//! Settings are strict, so each variable is a setting. A question with `shown_if` is only shown where it has a meaning.
+//! The form has a question for every setting, under its own name and with its default, except settings `of` another
+//! project. A question with `shown_if` is only shown if its setting has an effect.
 
 use podfence_core::{Declaration, JsonType, Policy, common};
 use podfence_fixtures::settings::{default, validate, with};
@@ -30,16 +30,16 @@ struct Question {
     default: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     show_if: Option<String>,
-    /// What is asked for each element of a list.
+    /// The questions for each element of a list.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sequence_questions: Vec<Question>,
 }
 
 impl Facts<'_> {
-    /// The questions, as YAML.
+    /// Returns the questions as YAML.
     ///
     /// # Errors
-    /// The policy refuses the form as it is before anything is filled in.
+    /// The policy rejects the form with its defaults.
     pub(crate) fn questions(&self) -> Result<String, String> {
         let mut all = questions(self.policy.settings.declarations, "", Some("Settings"));
         all.extend(questions(common::SETTINGS, "", Some("Settings of every policy")));
@@ -47,7 +47,7 @@ impl Facts<'_> {
         generate::yaml(&Form { questions: all })
     }
 
-    /// `questions-ui.yml`.
+    /// Generates `questions-ui.yml`.
     ///
     /// # Errors
     /// See [`Facts::questions`].
@@ -56,7 +56,8 @@ impl Facts<'_> {
     }
 }
 
-/// The questions for the settings below a path, which ends in `[*].`, or for those that are in no list.
+/// Returns the questions for the settings in the list at a path, which ends in `[*].`; or, if it is empty, for those
+/// outside of lists.
 fn questions(settings: &[Declaration], list: &str, group: Option<&'static str>) -> Vec<Question> {
     let inside = |setting: &&Declaration| setting.path.strip_prefix(list).is_some_and(|path| !path.contains("[*]"));
     let asked = settings.iter().filter(|setting| setting.docs.project.is_empty()).filter(inside);
@@ -77,7 +78,7 @@ fn questions(settings: &[Declaration], list: &str, group: Option<&'static str>) 
     asked.map(question).collect()
 }
 
-/// The type of the field in the form.
+/// Returns the type of the field in the form.
 fn kind(setting: &Declaration) -> &'static str {
     match setting.json_type {
         JsonType::Bool => "boolean",
@@ -90,14 +91,14 @@ fn kind(setting: &Declaration) -> &'static str {
     }
 }
 
-/// The condition under which a form asks for a setting, in Rancher's syntax; `None` if it always does.
+/// Returns the condition under which the form shows a setting, in Rancher's syntax; `None` if it always does.
 fn condition(setting: &Declaration) -> Option<String> {
     let (other, values) = setting.docs.shown_if;
     let conditions: Vec<String> = values.iter().map(|value| format!("{other}={value}")).collect();
     (!conditions.is_empty()).then(|| conditions.join("||"))
 }
 
-/// A path as words: `exempt.runtimeClasses` is "Exempt runtime classes", `allowHostPID` is "Allow host PID".
+/// Returns a path as words: `exempt.runtimeClasses` is "Exempt runtime classes", `allowHostPID` is "Allow host PID".
 fn label(path: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut was_lower = false;
@@ -112,18 +113,20 @@ fn label(path: &str) -> String {
             None => words.push(character.to_uppercase().collect()),
         }
     }
-    // What is an abbreviation, or has one in it, stays as it is.
+    // Words with an abbreviation keep their case.
     let is_plain = |word: &str| word.chars().filter(|character| character.is_uppercase()).count() < 2;
     let words = words.iter().enumerate();
     let words = words.map(|(at, word)| if at > 0 && is_plain(word) { word.to_lowercase() } else { word.clone() });
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether the policy accepts what the form sends before anything is filled in, which is every default; and whether
-/// each variable is one of its settings, since it refuses others.
+/// Checks that the policy accepts the defaults of the form, and that each variable is one of its settings.
+///
+/// # Errors
+/// A variable is not a setting, or the policy rejects the defaults.
 fn validate_form(policy: &Policy, questions: &[Question]) -> Result<(), String> {
     for variable in questions.iter().map(|question| &question.variable) {
-        // A value that no setting can have, so that the message shows whether the setting is known.
+        // No setting can have this value. The message shows whether the setting is known.
         let settings = with(&Value::Object(Map::new()), variable, Value::from(0.5));
         let message = validate(policy, &settings).err().unwrap_or_default();
         if !message.starts_with(&format!("{variable}: expected ")) {
@@ -135,7 +138,7 @@ fn validate_form(policy: &Policy, questions: &[Question]) -> Result<(), String> 
         None => settings,
     });
     validate(policy, &settings)
-        .map_err(|message| format!("a form with all defaults, {settings}, is refused: {message}"))
+        .map_err(|message| format!("the policy rejects the defaults of the form, {settings}: {message}"))
 }
 
 #[cfg(test)]

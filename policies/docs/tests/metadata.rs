@@ -1,5 +1,5 @@
-//! The checked-in metadata of every policy, read by others: the types of `kubewarden-policy-sdk` and of the
-//! API server, and the rules of the host that types cannot say.
+//! Parses the checked-in metadata of every policy with the types of `kubewarden-policy-sdk` and of the API server, and
+//! checks the rules of the host that types cannot express.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,12 +18,12 @@ use k8s_openapi::{
 };
 use kubewarden_policy_sdk::metadata::ProtocolVersion;
 use podfence_core::workload::WORKLOADS;
-use podfence_docs::USAGE;
-use podfence_fixtures::generated::is_blessing;
+use podfence_docs::{MUTATING_SETTINGS, USAGE};
+use podfence_fixtures::{discover, generated::is_blessing};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// What a policy-server reads, and nothing else.
+/// The members that a policy-server reads; any other is an error.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Metadata {
@@ -109,16 +109,14 @@ fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> T {
     serde_saphyr::from_str(&read(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The files of each policy; of none while the tests of the policies may still have to write them.
+/// Returns the files of each policy; empty while `make bless` may still have to write them.
 fn policies() -> Vec<Files> {
     if is_blessing() {
         return Vec::new();
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the root");
-    let directories = fs::read_dir(root.join("policies")).expect("the policies");
-    let mut paths: Vec<PathBuf> = directories.map(|entry| entry.expect("an entry").path()).collect();
-    paths.retain(|path| path.join("fixtures.yaml").exists());
-    paths.sort();
+    let names = discover(&root.join("policies")).expect("the directory of the policies");
+    let paths: Vec<PathBuf> = names.into_iter().map(|name| root.join("policies").join(name)).collect();
     assert!(!paths.is_empty());
     let files = paths.iter().map(|path| {
         let policy = path.file_name().unwrap_or_default().display().to_string();
@@ -134,7 +132,7 @@ fn policies() -> Vec<Files> {
     files.collect()
 }
 
-/// Resource, group and version as Kubernetes has them.
+/// Returns the resource, group and version of a Kubernetes type.
 fn resource<R: Resource>() -> (String, String, String) {
     (R::URL_PATH_SEGMENT.to_owned(), R::GROUP.to_owned(), R::VERSION.to_owned())
 }
@@ -159,7 +157,7 @@ fn a_host_reads_the_metadata() {
 }
 
 #[test]
-fn the_rules_name_the_kinds_that_are_judged() {
+fn the_rules_name_the_kinds_that_are_evaluated() {
     let workloads = BTreeSet::from([
         resource::<Pod>(),
         resource::<PodTemplate>(),
@@ -188,11 +186,11 @@ fn the_rules_name_the_kinds_that_are_judged() {
             let operations = list(&rule.operations).join(" ");
             for resource in list(&rule.resources) {
                 if resource.contains('/') {
-                    // The audit scanner drops rules without CREATE, and cannot map a subresource.
+                    // The audit scanner skips rules without CREATE, and does not support subresources.
                     sub_resources.push(format!("{resource} {operations}"));
                     continue;
                 }
-                // An update cannot move a volume, and has to get through to one that was there before.
+                // The source of a volume is immutable, and updates must not fail for volumes older than the policy.
                 let expected = if resource == "persistentvolumes" { "CREATE" } else { "CREATE UPDATE" };
                 assert_eq!(operations, expected, "{policy}: {resource}");
                 for group in list(&rule.api_groups) {
@@ -219,10 +217,11 @@ fn the_annotations_are_those_of_kubewarden() {
         };
         let of_policy = |name: &str| annotation(&format!("io.kubewarden.policy.{name}"));
         let of_hub = |name: &str| annotation(&format!("io.artifacthub.{name}"));
-        assert_eq!(metadata.annotations.len(), 13, "{policy}");
+        let mutating = usize::from(metadata.annotations.contains_key(MUTATING_SETTINGS));
+        assert_eq!(metadata.annotations.len(), 13 + mutating, "{policy}");
         assert!(!metadata.annotations.contains_key(USAGE), "{policy}: the README is added to the module");
         assert_eq!((of_policy("title"), package.name.as_str()), (policy.as_str(), policy.as_str()));
-        // Cargo takes no other than a semantic one.
+        // Cargo accepts only semantic versions.
         assert_eq!(of_policy("version"), env!("CARGO_PKG_VERSION"));
         assert_eq!(package.version, of_policy("version"));
         assert_eq!(package.description, of_policy("description"));
@@ -257,7 +256,7 @@ fn the_annotations_are_those_of_kubewarden() {
 }
 
 #[test]
-fn a_policy_that_changes_pods_says_so() {
+fn the_metadata_declares_whether_a_policy_mutates() {
     for Files { policy, metadata, fixtures, .. } in policies() {
         assert_eq!(metadata.mutating, fixtures.contains("\n  mutate:"), "{policy}");
     }

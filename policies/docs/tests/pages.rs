@@ -1,4 +1,4 @@
-//! The README of a policy, and the tables of all policies.
+//! Tests the README of a policy and the tables of all policies.
 
 use std::{fs, path::PathBuf};
 
@@ -6,7 +6,7 @@ use podfence_docs::{Replaces, generate, policy_tests};
 use podfence_fixtures::generated;
 use podfence_privileged::POLICY;
 
-/// A policy `privileged` in a directory of its own, without a README.
+/// Makes a directory of a policy `privileged`, without a README.
 fn policy(test: &str, replaces: &str) -> PathBuf {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("docs").join(test).join("privileged");
     let manifest = format!("[package.metadata.podfence]\ndisplay-name = \"P\"\nseverity = \"low\"\n{replaces}");

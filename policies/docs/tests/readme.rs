@@ -1,5 +1,5 @@
-//! A directory under `policies/` is a policy, all of them are in the README and in `artifacthub/`, and nothing
-//! else is there.
+//! Checks the files of every policy, and that the README, `policies/ALIASES.md` and `artifacthub/` list exactly the
+//! policies.
 
 use std::{
     fs,
@@ -7,13 +7,13 @@ use std::{
 };
 
 use podfence_docs::generate;
-use podfence_fixtures::generated;
+use podfence_fixtures::{discover, generated};
 
-/// What is in the directory of the policies besides them.
+/// The entries of `policies/` that are not policies.
 const OTHERS: [&str; 4] = [ALIASES, "core", "docs", "fixtures"];
 const ALIASES: &str = "ALIASES.md";
 
-/// What a policy consists of: what is written by hand, and what is generated.
+/// The files of a policy: first those that are written by hand, then those that are generated.
 const FILES: [&str; 6] = ["Cargo.toml", "fixtures.yaml", "src/lib.rs", "README.md", "metadata.yml", "questions-ui.yml"];
 const GENERATED: &[&str] = FILES.split_at(3).1;
 
@@ -22,10 +22,11 @@ fn root() -> PathBuf {
     root.expect("docs is two directories below the root").to_owned()
 }
 
+/// Returns the directories of the policies.
 fn policies() -> Vec<PathBuf> {
-    let mut entries = entries(&root().join("policies"));
-    entries.retain(|path| !OTHERS.iter().any(|other| path.ends_with(other)));
-    entries
+    let policies = root().join("policies");
+    let names = discover(&policies).expect("the directory of the policies");
+    names.into_iter().map(|name| policies.join(name)).collect()
 }
 
 fn entries(dir: &Path) -> Vec<PathBuf> {
@@ -35,7 +36,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The files below a directory, by their paths from a root.
+/// Returns the files below a directory, by their paths from a root.
 fn files(root: &Path, dir: &Path) -> Vec<String> {
     let files = entries(dir).into_iter().flat_map(|path| {
         if path.is_dir() {
@@ -50,15 +51,20 @@ fn files(root: &Path, dir: &Path) -> Vec<String> {
 #[test]
 fn a_policy_has_its_files_and_no_others() {
     let mut wrong = Vec::new();
-    for policy in policies() {
-        let name = policy.file_name().unwrap_or_default().display().to_string();
-        if !policy.is_dir() {
-            wrong.push(format!("policies/{name}: only directories of policies are expected here"));
-            continue;
+    let policies = policies();
+    for entry in entries(&root().join("policies")) {
+        if !policies.contains(&entry) && !OTHERS.iter().any(|other| entry.ends_with(other)) {
+            wrong.push(format!(
+                "{}: not expected; only policies are allowed here, which have a fixtures.yaml",
+                entry.display()
+            ));
         }
+    }
+    for policy in policies {
+        let name = policy.file_name().unwrap_or_default().display().to_string();
         let files = files(&policy, &policy);
         for file in FILES.iter().filter(|file| !files.iter().any(|found| found == *file)) {
-            // The tests of the policy write these, and they may come after this one.
+            // The tests of the policy write these files, possibly after this test.
             if !GENERATED.contains(file) || !generated::is_blessing() {
                 wrong.push(format!("policies/{name}/{file}: missing"));
             }
@@ -71,7 +77,7 @@ fn a_policy_has_its_files_and_no_others() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// The tests of each policy prove its row.
+/// The tests of each policy check its row.
 #[test]
 fn the_aliases_are_those_of_every_policy() {
     let path = root().join("policies").join(ALIASES);
@@ -86,7 +92,7 @@ fn the_aliases_are_those_of_every_policy() {
     let current = generated::between(&text, "aliases", &known).expect("the markers of the table");
     generated::is_current(&path, &current).unwrap_or_else(|problem| panic!("{problem}"));
     for link in links.iter().filter(|link| !known.contains(*link)) {
-        // The tests of the policy write its row, and they may come after this one.
+        // The tests of the policy write its row, possibly after this test.
         assert!(generated::is_blessing(), "{}: no row starts with {link}", path.display());
     }
 }
@@ -104,7 +110,7 @@ fn artifact_hub_has_every_policy_and_no_others() {
     let directory = root.join("artifacthub");
     let mut found = files(&directory, &directory);
     found.sort();
-    // The tests of the policies write what is missing, and they may come after this one.
+    // The tests of the policies write missing files, possibly after this test.
     expected.retain(|file| found.contains(file) || !generated::is_blessing());
     assert_eq!(found, expected, "artifacthub/");
 }

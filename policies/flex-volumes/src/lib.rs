@@ -12,16 +12,16 @@ podfence_core::fields! {
     VOLUME_NAME: String = Pod "volumes[*].name";
     FLEX_VOLUME: Object = Pod "volumes[*].flexVolume";
     DRIVER: String = Pod "volumes[*].flexVolume.driver",
-        allowed "unset, or a `driver` of `allowedFlexVolumes` (none)";
+        allowed "no `flexVolume`, or a `driver` of `allowedFlexVolumes` (none)";
 }
 
 podfence_core::settings! {
-    /// Drivers that pods may use.
+    /// Allows pods to use these FlexVolume drivers.
     ALLOWED: ObjectList = "allowedFlexVolumes", default "[]";
-    /// The driver, compared whole.
+    /// The name of the driver. Names are compared exactly.
     ALLOWED_DRIVER: String = "allowedFlexVolumes[*].driver";
-    /// A setting of the Kubewarden policy, of which only `false` is accepted: an ephemeral container can mount
-    /// any volume of the pod later, whoever mounts it now.
+    /// The Kubewarden policy's setting; only `false` is accepted. Volumes of init containers cannot be ignored, since
+    /// an ephemeral container that is added later can mount any volume of the pod.
     IGNORE_INIT: Bool = "ignoreInitContainersVolumes", default "false", of "Kubewarden";
 }
 
@@ -36,7 +36,7 @@ static NOT_ALLOWED: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// Looks for drivers that are not allowed.
+/// Reports drivers that are not allowed.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     for (index, volume) in pod.list(VOLUMES).enumerate() {
         let Some(flex_volume) = volume.get(FLEX_VOLUME) else { continue };
@@ -49,10 +49,10 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     }
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// An entry names no driver, or volumes would be left out.
+/// An entry names no driver, or `ignoreInitContainersVolumes` is `true`.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     if settings.is(IGNORE_INIT) {
         return Err(problem(IGNORE_INIT.path, "expected false, since any container can mount a volume later", ""));

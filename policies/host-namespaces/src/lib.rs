@@ -15,21 +15,20 @@ podfence_core::fields! {
     HOST_IPC: Bool = Pod "hostIPC",
         allowed "unset, `false`";
     SHARE_PROCESS_NAMESPACE: Bool = Pod "shareProcessNamespace",
-        allowed "any; unset, `false` if `allowShareProcessNamespace` is `false`";
+        allowed "any; only unset, `false` if `allowShareProcessNamespace` (`true`) is `false`";
 }
 
 podfence_core::settings! {
-    /// Whether pods may be in the network of the node.
+    /// Allows pods to use the network namespace of the node.
     ALLOW_NETWORK: Bool = "allowHostNetwork", alias "allow_host_network", default "false";
-    /// Whether pods may be among the processes of the node.
+    /// Allows pods to use the process namespace of the node.
     ALLOW_PID: Bool = "allowHostPID", alias "allow_host_pid", default "false";
-    /// Whether pods may share memory with the processes of the node.
+    /// Allows pods to use the IPC namespace of the node.
     ALLOW_IPC: Bool = "allowHostIPC", alias "allow_host_ipc", default "false";
-    /// Whether the containers of a pod may see each other's processes, and through them each other's files
-    /// and environment. That is no namespace of the node.
+    /// Allows the containers of a pod to share a process namespace. They can then see each other's processes, and
+    /// through these access each other's files and environment. The node's processes stay invisible.
     ALLOW_SHARE: Bool = "allowShareProcessNamespace", default "true";
-    /// A setting of the Kubewarden policy that is refused: ports of the node are what the policy `host-ports`
-    /// judges, with its `hostPorts`.
+    /// The Kubewarden policy's setting; it is an error here. Use the policy `host-ports` with its setting `hostPorts`.
     HOST_PORTS: Any = "allow_host_ports", of "Kubewarden";
 }
 
@@ -51,7 +50,7 @@ static SHARED: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// Looks for namespaces of the node, and for a process namespace that containers share.
+/// Reports namespaces of the node that are not allowed, and a shared process namespace if it is not allowed.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     check_host(pod, settings, found);
     if pod.get(SHARE_PROCESS_NAMESPACE) == Some(true) && !settings.is(ALLOW_SHARE) {
@@ -59,7 +58,8 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     }
 }
 
-/// Looks for namespaces of the node, as the Pod Security Standards do where settings have none of these.
+/// Reports namespaces of the node that are not allowed. The Pod Security Standards allow none: their policy has no
+/// settings for them.
 pub fn check_host<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     for (field, setting, name) in [
         (HOST_NETWORK, ALLOW_NETWORK, "hostNetwork=true"),
@@ -72,13 +72,13 @@ pub fn check_host<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violat
     }
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// They are about host ports.
+/// `allow_host_ports` is set.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     if settings.is_given(HOST_PORTS) {
-        return Err(problem(HOST_PORTS.path, "host ports are judged by the policy host-ports, with hostPorts", ""));
+        return Err(problem(HOST_PORTS.path, "not supported, use the setting hostPorts of the policy host-ports", ""));
     }
     Ok(())
 }

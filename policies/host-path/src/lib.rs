@@ -12,25 +12,26 @@ podfence_core::fields! {
     VOLUME_NAME: String = Pod "volumes[*].name";
     HOST_PATH: Object = Pod "volumes[*].hostPath";
     PATH: String = Pod "volumes[*].hostPath.path",
-        allowed "unset, or under a `pathPrefix` of `allowedHostPaths` (none)";
+        allowed "no `hostPath`, or under a `pathPrefix` of `allowedHostPaths` (none)";
     MOUNTS: ObjectList = Container "volumeMounts";
     MOUNT_NAME: String = Container "volumeMounts[*].name";
     MOUNT_READ_ONLY: Bool = Container "volumeMounts[*].readOnly",
-        allowed "`true` where the volume's `pathPrefix` is `readOnly`";
+        allowed "any; only `true` if the `pathPrefix` of the volume's path is `readOnly`";
     VOLUME_HOST_PATH: Object = PersistentVolume "hostPath";
     VOLUME_HOST_PATH_PATH: String = PersistentVolume "hostPath.path",
-        allowed "unset, or under a `pathPrefix` of `allowedHostPaths` (none) that is not `readOnly`";
+        allowed "no `hostPath`, or under a `pathPrefix` of `allowedHostPaths` (none) that is not `readOnly`";
     VOLUME_LOCAL: Object = PersistentVolume "local";
     VOLUME_LOCAL_PATH: String = PersistentVolume "local.path",
-        allowed "unset, or under a `pathPrefix` of `allowedHostPaths` (none) that is not `readOnly`";
+        allowed "no `local`, or under a `pathPrefix` of `allowedHostPaths` (none) that is not `readOnly`";
 }
 
 podfence_core::settings! {
-    /// Paths of the node that may be mounted. The longest `pathPrefix` that covers a path decides about it.
+    /// Allows volumes to mount these paths of the node. If several entries cover a path, the one with the longest
+    /// `pathPrefix` applies.
     ALLOWED: ObjectList = "allowedHostPaths", default "[]";
-    /// An absolute path. It covers itself and what is below: `/foo` covers `/foo/bar`, not `/foobar`.
+    /// An absolute path. It covers itself and all paths below it: `/foo` covers `/foo/bar`, but not `/foobar`.
     PREFIX: String = "allowedHostPaths[*].pathPrefix";
-    /// Whether every mount of such a volume must be read-only. If not, it may be.
+    /// Requires every mount of a volume under this prefix to be read-only, and forbids PersistentVolumes under it.
     READ_ONLY: Bool = "allowedHostPaths[*].readOnly";
 }
 
@@ -80,7 +81,7 @@ enum Use {
     Any,
 }
 
-/// Looks for paths of the node that are not allowed.
+/// Reports paths of the node that are not allowed, and writable mounts of paths that are read-only.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     let mut read_only = Vec::new();
     for (index, volume) in pod.list(VOLUMES).enumerate() {
@@ -106,7 +107,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     }
     for (source, field) in [(VOLUME_HOST_PATH, VOLUME_HOST_PATH_PATH), (VOLUME_LOCAL, VOLUME_LOCAL_PATH)] {
         let Some(source) = pod.get(source) else { continue };
-        // Who mounts the volume, and how, is not known here; so it must be allowed for writing.
+        // The pods that will mount the volume are unknown, so its path must be allowed for writing.
         if decide(source.get(field), settings) != Use::Any {
             found.add(&PERSISTENT_VOLUME, pod.at(field).value(source.at(field)));
         }
@@ -119,7 +120,7 @@ fn decide(path: Option<&str>, settings: &Settings<'_>) -> Use {
     for allowed in settings.get(ALLOWED).unwrap_or_default().objects() {
         let Some(length) = covered(path, allowed.get(PREFIX).unwrap_or_default()) else { continue };
         let is_read_only = allowed.get(READ_ONLY) == Some(true);
-        // Of two entries for the same path the stricter one counts.
+        // Of two entries for the same path, the stricter one applies.
         if decided.1 == Use::NotAllowed || length > decided.0 || length == decided.0 && is_read_only {
             decided = (length, if is_read_only { Use::ReadOnly } else { Use::Any });
         }
@@ -127,7 +128,7 @@ fn decide(path: Option<&str>, settings: &Settings<'_>) -> Use {
     decided.1
 }
 
-/// The number of components of a prefix, if it covers a path.
+/// Returns the number of components of a prefix; `None` if it does not cover the path.
 fn covered(path: &str, prefix: &str) -> Option<usize> {
     let mut path = components(path);
     let mut length = 0;
@@ -148,10 +149,10 @@ fn is_plain(path: &str) -> bool {
     path.starts_with('/') && components(path).all(|component| component != "..")
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// A `pathPrefix` is missing, relative, or has `..` in it.
+/// A `pathPrefix` is missing, is relative, or contains `..`.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     let is_wrong = |allowed: Object<'_>| !allowed.get(PREFIX).is_some_and(is_plain);
     match settings.get(ALLOWED).unwrap_or_default().objects().find(|allowed| is_wrong(*allowed)) {

@@ -15,15 +15,17 @@ podfence_core::fields! {
 }
 
 podfence_core::settings! {
-    /// Ports of the node that containers may take.
+    /// Allows containers to use host ports in these ranges.
     ALLOWED: ObjectList = "hostPorts", default "[]";
-    /// The first port of a range.
+    /// The first port of the range.
     RANGE_MIN: Integer = "hostPorts[*].min";
-    /// The last port of a range.
+    /// The last port of the range.
     RANGE_MAX: Integer = "hostPorts[*].max";
-    /// The first port, in place of `hostPorts`, as for the Gatekeeper template; 0 if there is only `max`.
+    /// The Gatekeeper template's setting, instead of `hostPorts`: the first allowed port. Defaults to 0 if `max` is
+    /// set.
     MIN: Integer = "min", of "Gatekeeper" for "hostPorts";
-    /// The last port, in place of `hostPorts`, as for the Gatekeeper template; 65535 if there is only `min`.
+    /// The Gatekeeper template's setting, instead of `hostPorts`: the last allowed port. Defaults to 65535 if `min` is
+    /// set.
     MAX: Integer = "max", of "Gatekeeper" for "hostPorts";
 }
 
@@ -42,7 +44,7 @@ static BELOW_MIN: Rule = Rule { setting: Some(MIN.path), ..NOT_ALLOWED };
 
 static ABOVE_MAX: Rule = Rule { setting: Some(MAX.path), ..NOT_ALLOWED };
 
-/// Looks for host ports that are not allowed.
+/// Reports host ports that are not allowed.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     for container in pod.containers() {
         for (index, port) in container.get(PORTS).unwrap_or_default().objects().enumerate() {
@@ -54,7 +56,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     }
 }
 
-/// Why a port is not allowed; `None` if it is.
+/// Returns the rule that a port violates; `None` if it is allowed.
 fn refusal(port: i64, settings: &Settings<'_>) -> Option<&'static Rule> {
     let (min, max) = (settings.get(MIN), settings.get(MAX));
     if min.is_none() && max.is_none() {
@@ -78,10 +80,10 @@ fn bounds(min: Option<i64>, max: Option<i64>) -> RangeInclusive<i64> {
     min.unwrap_or(0)..=max.unwrap_or(LAST_PORT)
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// A range lacks an end, is empty, or has what is no port; or ranges are given in both ways.
+/// A range lacks a bound, is empty, or exceeds the valid ports; or the allowed ports are set in two ways.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     const EXPECTED: &str = "expected ports from 0 to 65535, min not above max";
     let is_wrong = |range: RangeInclusive<i64>| range.is_empty() || *range.start() < 0 || *range.end() > LAST_PORT;

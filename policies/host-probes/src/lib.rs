@@ -30,8 +30,8 @@ podfence_core::fields! {
 }
 
 podfence_core::settings! {
-    /// Hosts that probes and lifecycle hooks may name, written as they are there. There is no exception for
-    /// `localhost`, which is the node here, nor for the pod itself, which needs no name.
+    /// Allows probes and lifecycle hooks to name these hosts. Names are compared exactly. `localhost` is the node here,
+    /// so it must be listed as well. The pod itself needs no name.
     ALLOWED: StringList = "allowedHosts", default "[]";
 }
 
@@ -59,7 +59,7 @@ const HOSTS: [Field<types::String>; 10] = [
     PRE_STOP_TCP,
 ];
 
-/// Looks for hosts in probes and lifecycle hooks that are not allowed.
+/// Reports hosts in probes and lifecycle hooks that are not allowed.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     let allowed = settings.strings(ALLOWED);
     for container in pod.containers() {

@@ -12,7 +12,7 @@ podfence_core::fields! {
 }
 
 podfence_core::settings! {
-    /// Whether pods and containers may be HostProcess ones.
+    /// Allows HostProcess pods and containers.
     ALLOW: Bool = "allowHostProcess", default "false";
 }
 
@@ -26,12 +26,12 @@ static RULE: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// Looks for HostProcess pods and containers.
+/// Reports HostProcess pods and containers.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     if settings.is(ALLOW) {
         return;
     }
-    // A later container inherits what the pod sets, so that counts even where every container overrides it.
+    // Counts even if every container overrides it, since a container that is added later inherits it.
     if pod.get(HOST_PROCESS) == Some(true) {
         found.add(&RULE, pod.at(HOST_PROCESS));
     }

@@ -23,7 +23,7 @@ use podfence_sysctls as sysctls;
 use podfence_users as users;
 use podfence_volumes as volumes;
 
-/// What no other policy reads.
+/// Fields that no other policy reads.
 mod own {
     podfence_core::fields! {
         SECCOMP: String = Metadata "annotations[\"seccomp.security.alpha.kubernetes.io/*\"]";
@@ -34,11 +34,11 @@ mod own {
 const HOST: &str = "since 1.34: unset, empty";
 const SECCOMP_ANNOTATION: &str = "before 1.19: unset, `runtime/default`, `docker/default`, `localhost/<file>`";
 
-/// Every field that is read.
+/// Every field that the controls read.
 pub const FIELDS: &[Declaration] = &[
-    apparmor::ANNOTATION.declared(Scope::Metadata).allowing(
-        "unset, empty, `runtime/default`, `localhost/<file>`; whether or not there is a container of that name",
-    ),
+    apparmor::ANNOTATION
+        .declared(Scope::Metadata)
+        .allowing("unset, empty, `runtime/default`, `localhost/<file>`, even if no container has that name"),
     apparmor::PROFILE.declared(Scope::Both),
     apparmor::TYPE.declared(Scope::Both).allowing("unset, `RuntimeDefault`, `Localhost`"),
     capabilities::ADD.declared(Scope::Container).allowing(
@@ -47,7 +47,7 @@ pub const FIELDS: &[Declaration] = &[
     ),
     capabilities::DROP
         .declared(Scope::Container)
-        .allowing("restricted since 1.22: has `ALL` (since 1.25 not on Windows)"),
+        .allowing("restricted since 1.22: contains `ALL` (since 1.25 not on Windows)"),
     host_namespaces::HOST_NETWORK.declared(Scope::Pod).allowing("unset, `false`"),
     host_namespaces::HOST_PID.declared(Scope::Pod).allowing("unset, `false`"),
     host_namespaces::HOST_IPC.declared(Scope::Pod).allowing("unset, `false`"),
@@ -67,7 +67,7 @@ pub const FIELDS: &[Declaration] = &[
     proc_mount::HOST_USERS.declared(Scope::Pod),
     proc_mount::PROC_MOUNT
         .declared(Scope::Container)
-        .allowing("unset, `Default`; since 1.35 any in user namespaces, but for restricted"),
+        .allowing("unset, `Default`; baseline since 1.35: any in user namespaces"),
     selinux::OPTIONS.declared(Scope::Both),
     selinux::TYPE.declared(Scope::Both).allowing(
         "unset, empty, `container_t`, `container_init_t`, `container_kvm_t`, since 1.31 `container_engine_t`",
@@ -82,13 +82,13 @@ pub const FIELDS: &[Declaration] = &[
          not on Windows)",
     ),
     sysctls::SYSCTLS.declared(Scope::Pod),
-    sysctls::NAME.declared(Scope::Pod).allowing("those that are safe, of which newer versions have more"),
+    sysctls::NAME.declared(Scope::Pod).allowing("the safe sysctls of the version; newer versions have more"),
     host_process::HOST_PROCESS.declared(Scope::Both).allowing("unset, `false`"),
     allow_privilege_escalation::ALLOW_ESCALATION
         .declared(Scope::Container)
         .allowing("restricted since 1.8: `false` (since 1.25 not on Windows)"),
     volumes::VOLUMES.declared(Scope::Pod).allowing(
-        "no `hostPath`; restricted: each `configMap`, `csi`, `downwardAPI`, `emptyDir`, `ephemeral`, `image`, \
+        "no `hostPath`; restricted: only `configMap`, `csi`, `downwardAPI`, `emptyDir`, `ephemeral`, `image`, \
          `persistentVolumeClaim`, `projected` or `secret`",
     ),
     volumes::VOLUME_NAME.declared(Scope::Pod),
@@ -102,12 +102,13 @@ pub const FIELDS: &[Declaration] = &[
 ];
 
 podfence_core::settings! {
-    /// How much is asked: `privileged` asks nothing, `restricted` asks what `baseline` does and more.
+    /// Selects the level of the standards: `privileged` has no controls, `baseline` prevents the known ways out of a
+    /// container, and `restricted` requires all that `baseline` does and more.
     LEVEL: String = "level", one_of ["privileged", "baseline", "restricted"], default "\"restricted\"";
-    /// The version whose controls count: `latest`, or `v1.0` and so on. One that is newer than this policy counts
-    /// as the newest that it knows, `v1.37`.
+    /// Selects the version of the standards: `latest`, or a Kubernetes version such as `v1.30`. A version that is newer
+    /// than this policy is evaluated as `v1.37`, the newest one that it supports.
     VERSION: String = "version", default "\"latest\"";
-    /// Controls that are left out. Where a restricted control is, the baseline one that it replaces counts.
+    /// Excludes these controls. If a restricted control is excluded, the baseline control that it replaces applies.
     EXCLUDE: StringList = "exclude",
         one_of ["appArmorProfile", "capabilities_baseline", "hostNamespaces", "hostPathVolumes", "hostPorts",
             "hostProbesAndHostLifecycle", "privileged", "procMount", "seLinuxOptions", "seccompProfile_baseline",
@@ -118,24 +119,24 @@ podfence_core::settings! {
 
 podfence_core::policy! { name: "pod-security-standards", check: check, validate: validate }
 
-/// The newest minor version, which is what later ones count as.
+/// The newest minor version that is supported. Later ones are evaluated as this one.
 const NEWEST: u32 = 37;
 
 /// A control of the standards.
 struct Control {
-    /// What the built-in admission calls it.
+    /// Its name in the built-in admission.
     id: &'static str,
     is_restricted: bool,
     /// The first minor version that has it.
     since: u32,
-    /// The baseline control that it replaces.
+    /// The baseline control that it replaces; empty if it replaces none.
     overrides: &'static str,
-    /// Looks for violations of it. Where it takes this policy's settings to a check of another policy, that
-    /// finds none of its own there, which allows nothing.
+    /// Reports its violations. If it passes this policy's settings to the check of another policy, that check finds
+    /// none of its own settings in them, so it allows nothing.
     check: for<'v> fn(&Context<'_, 'v>, &mut Violations<'v>),
 }
 
-/// What controls look at.
+/// What controls evaluate.
 struct Context<'c, 'v> {
     pod: &'c Pod<'v>,
     settings: &'c Settings<'c>,
@@ -143,12 +144,12 @@ struct Context<'c, 'v> {
 }
 
 impl Context<'_, '_> {
-    /// Whether the pod is for Windows, and the version knows that.
+    /// Whether the pod is for Windows and the version has exceptions for Windows.
     fn is_windows(&self) -> bool {
         self.minor >= 25 && self.pod.is_windows()
     }
 
-    /// Whether the pod has a user namespace of its own, and the version knows that.
+    /// Whether the pod has its own user namespace and the version has exceptions for it.
     fn has_user_namespace(&self) -> bool {
         self.minor >= 35 && self.pod.get(proc_mount::HOST_USERS) == Some(false)
     }
@@ -157,7 +158,7 @@ impl Context<'_, '_> {
 const BASELINE: Control = Control { id: "", is_restricted: false, since: 0, overrides: "", check: |_, _| {} };
 const RESTRICTED: Control = Control { is_restricted: true, ..BASELINE };
 
-/// The controls in the order in which they are told.
+/// The controls, in the order in which the message lists them.
 static CONTROLS: [Control; 19] = [
     Control { id: "appArmorProfile", check: |at, found| apparmor::check_standard(at.pod, found), ..BASELINE },
     Control { id: "capabilities_baseline", check: |at, found| capabilities::check_baseline(at.pod, found), ..BASELINE },
@@ -272,7 +273,7 @@ static CONTROLS: [Control; 19] = [
     },
 ];
 
-/// Looks for violations of the controls of a level and version.
+/// Reports violations of the controls of the level and version.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     let (level, version) = (settings.get(LEVEL).unwrap_or_default(), settings.get(VERSION).unwrap_or_default());
     let (minor, excluded) = (minor(version).unwrap_or(NEWEST), settings.strings(EXCLUDE));
@@ -292,10 +293,10 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     }
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// The version is not spelled like one.
+/// `version` is neither `latest` nor a minor version such as `v1.30`.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     let version = settings.get(VERSION).unwrap_or_default();
     match minor(version) {
@@ -304,7 +305,7 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     }
 }
 
-/// The minor version that counts; `None` if it is not spelled like one.
+/// Returns the minor version to evaluate, at most [`NEWEST`]; `None` if the version is malformed.
 fn minor(version: &str) -> Option<u32> {
     if version == "latest" {
         return Some(NEWEST);
@@ -326,7 +327,7 @@ static HOST_PATH: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// Looks for volumes that are a path of the node, whatever else they are.
+/// Reports hostPath volumes, even if they have another source as well.
 fn check_host_path<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     for (index, volume) in pod.list(volumes::VOLUMES).enumerate() {
         if volume.entries(volumes::SOURCE).any(|(source, _)| source == "hostPath") {
@@ -344,7 +345,7 @@ static SECCOMP_ANNOTATIONS: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// Looks for annotations of the pod and of its containers that set other profiles than those allowed.
+/// Reports annotations of the pod and of its containers that set a seccomp profile that is not allowed.
 fn check_seccomp_annotations<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     let mut names: Vec<_> = pod.containers().map(|container| (container.name, "")).collect();
     sort(&mut names);

@@ -1,4 +1,4 @@
-//! The fixtures of the built-in admission itself: every pod at every version that it was written for.
+//! Replays the fixtures of the built-in admission: every pod, at every version that it was written for.
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -7,20 +7,20 @@ use podfence_core::{json::pad, validate};
 use podfence_pod_security_standards::POLICY;
 use serde_json::{Value, json};
 
-/// Beside the workspace; it is not ours to check in.
+/// The corpus is beside the workspace, since another project owns it.
 const CORPUS: &str = "../../../shared/corpus/pod-security-standards.jsonl.gz";
 
-/// How many decisions it has.
+/// The number of decisions in the corpus.
 const DECISIONS: usize = 4537;
 
 #[test]
 fn every_decision_is_that_of_the_built_in_admission() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(CORPUS);
     let Ok(file) = File::open(&path) else {
-        // Past the test harness, which hides what a test that passes prints.
+        // Writes to stderr directly, since the test harness hides the output of passing tests.
         let _ = std::io::Write::write_all(
             &mut std::io::stderr(),
-            format!("SKIPPED: {} is not there\n", path.display()).as_bytes(),
+            format!("SKIPPED: {} does not exist\n", path.display()).as_bytes(),
         );
         return;
     };
@@ -40,7 +40,10 @@ fn every_decision_is_that_of_the_built_in_admission() {
     assert_eq!(decisions, DECISIONS);
 }
 
-/// Judges a pod; the error tells what is wrong with the verdict.
+/// Evaluates a pod.
+///
+/// # Errors
+/// The verdict differs from that of the built-in admission.
 fn decide(case: &Value, version: &str) -> Result<(), String> {
     let level = case["level"].as_str().expect("a level");
     let payload = json!({
@@ -61,14 +64,14 @@ fn decide(case: &Value, version: &str) -> Result<(), String> {
     }
 }
 
-/// What a pod violates besides what it was made for: Kubernetes refuses the one without the other.
+/// Pairs of a control and another one that its pods violate as well: Kubernetes refuses pods that violate only one.
 const COMPANIONS: [[&str; 2]; 3] = [
     ["windowsHostProcess", "hostNamespaces"],
     ["privileged", "allowPrivilegeEscalation"],
     ["allowPrivilegeEscalation", "capabilities_restricted"],
 ];
 
-/// What takes the place of a baseline control at the restricted level.
+/// Pairs of a baseline control and the one that replaces it at the restricted level.
 const OVERRIDES: [[&str; 2]; 4] = [
     ["capabilities_baseline", "capabilities_restricted"],
     ["hostPathVolumes", "restrictedVolumes"],
@@ -76,7 +79,10 @@ const OVERRIDES: [[&str; 2]; 4] = [
     ["seccompProfile_baseline", "seccompProfile_restricted"],
 ];
 
-/// Whether a rejection is for what the pod was made for.
+/// Checks that a rejection is for the control that the pod was written for.
+///
+/// # Errors
+/// The reply has other violations, or another message.
 fn is_about(case: &Value, level: &str, version: &str, reply: &Value) -> Result<(), String> {
     let message = reply["message"].as_str().unwrap_or_default();
     let is_headed = message.starts_with(&format!("violates PodSecurity \"{level}:{version}\": "));

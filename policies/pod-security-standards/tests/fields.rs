@@ -1,6 +1,7 @@
-//! What the single policies restrict is read here as well, and they say which controls they are.
+//! Checks that this policy reads every field that the policies of its controls restrict, and that their manifests name
+//! its controls.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
 use podfence_core::{Declaration, Policy};
 use podfence_docs::Replaces;
@@ -24,7 +25,7 @@ static POLICIES: [&Policy; 14] = [
     &podfence_volumes::POLICY,
 ];
 
-/// What no control looks at.
+/// Fields of those policies that no control evaluates.
 const BEYOND: [&str; 6] = [
     "securityContext.appArmorProfile.localhostProfile",
     "securityContext.fsGroup",
@@ -44,11 +45,11 @@ fn every_restricted_field_of_the_controls_is_read() {
 }
 
 #[test]
-fn every_control_is_what_a_policy_says_it_replaces() {
+fn the_policies_name_every_control_that_they_replace() {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let entries = fs::read_dir(own.parent().expect("the directory of the policies")).expect("a directory");
-    let policies = entries.map(|entry| entry.expect("an entry").path());
-    let others = policies.filter(|dir| dir.join("fixtures.yaml").exists() && dir != own);
+    let policies = own.parent().expect("the directory of the policies");
+    let names = podfence_fixtures::discover(policies).expect("a directory").into_iter();
+    let others = names.map(|name| policies.join(name)).filter(|dir| dir != own);
     let replaced: Vec<Replaces> = others.map(|dir| Replaces::load(&dir).expect("a table")).collect();
     let replaced = replaced.iter().map(|replaces| replaces.pod_security_standards.as_ref());
     let named: BTreeSet<&str> = replaced.flat_map(Replaces::names).map(String::as_str).collect();

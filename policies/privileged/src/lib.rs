@@ -12,10 +12,10 @@ podfence_core::fields! {
 }
 
 podfence_core::settings! {
-    /// Whether init containers may be privileged. Sidecars (init containers with `restartPolicy: Always`)
-    /// run as long as the pod and may not.
+    /// Allows init containers to be privileged, except sidecars (init containers with `restartPolicy: Always`), which
+    /// run as long as the pod.
     SKIP_INIT: Bool = "skipInitContainers", alias "skip_init_containers", default "false";
-    /// Whether ephemeral containers, those of `kubectl debug`, may be privileged.
+    /// Allows ephemeral containers (those of `kubectl debug`) to be privileged.
     SKIP_EPHEMERAL: Bool = "skipEphemeralContainers", alias "skip_ephemeral_containers", default "false";
 }
 
@@ -29,7 +29,7 @@ static RULE: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// Looks for privileged containers.
+/// Reports privileged containers.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     for container in pod.containers() {
         let skipped = match container.role {

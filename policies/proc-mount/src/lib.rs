@@ -14,14 +14,14 @@ podfence_core::fields! {
 }
 
 podfence_core::settings! {
-    /// Types that containers may set.
+    /// Allows containers to set these types.
     ALLOWED: StringList = "allowedProcMountTypes", one_of ["Default", "Unmasked"], default "[\"Default\"]";
-    /// Whether pods with a user namespace of their own (`hostUsers: false`) may set any type. The baseline level
-    /// of the Pod Security Standards lets them, the restricted one does not.
+    /// Allows pods with their own user namespace (`hostUsers: false`) to set any type. The baseline level of the Pod
+    /// Security Standards allows this since 1.35, the restricted level does not.
     ALLOW_IN_USER_NAMESPACE: Bool = "allowAnyInUserNamespace", default "false";
-    /// Gatekeeper's name: `Default` is `allowedProcMountTypes` with that alone, `Unmasked` with both.
+    /// The Gatekeeper template's setting: `Default` allows only that type, `Unmasked` allows both types.
     TYPE: String = "procMount", one_of ["Default", "Unmasked"], of "Gatekeeper" for "allowedProcMountTypes";
-    /// The Kubewarden policy's name: `true` is `allowedProcMountTypes` with both types, `false` with `Default`.
+    /// The Kubewarden policy's setting: `true` allows both types, `false` allows only `Default`.
     ALLOW_UNMASKED: Bool = "allow_unmasked_proc_mount_type", of "Kubewarden" for "allowedProcMountTypes";
 }
 
@@ -40,7 +40,7 @@ static FORBIDDEN_BY_TYPE: Rule = Rule { setting: Some(TYPE.path), ..FORBIDDEN };
 
 static FORBIDDEN_BY_UNMASKED: Rule = Rule { setting: Some(ALLOW_UNMASKED.path), ..FORBIDDEN };
 
-/// Looks for types of `/proc` that are not allowed.
+/// Reports types of `/proc` that are not allowed.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     if settings.is(ALLOW_IN_USER_NAMESPACE) && pod.get(HOST_USERS) == Some(false) {
         return;
@@ -52,22 +52,22 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     };
     let allows_both = settings.get(TYPE) == Some("Unmasked") || settings.is(ALLOW_UNMASKED);
     let allowed = settings.strings(ALLOWED);
-    judge(pod, rule, found, |is| allowed.has(is) || allows_both && matches!(is, "Default" | "Unmasked"));
+    check_types(pod, rule, found, |is| allowed.has(is) || allows_both && matches!(is, "Default" | "Unmasked"));
 }
 
 static RESTRICTED: Rule = Rule { control: "procMount_restricted", ..FORBIDDEN };
 
-/// The baseline control of the Pod Security Standards.
+/// Checks the baseline control of the Pod Security Standards.
 pub fn check_baseline<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    judge(pod, &FORBIDDEN, found, |is| is == "Default");
+    check_types(pod, &FORBIDDEN, found, |is| is == "Default");
 }
 
-/// Their restricted control.
+/// Checks the restricted control of the Pod Security Standards.
 pub fn check_restricted<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    judge(pod, &RESTRICTED, found, |is| is == "Default");
+    check_types(pod, &RESTRICTED, found, |is| is == "Default");
 }
 
-fn judge<'v>(pod: &Pod<'v>, rule: &'static Rule, found: &mut Violations<'v>, is_allowed: impl Fn(&str) -> bool) {
+fn check_types<'v>(pod: &Pod<'v>, rule: &'static Rule, found: &mut Violations<'v>, is_allowed: impl Fn(&str) -> bool) {
     for container in pod.containers() {
         if container.get(PROC_MOUNT).is_some_and(|is| !is_allowed(is)) {
             found.add(rule, container.at(PROC_MOUNT));
@@ -75,10 +75,10 @@ fn judge<'v>(pod: &Pod<'v>, rule: &'static Rule, found: &mut Violations<'v>, is_
     }
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// The allowed types are given under two names.
+/// The allowed types are set under two names.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     let given = |setting: &str| Err(problem(setting, "the same setting as ", ALLOWED.path));
     match (settings.is_given(TYPE), settings.is_given(ALLOW_UNMASKED), settings.is_given(ALLOWED)) {

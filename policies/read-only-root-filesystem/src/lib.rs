@@ -12,7 +12,7 @@ podfence_core::fields! {
 }
 
 podfence_core::settings! {
-    /// Whether to set the field to `true` where it is not set, instead of rejecting.
+    /// Sets `readOnlyRootFilesystem` to `true` where it is unset, instead of rejecting. Windows pods are not changed.
     MUTATE: Bool = "mutate", default "false", mutates if true;
 }
 
@@ -26,7 +26,7 @@ static RULE: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// Looks for containers that can write to their root filesystem.
+/// Reports containers that can write to their root filesystem.
 pub fn check<'v>(pod: &Pod<'v>, _: &Settings<'_>, found: &mut Violations<'v>) {
     // Kubernetes refuses the field on Windows.
     if pod.is_windows() {
@@ -39,7 +39,7 @@ pub fn check<'v>(pod: &Pod<'v>, _: &Settings<'_>, found: &mut Violations<'v>) {
     }
 }
 
-/// Sets the field where it is not set. A container that asks for a writable root does not get something else.
+/// Sets the field to `true` where it is unset. A container that sets it to `false` keeps that and is rejected.
 pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
     if !settings.is(MUTATE) || pod.is_windows() {
         return;

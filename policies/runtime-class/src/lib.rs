@@ -9,16 +9,18 @@ use podfence_core::{Edits, Pod, Rule, Settings, String, Violations, problem, quo
 
 podfence_core::fields! {
     RUNTIME_CLASS: String = Pod "runtimeClassName",
-        allowed "within `allowedRuntimeClasses` (none); set where a container is judged";
+        allowed "within `allowedRuntimeClasses` (none); unset only if `required` (`true`) is `false`, or if every \
+            container is exempt";
 }
 
 podfence_core::settings! {
-    /// Runtime classes that pods may name, at least one. Where none is given, nothing that has a container
-    /// is accepted.
+    /// Allows pods to use these runtime classes. The list must not be empty. Without this setting no runtime class is
+    /// allowed, so that pods are rejected as long as one is `required`.
     ALLOWED: StringList = "allowedRuntimeClasses";
-    /// Whether pods must name one, unless all their containers are exempt.
+    /// Requires pods to name a runtime class, unless all their containers are exempt.
     REQUIRED: Bool = "required", default "true";
-    /// The runtime class that a pod gets where it names none. It must be an allowed one.
+    /// Sets this runtime class for pods that name none, unless all their containers are exempt. It must be one of
+    /// `allowedRuntimeClasses`.
     DEFAULT: String = "defaultRuntimeClass", mutates if set;
 }
 
@@ -35,7 +37,7 @@ static NOT_ALLOWED: Rule = Rule {
 
 static MISSING: Rule = Rule { detail: "{who} must set runtimeClassName", ..NOT_ALLOWED };
 
-/// Looks for a runtime class that is not allowed, or that is missing.
+/// Reports a runtime class that is not allowed, or a required one that is missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     if settings.is(REQUIRED) && lacks_class(pod) {
         found.add(&MISSING, pod.at(RUNTIME_CLASS));
@@ -46,12 +48,12 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     }
 }
 
-/// Whether something that is judged would run in the usual runtime.
+/// Whether a container that is not exempt would run in the default runtime.
 fn lacks_class(pod: &Pod<'_>) -> bool {
     pod.runtime_class().is_empty() && pod.containers().next().is_some()
 }
 
-/// Gives the default runtime class to a pod that names none.
+/// Sets the default runtime class for a pod that names none.
 pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
     let Some(default) = settings.get(DEFAULT) else { return };
     if lacks_class(pod) {
@@ -61,17 +63,17 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
     }
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// No runtime class is allowed, or the default one is not.
+/// `allowedRuntimeClasses` is empty or has an empty name, or does not have the default.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     let allowed = settings.strings(ALLOWED);
     if settings.is_given(ALLOWED) && (allowed.is_empty() || allowed.has("")) {
         return Err(problem(ALLOWED.path, "expected at least one runtime class, and no empty name", ""));
     }
     match settings.get(DEFAULT) {
-        // Every pod that gets it would be rejected for it.
+        // Otherwise, every pod that gets the default would be rejected for it.
         Some(default) if !allowed.has(default) => {
             Err(problem(DEFAULT.path, "expected one of allowedRuntimeClasses, found ", default))
         }

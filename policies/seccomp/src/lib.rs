@@ -10,24 +10,25 @@ use podfence_core::{Edits, Field, Object, Place, Pod, Profile, Rule, Settings, S
 podfence_core::fields! {
     PROFILE: Object = Both "securityContext.seccompProfile";
     TYPE: String = Both "securityContext.seccompProfile.type",
-        allowed "set at the pod or at each container, within `allowedProfiles` (`RuntimeDefault`, `Localhost`)";
+        allowed "within `allowedProfiles` (`RuntimeDefault`, `Localhost`); set at the pod or at each container unless \
+            `required` (`true`) is `false`";
     FILE: String = Both "securityContext.seccompProfile.localhostProfile",
         allowed "within `allowedLocalhostFiles` (any)";
 }
 
 podfence_core::settings! {
-    /// Types that a profile may have: `RuntimeDefault`, `Localhost`, `Unconfined`, or `"*"` for any. The
-    /// spelling of the old annotations works too: `runtime/default`, `docker/default`, `unconfined`,
-    /// `localhost/<file>`, `localhost/*`. The Kubewarden policy's `profile_types` stands before its
-    /// `allowed_profiles`, which was for annotations that Kubernetes no longer reads.
+    /// Allows these types of profiles: `RuntimeDefault`, `Localhost`, `Unconfined`, or `"*"` for any. The spelling of
+    /// the old annotations works as well: `runtime/default`, `docker/default`, `unconfined`, `localhost/<file>` (only
+    /// that file), `localhost/*` (the same as `Localhost`). The Kubewarden policy's `profile_types` takes precedence
+    /// over its `allowed_profiles`, which was for annotations that Kubernetes no longer reads.
     ALLOWED: StringList = "allowedProfiles", alias "profile_types", alias "allowed_profiles",
         default "[\"RuntimeDefault\",\"Localhost\"]";
-    /// Files that a profile of type `Localhost` may name, whole; `"*"` stands for any.
+    /// Allows these files for profiles of type `Localhost`. Names are compared exactly; `"*"` stands for any.
     FILES: StringList = "allowedLocalhostFiles", alias "localhost_profiles", default "[\"*\"]";
-    /// Whether every container must have a profile, its own or the pod's.
+    /// Requires a profile for every container: its own or the pod's. Does not apply to Windows pods.
     REQUIRED: Bool = "required", default "true";
-    /// The profile that a pod gets where it and one of its containers have none: `RuntimeDefault`,
-    /// `Unconfined` or `localhost/<file>`. It must be an allowed one.
+    /// Sets this profile for a pod that has none, if one of its containers has none either: `RuntimeDefault`,
+    /// `Unconfined` or `localhost/<file>`. It must be an allowed one. Windows pods are not changed.
     DEFAULT_PROFILE: String = "defaultProfile", mutates if set;
 }
 
@@ -60,19 +61,19 @@ static MISSING: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// The same where what is allowed are no types that could be told.
+/// Replaces [`MISSING`] if `allowedProfiles` is not a plain list of types that the message could list.
 static MISSING_ANY: Rule = Rule {
     detail: "pod or {who} must set securityContext.seccompProfile",
     fix: "set securityContext.seccompProfile of the pod to a profile that is allowed",
     ..MISSING
 };
 
-/// Looks for profiles that are not allowed, or that are missing.
+/// Reports profiles that are not allowed, and required profiles that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
-    // Windows knows no seccomp, so nobody can be asked to set it there.
+    // Windows has no seccomp, so no profile can be required there.
     let is_required = settings.is(REQUIRED) && !pod.is_windows();
     let missing = if Profile::are_types(settings.strings(ALLOWED)) { &MISSING } else { &MISSING_ANY };
-    judge(pod, |is| refusal(is, settings), if is_required { Some(missing) } else { None }, found);
+    check_profiles(pod, |is| refusal(is, settings), if is_required { Some(missing) } else { None }, found);
 }
 
 static BASELINE: Rule = Rule { control: "seccompProfile_baseline", setting: None, ..FORBIDDEN_TYPE };
@@ -85,14 +86,14 @@ static RESTRICTED_MISSING: Rule = Rule {
     ..RESTRICTED
 };
 
-/// The baseline control of the Pod Security Standards, since 1.19.
+/// Checks the baseline control of the Pod Security Standards, as it is since 1.19.
 pub fn check_baseline<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    judge(pod, |is| refusal_by_standard(is, &BASELINE), None, found);
+    check_profiles(pod, |is| refusal_by_standard(is, &BASELINE), None, found);
 }
 
-/// Their restricted control.
+/// Checks the restricted control of the Pod Security Standards.
 pub fn check_restricted<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    judge(pod, |is| refusal_by_standard(is, &RESTRICTED), Some(&RESTRICTED_MISSING), found);
+    check_profiles(pod, |is| refusal_by_standard(is, &RESTRICTED), Some(&RESTRICTED_MISSING), found);
 }
 
 fn refusal_by_standard(is: Profile<'_>, rule: &'static Rule) -> Refusal {
@@ -102,25 +103,26 @@ fn refusal_by_standard(is: Profile<'_>, rule: &'static Rule) -> Refusal {
     }
 }
 
-/// Looks at every profile that is set; if all are allowed, and given the rule, for containers without one.
-fn judge<'v>(
+/// Checks every profile that is set. If all are allowed, reports containers without one as violations of `missing`, if
+/// that is a rule.
+fn check_profiles<'v>(
     pod: &Pod<'v>,
     refusal: impl Fn(Profile<'v>) -> Refusal,
     missing: Option<&'static Rule>,
     found: &mut Violations<'v>,
 ) {
     let mut missing = missing;
-    let mut judge = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::String>) -> Place<'v>| {
+    let mut check = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::String>) -> Place<'v>| {
         let Some(profile) = profile else { return };
         if let Some((rule, field)) = refusal(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
             found.add(rule, at(field).value(profile.at(field)));
             missing = None;
         }
     };
-    // A later container inherits what the pod sets, so that counts even where every container overrides it.
-    judge(pod.get(PROFILE), &|field| pod.at(field));
+    // Counts even if every container overrides it, since a container that is added later inherits it.
+    check(pod.get(PROFILE), &|field| pod.at(field));
     for container in pod.containers() {
-        judge(container.get(PROFILE), &|field| container.at(field));
+        check(container.get(PROFILE), &|field| container.at(field));
     }
     let Some(missing) = missing else { return };
     for container in pod.containers().filter(|container| container.effective(PROFILE).is_none()) {
@@ -128,7 +130,7 @@ fn judge<'v>(
     }
 }
 
-/// Why a profile is not allowed, and the field that says so; `None` if it is.
+/// The rule that a profile violates and the field to report; `None` if it is allowed.
 type Refusal = Option<(&'static Rule, Field<types::String>)>;
 
 fn refusal(is: Profile<'_>, settings: &Settings<'_>) -> Refusal {
@@ -152,7 +154,7 @@ fn refusal(is: Profile<'_>, settings: &Settings<'_>) -> Refusal {
     Some(wrong)
 }
 
-/// Gives the default profile to a pod where something would run without one.
+/// Sets the default profile for a pod if one of its containers would run without a profile.
 pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
     let Some(default) = settings.get(DEFAULT_PROFILE) else { return };
     if pod.is_windows() || !pod.containers().any(|container| container.effective(PROFILE).is_none()) {
@@ -171,10 +173,10 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
     edits.pod(pod, "securityContext", vec![("seccompProfile", json)]);
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// A profile is spelled in a way that is not known, or the default one names no file or is not allowed.
+/// The spelling of a profile is unknown, or the default profile names no file or is not allowed.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     let refuse = |setting: &str, spelled: &str, parts: [&str; 3]| {
         let mut message = [setting, parts[0]].concat();
@@ -194,7 +196,7 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
             refuse(DEFAULT_PROFILE.path, spelled, unknown("RuntimeDefault, Unconfined or localhost/<file>"))
         }
         default => match refusal(default, settings) {
-            // Every pod that gets it would be rejected for it.
+            // Otherwise, every pod that gets the default would be rejected for it.
             Some((rule, _)) => {
                 let setting = rule.setting.unwrap_or_default();
                 refuse(DEFAULT_PROFILE.path, spelled, [": profile ", " is not allowed by ", setting])

@@ -9,7 +9,7 @@ use podfence_core::{Field, Object, Place, Pod, Rule, Settings, String, Violation
 
 podfence_core::fields! {
     OPTIONS: Object = Both "securityContext.seLinuxOptions",
-        allowed "unset, or as an entry of `allowedSELinuxOptions`";
+        allowed "unset, or matching an entry of `allowedSELinuxOptions`";
     TYPE: String = Both "securityContext.seLinuxOptions.type",
         allowed "without `allowedSELinuxOptions`: unset, empty, `container_t`, `container_init_t`, \
             `container_kvm_t`, `container_engine_t`";
@@ -21,28 +21,28 @@ podfence_core::fields! {
 }
 
 podfence_core::settings! {
-    /// `MayRunAs`: options that a pod or container sets must be as an entry of `allowedSELinuxOptions`.
-    /// `MustRunAs`: besides, every container must have options, its own or the pod's, and in them what the
-    /// entry names. `RunAsAny`: any options.
+    /// Selects how options are restricted. `MayRunAs`: options that a pod or container sets must match an entry of
+    /// `allowedSELinuxOptions`. `MustRunAs`: in addition, every container must have options (its own or the pod's)
+    /// that set each field that the entry names; Windows pods need none. `RunAsAny`: any options are allowed.
     RULE: String = "rule", one_of ["MayRunAs", "MustRunAs", "RunAsAny"], default "\"MayRunAs\"";
-    /// Options that are allowed. Without it, the types of the Pod Security Standards, no user, no role and any
-    /// level; an empty list allows none.
+    /// Allows these options. Without this setting, the types of the Pod Security Standards and any level are allowed,
+    /// but no user and no role. An empty list allows no options.
     ALLOWED: ObjectList = "allowedSELinuxOptions";
-    /// A type, or `"*"` for any. What an entry leaves out may not be set.
+    /// The type, or `"*"` for any. A field that an entry leaves out must not be set.
     ALLOWED_TYPE: String = "allowedSELinuxOptions[*].type";
-    /// A user, or `"*"` for any.
+    /// The user, or `"*"` for any.
     ALLOWED_USER: String = "allowedSELinuxOptions[*].user";
-    /// A role, or `"*"` for any.
+    /// The role, or `"*"` for any.
     ALLOWED_ROLE: String = "allowedSELinuxOptions[*].role";
-    /// A level, or `"*"` for any.
+    /// The level, or `"*"` for any.
     ALLOWED_LEVEL: String = "allowedSELinuxOptions[*].level";
-    /// The type of the only entry, as the Kubewarden policy has it; so are `user`, `role` and `level`.
+    /// The Kubewarden policy's setting, instead of `allowedSELinuxOptions`: the type of its only entry.
     ONLY_TYPE: String = "type", of "Kubewarden" for "allowedSELinuxOptions";
-    /// The user of the only entry.
+    /// The Kubewarden policy's setting, instead of `allowedSELinuxOptions`: the user of its only entry.
     ONLY_USER: String = "user", of "Kubewarden" for "allowedSELinuxOptions";
-    /// The role of the only entry.
+    /// The Kubewarden policy's setting, instead of `allowedSELinuxOptions`: the role of its only entry.
     ONLY_ROLE: String = "role", of "Kubewarden" for "allowedSELinuxOptions";
-    /// The level of the only entry.
+    /// The Kubewarden policy's setting, instead of `allowedSELinuxOptions`: the level of its only entry.
     ONLY_LEVEL: String = "level", of "Kubewarden" for "allowedSELinuxOptions";
 }
 
@@ -80,7 +80,7 @@ static MISSING: Rule = Rule {
 /// The types that the Pod Security Standards allow.
 pub static TYPES: [&str; 4] = ["container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
 
-/// A field of the options, the one of an entry that allows it, and the same of the only entry.
+/// Each field of the options, with the settings that allow its values: in an entry, and in the only entry.
 const PARTS: [[Field<types::String>; 3]; 4] = [
     [TYPE, ALLOWED_TYPE, ONLY_TYPE],
     [USER, ALLOWED_USER, ONLY_USER],
@@ -88,16 +88,16 @@ const PARTS: [[Field<types::String>; 3]; 4] = [
     [LEVEL, ALLOWED_LEVEL, ONLY_LEVEL],
 ];
 
-/// The options as a whole, which are told like a field in them.
+/// The whole `seLinuxOptions` object, reported as if it were one field.
 const WHOLE: Field<types::String> = Field::new(OPTIONS.path);
 
-/// Looks for options that are not allowed, or that are missing.
+/// Reports options that are not allowed, and required options that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     let rule = settings.get(RULE).unwrap_or_default();
     if rule == "RunAsAny" {
         return;
     }
-    // Windows knows no SELinux, so nobody can be asked to set it there.
+    // Windows has no SELinux, so no options can be required there.
     let is_required = rule == "MustRunAs" && !pod.is_windows();
     let allowed = settings.get(ALLOWED);
     if allowed.is_none() && PARTS.iter().all(|part| settings.get(part[2]).is_none()) {
@@ -120,7 +120,8 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     }
 }
 
-/// Looks for any user, any role, and other types than these, as the Pod Security Standards do.
+/// Reports every user, every role, and types other than these, as the Pod Security Standards do. If options are
+/// required, an unset type is reported as well.
 pub fn check_types<'v>(pod: &Pod<'v>, types: &[&str], is_required: bool, found: &mut Violations<'v>) {
     found.order(&[&FORBIDDEN_TYPE, &FORBIDDEN_USER, &FORBIDDEN_ROLE]);
     each(pod, |options, at| {
@@ -139,19 +140,19 @@ pub fn check_types<'v>(pod: &Pod<'v>, types: &[&str], is_required: bool, found: 
 }
 
 /// Visits the options of the pod and of its containers.
-fn each<'v>(pod: &Pod<'v>, mut judge: impl FnMut(Object<'v>, &dyn Fn(Field<types::String>) -> Place<'v>)) {
-    // A later container inherits what the pod sets, so that counts even where every container overrides it.
+fn each<'v>(pod: &Pod<'v>, mut visit: impl FnMut(Object<'v>, &dyn Fn(Field<types::String>) -> Place<'v>)) {
+    // Counts even if every container overrides it, since a container that is added later inherits it.
     if let Some(options) = pod.get(OPTIONS) {
-        judge(options, &|field| pod.at(field));
+        visit(options, &|field| pod.at(field));
     }
     for container in pod.containers() {
         if let Some(options) = container.get(OPTIONS) {
-            judge(options, &|field| container.at(field));
+            visit(options, &|field| container.at(field));
         }
     }
 }
 
-/// Whether options are as an entry has them; what they leave out does not count, unless it is required.
+/// Whether options match an entry. They may leave out fields that the entry names, unless these are required.
 fn is_as<'s>(
     options: Object<'_>,
     is_required: bool,
@@ -167,10 +168,10 @@ fn is_as<'s>(
     })
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// The only entry is given beside other ones.
+/// `allowedSELinuxOptions` is set together with a Kubewarden setting for the only entry.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     match PARTS.iter().find(|part| settings.is_given(part[2])) {
         Some(part) if settings.is_given(ALLOWED) => Err(problem(part[2].path, "the same setting as ", ALLOWED.path)),

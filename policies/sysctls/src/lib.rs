@@ -9,18 +9,18 @@ use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
 podfence_core::fields! {
     SYSCTLS: ObjectList = Pod "securityContext.sysctls";
     NAME: String = Pod "securityContext.sysctls[*].name",
-        allowed "within `allowedSysctls` (those that are safe), not in `forbiddenSysctls`";
+        allowed "within `allowedSysctls` (the safe sysctls), not within `forbiddenSysctls` (none)";
 }
 
 podfence_core::settings! {
-    /// Sysctls that may be set: names, or prefixes with a trailing `*`; `"*"` stands for any. `/` and `.` are
-    /// the same separator. Without it, those that are safe as the newest Pod Security Standards have them.
+    /// Allows pods to set these sysctls: names, or prefixes with a trailing `*`; `"*"` stands for any. `/` and `.` are
+    /// the same separator. The default lists the safe sysctls of the newest Pod Security Standards.
     ALLOWED: StringList = "allowedSysctls",
         default "[\"kernel.shm_rmid_forced\",\"net.ipv4.ip_local_port_range\",\"net.ipv4.tcp_syncookies\",\"net.ipv4.ping_group_range\",\"net.ipv4.ip_unprivileged_port_start\",\"net.ipv4.ip_local_reserved_ports\",\"net.ipv4.tcp_keepalive_time\",\"net.ipv4.tcp_fin_timeout\",\"net.ipv4.tcp_keepalive_intvl\",\"net.ipv4.tcp_keepalive_probes\",\"net.ipv4.tcp_rmem\",\"net.ipv4.tcp_wmem\",\"net.ipv4.tcp_slow_start_after_idle\",\"net.ipv4.tcp_notsent_lowat\"]";
-    /// What PodSecurityPolicy and the Kubewarden policy have: sysctls that may be set besides those that are
-    /// safe, in place of `allowedSysctls`.
+    /// Allows pods to set these sysctls in addition to the safe ones, instead of `allowedSysctls`. PodSecurityPolicy
+    /// and the Kubewarden policy have this setting.
     ALLOWED_UNSAFE: StringList = "allowedUnsafeSysctls", of "Kubewarden" for "allowedSysctls";
-    /// Sysctls that may not be set though they are allowed, written in the same way.
+    /// Forbids these sysctls, even if they are allowed. Written like `allowedSysctls`.
     FORBIDDEN: StringList = "forbiddenSysctls", default "[]";
 }
 
@@ -39,7 +39,7 @@ static NOT_ALLOWED: Rule = Rule { setting: Some(ALLOWED.path), ..IS_FORBIDDEN };
 
 static NOT_ALLOWED_UNSAFE: Rule = Rule { setting: Some(ALLOWED_UNSAFE.path), ..IS_FORBIDDEN };
 
-/// The sysctls that are safe in the Pod Security Standards, each with the first minor version that has it.
+/// The safe sysctls of the Pod Security Standards, each with the first minor version that lists it.
 pub static SAFE: [(u32, &str); 14] = [
     (0, "kernel.shm_rmid_forced"),
     (0, "net.ipv4.ip_local_port_range"),
@@ -57,12 +57,12 @@ pub static SAFE: [(u32, &str); 14] = [
     (37, "net.ipv4.tcp_notsent_lowat"),
 ];
 
-/// Looks for sysctls that are forbidden, or not allowed.
+/// Reports sysctls that are forbidden or not allowed.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     let (allowed, unsafe_too) = (settings.strings(ALLOWED), settings.strings(ALLOWED_UNSAFE));
     let forbidden = settings.strings(FORBIDDEN);
     let not_allowed = if settings.is_given(ALLOWED_UNSAFE) { &NOT_ALLOWED_UNSAFE } else { &NOT_ALLOWED };
-    judge(pod, found, |name| {
+    check_names(pod, found, |name| {
         if forbidden.strings().any(|pattern| matches(pattern, name)) {
             return Some(&IS_FORBIDDEN);
         }
@@ -71,15 +71,15 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     });
 }
 
-/// The same as the Pod Security Standards of a minor version have it: names are compared as they are.
+/// Reports sysctls that are not safe in a minor version of the Pod Security Standards. Names are compared exactly.
 pub fn check_version<'v>(pod: &Pod<'v>, minor: u32, found: &mut Violations<'v>) {
-    judge(pod, found, |name| {
+    check_names(pod, found, |name| {
         let is_safe = SAFE.iter().any(|&(since, safe)| since <= minor && safe == name);
         if is_safe { None } else { Some(&NOT_ALLOWED) }
     });
 }
 
-fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(&str) -> Option<&'static Rule>) {
+fn check_names<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(&str) -> Option<&'static Rule>) {
     for (index, sysctl) in pod.list(SYSCTLS).enumerate() {
         if let Some(rule) = refusal(sysctl.get(NAME).unwrap_or_default()) {
             found.add(rule, pod.at(NAME).element(index, sysctl).value(sysctl.at(NAME)));
@@ -87,7 +87,7 @@ fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(&str) -
     }
 }
 
-/// Whether a name is the one in the settings, or starts with what stands there before a `*`.
+/// Whether a name equals a pattern, or starts with the part of it before a `*`. `/` and `.` are equal.
 fn matches(pattern: &str, name: &str) -> bool {
     let (start, is_length) = match pattern.strip_suffix('*') {
         Some(prefix) => (prefix, name.len() >= prefix.len()),
@@ -97,10 +97,10 @@ fn matches(pattern: &str, name: &str) -> bool {
     is_length && start.bytes().zip(name.bytes()).all(|(a, b)| separated(a) == separated(b))
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// A name is empty, or has a `*` that is not at its end; or what is allowed is given in both ways.
+/// A pattern is empty or has a `*` that is not at its end, or the allowed sysctls are set in two ways.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     if settings.is_given(ALLOWED) && settings.is_given(ALLOWED_UNSAFE) {
         return Err(problem(ALLOWED_UNSAFE.path, "the same setting as ", ALLOWED.path));
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_settings_all_that_is_safe_in_the_newest_version_is_allowed() {
+    fn the_default_lists_the_safe_sysctls_of_the_newest_version() {
         let names: Vec<_> = SAFE.iter().map(|(_, name)| format!("\"{name}\"")).collect();
         assert_eq!(SETTINGS[0].default, format!("[{}]", names.join(",")));
     }

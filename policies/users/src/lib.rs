@@ -13,89 +13,98 @@ use podfence_core::{
 podfence_core::fields! {
     HOST_USERS: Bool = Pod "hostUsers";
     RUN_AS_NON_ROOT: Bool = Both "securityContext.runAsNonRoot",
-        allowed "`true` at the pod or at each container, `false` nowhere; anything if `runAsNonRoot` (`true`) is \
-            `false`, or in a user namespace of its own";
+        allowed "`true` at the pod or at each container, `false` nowhere; any if the setting `runAsNonRoot` (`true`) \
+            is `false`, or in a user namespace of its own";
     RUN_AS_USER: Integer = Both "securityContext.runAsUser",
-        allowed "as `runAsUser` says (unset, or not `0`; anything in a user namespace of its own)";
+        allowed "as `runAsUser` requires (unset, or not `0`; any in a user namespace of its own)";
     RUN_AS_GROUP: Integer = Both "securityContext.runAsGroup",
-        allowed "as `runAsGroup` says (anything)";
+        allowed "as `runAsGroup` requires (any)";
     SUPPLEMENTAL_GROUPS: Any = Pod "securityContext.supplementalGroups",
-        allowed "a list of integers, as `supplementalGroups` says (anything)";
+        allowed "a list of integers, as `supplementalGroups` requires (any)";
     FS_GROUP: Integer = Pod "securityContext.fsGroup",
-        allowed "as `fsGroup` says (anything)";
+        allowed "as `fsGroup` requires (any)";
 }
 
 podfence_core::settings! {
-    /// Whether `runAsNonRoot` must be `true` at the pod or at each container.
+    /// Requires `runAsNonRoot: true` at the pod or at each container, and rejects `false` everywhere. Does not apply to
+    /// pods with their own user namespace.
     NON_ROOT: Bool = "runAsNonRoot", default "true";
-    /// `MustRunAsNonRoot`: no user may be 0, and each container has a user or `runAsNonRoot: true`, its own or the
-    /// pod's. `MustRunAs`: each container has a user in one of the ranges. `MayRunAs`: a user that is set is in one
-    /// of them. `RunAsAny`: any user.
+    /// Selects which users are allowed. `MustRunAsNonRoot`: any user but 0, and each container needs a user or
+    /// `runAsNonRoot: true`, its own or the pod's, unless the pod has its own user namespace. `MustRunAs`: each
+    /// container needs a user in one of the ranges, its own or the pod's. `MayRunAs`: a user that is set must be in one
+    /// of the ranges. `RunAsAny`: any user. Windows pods need no user for `MustRunAs`.
     USER_RULE: String = "runAsUser.rule", alias "run_as_user.rule",
         one_of ["MustRunAsNonRoot", "MustRunAs", "MayRunAs", "RunAsAny"], default "\"MustRunAsNonRoot\"";
-    /// Users that `MustRunAs` and `MayRunAs` allow, at least one range.
+    /// Allows users in these ranges. `MustRunAs` and `MayRunAs` need at least one range; other rules accept none.
     USER_RANGES: ObjectList = "runAsUser.ranges", alias "run_as_user.ranges",
         shown_if "runAsUser.rule" = ["MustRunAs", "MayRunAs"];
-    /// The first of a range.
+    /// The first user of the range.
     USER_MIN: Integer = "runAsUser.ranges[*].min";
-    /// The last of a range.
+    /// The last user of the range.
     USER_MAX: Integer = "runAsUser.ranges[*].max";
-    /// The same for the primary group.
+    /// Selects which primary groups are allowed. `MustRunAs`: each container needs a group in one of the ranges, its
+    /// own or the pod's. `MayRunAs`: a group that is set must be in one of the ranges. `RunAsAny`: any group.
+    /// Windows pods need no group for `MustRunAs`.
     GROUP_RULE: String = "runAsGroup.rule", alias "run_as_group.rule",
         one_of ["MustRunAs", "MayRunAs", "RunAsAny"], default "\"RunAsAny\"";
-    /// Groups that `MustRunAs` and `MayRunAs` allow, at least one range.
+    /// Allows groups in these ranges. `MustRunAs` and `MayRunAs` need at least one range; `RunAsAny` accepts none.
     GROUP_RANGES: ObjectList = "runAsGroup.ranges", alias "run_as_group.ranges",
         shown_if "runAsGroup.rule" = ["MustRunAs", "MayRunAs"];
-    /// The first of a range.
+    /// The first group of the range.
     GROUP_MIN: Integer = "runAsGroup.ranges[*].min";
-    /// The last of a range.
+    /// The last group of the range.
     GROUP_MAX: Integer = "runAsGroup.ranges[*].max";
-    /// The same for the other groups, of which each must be in one of the ranges. An empty list is none.
+    /// Selects which supplemental groups are allowed. `MustRunAs`: the pod needs at least one, and each must be in one
+    /// of the ranges. `MayRunAs`: each group that is set must be in one of the ranges. `RunAsAny`: any groups. An empty
+    /// list counts as unset. Windows pods need no group for `MustRunAs`.
     SUPPLEMENTAL_RULE: String = "supplementalGroups.rule", alias "supplemental_groups.rule",
         one_of ["MustRunAs", "MayRunAs", "RunAsAny"], default "\"RunAsAny\"";
-    /// Groups that `MustRunAs` and `MayRunAs` allow, at least one range.
+    /// Allows groups in these ranges. `MustRunAs` and `MayRunAs` need at least one range; `RunAsAny` accepts none.
     SUPPLEMENTAL_RANGES: ObjectList = "supplementalGroups.ranges", alias "supplemental_groups.ranges",
         shown_if "supplementalGroups.rule" = ["MustRunAs", "MayRunAs"];
-    /// The first of a range.
+    /// The first group of the range.
     SUPPLEMENTAL_MIN: Integer = "supplementalGroups.ranges[*].min";
-    /// The last of a range.
+    /// The last group of the range.
     SUPPLEMENTAL_MAX: Integer = "supplementalGroups.ranges[*].max";
-    /// The same for the group of volumes. The aliases are the Kubewarden policy's for fsGroup alone.
+    /// Selects which groups of volumes are allowed. `MustRunAs`: the pod needs a group in one of the ranges.
+    /// `MayRunAs`: a group that is set must be in one of the ranges. `RunAsAny`: any group. The aliases `rule` and
+    /// `ranges` are the settings of Kubewarden's `allowed-fsgroups-psp`. Windows pods need no group for `MustRunAs`.
     FS_RULE: String = "fsGroup.rule", alias "rule",
         one_of ["MustRunAs", "MayRunAs", "RunAsAny"], default "\"RunAsAny\"";
-    /// Groups that `MustRunAs` and `MayRunAs` allow, at least one range.
+    /// Allows groups in these ranges. `MustRunAs` and `MayRunAs` need at least one range; `RunAsAny` accepts none.
     FS_RANGES: ObjectList = "fsGroup.ranges", alias "ranges",
         shown_if "fsGroup.rule" = ["MustRunAs", "MayRunAs"];
-    /// The first of a range.
+    /// The first group of the range.
     FS_MIN: Integer = "fsGroup.ranges[*].min";
-    /// The last of a range.
+    /// The last group of the range.
     FS_MAX: Integer = "fsGroup.ranges[*].max";
-    /// Whether to set the first `min` of `MustRunAs` where neither the pod nor a container says anything, instead
-    /// of rejecting. What is set is never replaced, and Windows pods are left alone.
+    /// Sets missing users and groups that `MustRunAs` requires to the `min` of the first range, instead of rejecting.
+    /// Values that the pod or the container sets are never replaced. Windows pods are not changed.
     MUTATE: Bool = "mutate", default "false", mutates if true;
-    /// The Kubewarden policy's: `true` is `mutate: false`. `false` changes nothing here; ask for `mutate`.
+    /// The Kubewarden policy's setting: `true` means `mutate: false`. `false` has no effect here; set `mutate: true`
+    /// instead.
     VALIDATE_ONLY: Bool = "validate_only", of "Kubewarden" for "mutate";
-    /// `min` in `run_as_user.ranges`.
+    /// The first user of the range, for the alias `run_as_user.ranges`.
     OLD_USER_MIN: Integer = "run_as_user.ranges[*].min", of "Kubewarden";
-    /// `max` in `run_as_user.ranges`.
+    /// The last user of the range, for the alias `run_as_user.ranges`.
     OLD_USER_MAX: Integer = "run_as_user.ranges[*].max", of "Kubewarden";
-    /// The Kubewarden policy's, without effect: a user that is set is judged and never replaced.
+    /// The Kubewarden policy's setting, without effect here: a user that is set is checked and never replaced.
     OLD_USER_OVERWRITE: Bool = "run_as_user.overwrite", of "Kubewarden";
-    /// `min` in `run_as_group.ranges`.
+    /// The first group of the range, for the alias `run_as_group.ranges`.
     OLD_GROUP_MIN: Integer = "run_as_group.ranges[*].min", of "Kubewarden";
-    /// `max` in `run_as_group.ranges`.
+    /// The last group of the range, for the alias `run_as_group.ranges`.
     OLD_GROUP_MAX: Integer = "run_as_group.ranges[*].max", of "Kubewarden";
-    /// The Kubewarden policy's, without effect: a group that is set is judged and never replaced.
+    /// The Kubewarden policy's setting, without effect here: a group that is set is checked and never replaced.
     OLD_GROUP_OVERWRITE: Bool = "run_as_group.overwrite", of "Kubewarden";
-    /// `min` in `supplemental_groups.ranges`.
+    /// The first group of the range, for the alias `supplemental_groups.ranges`.
     OLD_SUPPLEMENTAL_MIN: Integer = "supplemental_groups.ranges[*].min", of "Kubewarden";
-    /// `max` in `supplemental_groups.ranges`.
+    /// The last group of the range, for the alias `supplemental_groups.ranges`.
     OLD_SUPPLEMENTAL_MAX: Integer = "supplemental_groups.ranges[*].max", of "Kubewarden";
-    /// The Kubewarden policy's, without effect: groups that are set are judged and never replaced.
+    /// The Kubewarden policy's setting, without effect here: groups that are set are checked and never replaced.
     OLD_SUPPLEMENTAL_OVERWRITE: Bool = "supplemental_groups.overwrite", of "Kubewarden";
-    /// `min` in `ranges`.
+    /// The first group of the range, for the alias `ranges`.
     OLD_FS_MIN: Integer = "ranges[*].min", of "Kubewarden";
-    /// `max` in `ranges`.
+    /// The last group of the range, for the alias `ranges`.
     OLD_FS_MAX: Integer = "ranges[*].max", of "Kubewarden";
 }
 
@@ -140,11 +149,11 @@ static GROUPS_UNREADABLE: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// What the settings say of a field, and what is said of one that is not so.
+/// The settings for one field of IDs, and the rules for its violations.
 struct Ids {
     rule: Field<types::String>,
     ranges: Field<types::ObjectList>,
-    /// The bounds of a range, under the setting's own name and under an alias.
+    /// The bounds of a range, under the setting's own name and under its alias.
     min: [Field<types::Integer>; 2],
     max: [Field<types::Integer>; 2],
     forbidden: Rule,
@@ -187,15 +196,17 @@ ids! {
 }
 
 impl Ids {
+    /// Whether a value is required.
     fn must(&self, settings: &Settings<'_>) -> bool {
         settings.get(self.rule) == Some("MustRunAs")
     }
 
-    /// Whether what is set must be in a range.
+    /// Whether a value must be in one of the ranges.
     fn has_ranges(&self, settings: &Settings<'_>) -> bool {
         self.must(settings) || settings.get(self.rule) == Some("MayRunAs")
     }
 
+    /// Whether an ID is in one of the ranges.
     fn allow(&self, id: i64, settings: &Settings<'_>) -> bool {
         let mut ranges = settings.get(self.ranges).unwrap_or_default().objects();
         ranges.any(|range| {
@@ -209,14 +220,14 @@ impl Ids {
         (either(self.min), either(self.max))
     }
 
-    /// What is set where nothing is, as JSON.
+    /// Returns the value to set where a required one is missing, as JSON.
     fn first<'s>(&self, settings: &'s Settings<'_>) -> Option<&'s str> {
         let range = settings.get(self.ranges)?.objects().next().filter(|_| self.must(settings))?;
         range.find_raw(self.min[0]).or_else(|| range.find_raw(self.min[1]))
     }
 }
 
-/// Looks for users and groups that are not allowed, or that are missing.
+/// Reports users and groups that are not allowed, and required ones that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     if pod.get(HOST_USERS) != Some(false) {
         if settings.is(NON_ROOT) {
@@ -224,7 +235,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
         }
         if settings.get(USER_RULE) == Some("MustRunAsNonRoot") {
             check_not_zero(pod, found);
-            // Otherwise it was asked for above.
+            // The setting `runAsNonRoot` requires more than this.
             if !settings.is(NON_ROOT) {
                 check_known(pod, found);
             }
@@ -237,7 +248,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     check_pod(pod, &FS, pod.at(FS_GROUP), allowed, settings, found);
 }
 
-/// Looks for what may run as root: the control runAsNonRoot of the Pod Security Standards.
+/// Reports pods and containers that may run as root: the control runAsNonRoot of the Pod Security Standards.
 pub fn check_non_root<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     if !forbid(pod, RUN_AS_NON_ROOT, &NON_ROOT_FALSE, found, |value| !value) {
         for container in pod.containers().filter(|container| container.effective(RUN_AS_NON_ROOT).is_none()) {
@@ -246,12 +257,12 @@ pub fn check_non_root<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     }
 }
 
-/// Looks for the user 0: the control runAsUser of the Pod Security Standards.
+/// Reports the user 0: the control runAsUser of the Pod Security Standards.
 pub fn check_not_zero<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     forbid(pod, RUN_AS_USER, &USER_ZERO, found, |user| user == 0);
 }
 
-/// Looks for containers that run as whoever their image says.
+/// Reports containers whose user depends on the image, which may be root.
 fn check_known<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     let is_unknown = |container: &Container<'_>| {
         container.effective(RUN_AS_USER).is_none() && container.effective(RUN_AS_NON_ROOT) != Some(true)
@@ -271,7 +282,7 @@ fn check_containers<'v>(
     if ids.has_ranges(settings) {
         forbid(pod, field, &ids.forbidden, found, |id| !ids.allow(id, settings));
     }
-    // Windows has no such users and groups, so nobody can be asked for them there.
+    // Windows has no such users and groups, so they cannot be required there.
     if ids.must(settings) && !pod.is_windows() {
         for container in pod.containers().filter(|container| container.effective(field).is_none()) {
             found.add(&ids.missing, container.at(field));
@@ -279,9 +290,9 @@ fn check_containers<'v>(
     }
 }
 
-/// Looks for wrong values at the pod and at its containers; says whether there are any.
+/// Reports wrong values at the pod and at its containers. Returns whether there are any.
 ///
-/// A later container inherits what the pod sets, so that counts even where every container overrides it.
+/// The pod's value counts even if every container overrides it, since a container that is added later inherits it.
 fn forbid<'v, T: FieldType>(
     pod: &Pod<'v>,
     field: Field<T>,
@@ -311,15 +322,16 @@ fn check_supplemental_groups<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: 
     check_pod(pod, &SUPPLEMENTAL, place, allowed, settings, found);
 }
 
-/// What is inside the list of supplemental groups; `None` if it is something else.
+/// Returns the content of the list of supplemental groups, without its brackets; `None` if it is not a list.
 ///
-/// A comma inside of an element leaves parts that are no integers, as the element is none.
+/// The caller splits the content at commas. An element that contains a comma splits into parts that are not integers,
+/// so it is rejected like any other element that is not an integer.
 fn supplemental_groups<'v>(pod: &Pod<'v>) -> Option<&'v str> {
     let groups = pod.get(SUPPLEMENTAL_GROUPS).map_or("[]", Object::raw);
     Some(groups.strip_prefix('[')?.strip_suffix(']')?.trim_ascii())
 }
 
-/// Looks at what only pods have; `allowed` is whether a range has it, if it is set.
+/// Checks a field that only pods have. `allowed` is whether its values are in the ranges; `None` if it is unset.
 fn check_pod<'v>(
     pod: &Pod<'v>,
     ids: &'static Ids,
@@ -330,22 +342,22 @@ fn check_pod<'v>(
 ) {
     match allowed {
         Some(false) if ids.has_ranges(settings) => found.add(&ids.forbidden, place),
-        None if ids.must(settings) && is_asked(pod) => found.add(&ids.missing, place),
+        None if ids.must(settings) && can_require(pod) => found.add(&ids.missing, place),
         _ => {}
     }
 }
 
-/// Whether something that is judged runs in the pod, and not on Windows, which has no such users and groups.
-fn is_asked(pod: &Pod<'_>) -> bool {
+/// Whether values can be required: a container is not exempt, and the pod is not for Windows.
+fn can_require(pod: &Pod<'_>) -> bool {
     !pod.is_windows() && pod.containers().next().is_some()
 }
 
-/// Sets users and groups where nothing is set.
+/// Sets users and groups that are required and missing.
 pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
-    if !settings.is(MUTATE) || !is_asked(pod) {
+    if !settings.is(MUTATE) || !can_require(pod) {
         return;
     }
-    // Not at the pod, from which containers that are exempt would inherit it.
+    // Sets them at the containers: from the pod, exempt containers would inherit them.
     for container in pod.containers() {
         let mut members = Vec::new();
         for (ids, field, key) in [(&USER, RUN_AS_USER, "runAsUser"), (&GROUP, RUN_AS_GROUP, "runAsGroup")] {
@@ -365,10 +377,10 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
     edits.pod(pod, "securityContext", members);
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// Ranges are missing, superfluous or not in order, or `mutate` is given under both names.
+/// Ranges are missing, superfluous or out of order, or `mutate` is set under both names.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     if settings.is_given(MUTATE) && settings.is_given(VALIDATE_ONLY) {
         return Err(problem(VALIDATE_ONLY.path, "the same setting as ", MUTATE.path));
@@ -376,7 +388,7 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     for ids in [&USER, &GROUP, &SUPPLEMENTAL, &FS] {
         let ranges = settings.get(ids.ranges).unwrap_or_default();
         if ids.has_ranges(settings) == ranges.is_empty() {
-            // What a rule does not read would look like a restriction and be none.
+            // Ranges that the rule does not read would look like a restriction, but have no effect.
             let expected =
                 if ranges.is_empty() { "expected a range with the rule " } else { "expected no range with the rule " };
             return Err(problem(ids.ranges.path, expected, settings.get(ids.rule).unwrap_or_default()));

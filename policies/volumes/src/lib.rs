@@ -8,29 +8,29 @@ use podfence_core::{Object, Pod, Rule, Settings, String, Violations, problem};
 
 podfence_core::fields! {
     VOLUMES: ObjectList = Pod "volumes",
-        allowed "each of a type within `allowedTypes` (those of the Pod Security Standards)";
+        allowed "each of a type within `allowedTypes` (the types of the restricted Pod Security Standard)";
     VOLUME_NAME: String = Pod "volumes[*].name";
-    // Whatever else a volume has is its source.
+    // Every other member of a volume is a source.
     SOURCE: Object = Pod "volumes[*].*";
 }
 
 podfence_core::settings! {
-    /// Types of volumes that pods may have, named like their fields; `"*"` stands for any, even for those that
-    /// this policy does not know.
+    /// Allows these types of volumes, named like their fields; `"*"` stands for any, even for types that this policy
+    /// does not know.
     ALLOWED: StringList = "allowedTypes", alias "volumes",
         one_of ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected",
             "secret", "hostPath", "gcePersistentDisk", "awsElasticBlockStore", "gitRepo", "nfs", "iscsi", "glusterfs",
             "rbd", "flexVolume", "cinder", "cephfs", "flocker", "fc", "azureFile", "vsphereVolume", "quobyte",
             "azureDisk", "photonPersistentDisk", "portworxVolume", "scaleIO", "storageos", "*"],
         default "[\"configMap\",\"csi\",\"downwardAPI\",\"emptyDir\",\"ephemeral\",\"image\",\"persistentVolumeClaim\",\"projected\",\"secret\"]";
-    /// A setting of the Kubewarden policy, of which only `false` is accepted: an ephemeral container can mount
-    /// any volume of the pod later, whoever mounts it now.
+    /// The Kubewarden policy's setting; only `false` is accepted. Volumes of init containers cannot be ignored, since
+    /// an ephemeral container that is added later can mount any volume of the pod.
     IGNORE_INIT: Bool = "ignoreInitContainersVolumes", default "false", of "Kubewarden";
 }
 
 podfence_core::policy! { name: "volumes", check: check, validate: validate }
 
-/// The types that are known, in the order in which the built-in admission looks for them, and then the star.
+/// The known types, in the order in which the built-in admission looks for them, followed by the star.
 const TYPES: &[&str] = SETTINGS[0].options;
 
 static RESTRICTED: Rule = Rule {
@@ -42,21 +42,21 @@ static RESTRICTED: Rule = Rule {
     ..Rule::PLAIN
 };
 
-/// Looks for volumes of other types than those that are allowed.
+/// Reports volumes whose type is not allowed.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
     let allowed = settings.strings(ALLOWED);
     if !allowed.has("*") {
-        judge(pod, found, |is| allowed.has(is));
+        check_volumes(pod, found, |is| allowed.has(is));
     }
 }
 
-/// The control of the Pod Security Standards.
+/// Checks the restricted control of the Pod Security Standards.
 pub fn check_restricted<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     let allowed = TYPES.get(..9).unwrap_or_default();
-    judge(pod, found, |is| allowed.contains(&is));
+    check_volumes(pod, found, |is| allowed.contains(&is));
 }
 
-fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, is_allowed: impl Fn(&str) -> bool) {
+fn check_volumes<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, is_allowed: impl Fn(&str) -> bool) {
     for (index, volume) in pod.list(VOLUMES).enumerate() {
         if let Some(restricted) = restricted_type(volume, &is_allowed) {
             let place = pod.at(VOLUMES).element(index, volume).named(restricted);
@@ -65,13 +65,13 @@ fn judge<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, is_allowed: impl Fn(&str
     }
 }
 
-/// The type of a volume, if it is not allowed.
+/// Returns the type of a volume; `None` if it is allowed.
 fn restricted_type(volume: Object<'_>, is_allowed: impl Fn(&str) -> bool) -> Option<&'static str> {
     let (mut first, mut has_source) = (None, false);
     for (source, _) in volume.entries(SOURCE) {
         has_source = true;
         let Some(known) = TYPES.iter().position(|known| *known == source && source != "*") else { continue };
-        // The built-in admission looks no further, and the API server refuses a volume with two sources.
+        // The built-in admission stops here as well, and the API server refuses volumes with two sources.
         if is_allowed(source) {
             return None;
         }
@@ -80,16 +80,16 @@ fn restricted_type(volume: Object<'_>, is_allowed: impl Fn(&str) -> bool) -> Opt
     let restricted = match first {
         Some(first) => *TYPES.get(first)?,
         None if has_source => "unknown",
-        // So the API server reads a volume that has only a name.
+        // The API server makes a volume without a source an emptyDir.
         None => "emptyDir",
     };
     if is_allowed(restricted) { None } else { Some(restricted) }
 }
 
-/// What the settings' types cannot say.
+/// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// Volumes would be left out.
+/// `ignoreInitContainersVolumes` is `true`.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     if settings.is(IGNORE_INIT) {
         return Err(problem(IGNORE_INIT.path, "expected false, since any container can mount a volume later", ""));
