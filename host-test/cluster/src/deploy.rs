@@ -4,14 +4,12 @@
 //! `protect`, where the verdicts count. Kubewarden lets a policy go from the one mode to the other, and not back.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use podfence_fixtures::discover;
-use podfence_scan::read::{self, InputError, LARGEST_DOCUMENT};
 use serde_json::{Map, Value, json};
 
 use crate::gatekeeper::object;
+use crate::published::{self, Published};
 use crate::standards::{Level, singles};
 
 /// The policy that decides a level at once.
@@ -24,71 +22,19 @@ const EXEMPT_NAMESPACES: [&str; 2] = ["kube-system", "kubewarden"];
 const HEADER: &str =
     "# Generated from the policies' metadata.yml by `podfence deploy`; `make bless` refreshes deploy/.\n";
 
-/// Why there are no documents.
-#[derive(Debug, thiserror::Error)]
-pub enum DeployError {
-    /// A directory of policies cannot be listed.
-    #[error("{}: {error}", path.display())]
-    List {
-        /// The directory.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// The metadata of a policy cannot be read.
-    #[error("{}: {error}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        error: InputError,
-    },
-    /// The metadata of a policy is not as it should be.
-    #[error("{}: {field}: expected {expected}", path.display())]
-    Metadata {
-        /// The file.
-        path: PathBuf,
-        /// The field in it.
-        field: &'static str,
-        /// What it should be.
-        expected: &'static str,
-    },
-    /// The policies do not make a level.
-    #[error("{}: no policy {policy:?}, which a level needs", path.display())]
-    Missing {
-        /// The directory of the policies.
-        path: PathBuf,
-        /// Which one is not there.
-        policy: &'static str,
-    },
-}
-
-/// What a document takes from the metadata of a policy.
-struct Published {
-    /// The URL of the module.
-    module: String,
-    rules: Value,
-}
-
 /// A ClusterAdmissionPolicy that changes nothing in a request unless its settings say so.
-pub fn cluster_admission_policy(name: &str, module: &str, settings: Value, rules: Value) -> Value {
+pub fn cluster_admission_policy(policy: &str, name: &str, module: &str, settings: Value, rules: Value) -> Value {
     json!({
         "apiVersion": "policies.kubewarden.io/v1",
         "kind": "ClusterAdmissionPolicy",
         "metadata": {"name": name},
         "spec": {
             "module": module,
-            "mutating": is_mutating(&settings),
+            "mutating": published::is_mutating(policy, &settings),
             "settings": settings,
             "rules": rules,
         },
     })
-}
-
-/// Whether settings ask a policy to change objects.
-pub fn is_mutating(settings: &Value) -> bool {
-    settings["mutate"] == true
-        || ["defaultProfile", "defaultRuntimeClass"].iter().any(|name| settings[name].is_string())
 }
 
 /// The URL of a policy's module in this version. The registry is without a scheme: `registry.example.com/podfence`.
@@ -99,37 +45,33 @@ pub fn module_url(registry: &str, policy: &str) -> String {
 /// All files, by their paths within the tree.
 ///
 /// The registry is without a scheme; without one, it is the one in the metadata of the policies.
-///
-/// # Errors
-/// The metadata of the policies, each of them a directory with `fixtures.yaml`, cannot be read.
-pub fn tree(policies: &Path, registry: Option<&str>) -> Result<BTreeMap<PathBuf, String>, DeployError> {
-    let published = published(policies, registry)?;
-    let get = |policy: &'static str| {
-        let missing = || DeployError::Missing { path: policies.to_owned(), policy };
-        published.get(policy).ok_or_else(missing)
-    };
+pub fn tree(registry: Option<&str>) -> BTreeMap<PathBuf, String> {
+    let module = |of: &Published| module_url(registry.unwrap_or(&of.registry), of.policy);
+    let get =
+        |policy: &str| published::find(policy).unwrap_or_else(|| panic!("no policy {policy}, which a level needs"));
     let mut files = BTreeMap::new();
-    let single = published.iter().filter(|(policy, _)| *policy != WHOLE).map(|(policy, published)| {
-        let name = format!("podfence-{policy}");
-        (policy.clone(), cluster_admission_policy(&name, &published.module, json!({}), published.rules.clone()))
+    let single = published::all().iter().filter(|of| of.policy != WHOLE).map(|of| {
+        let name = format!("podfence-{}", of.policy);
+        let document = cluster_admission_policy(of.policy, &name, &module(of), json!({}), of.rules.clone());
+        (of.policy.to_owned(), document)
     });
     choice(&mut files, "policies", single);
-    let whole = get(WHOLE)?;
+    let whole = get(WHOLE);
     for level in Level::ALL {
         let level_name = level.name();
         let settings = json!({"level": level_name});
         let name = format!("podfence-{level_name}");
-        let policy = cluster_admission_policy(&name, &whole.module, settings, whole.rules.clone());
+        let policy = cluster_admission_policy(WHOLE, &name, &module(whole), settings, whole.rules.clone());
         choice(&mut files, level_name, [(WHOLE.to_owned(), policy)]);
         let mut members = Map::new();
         for single in singles(level) {
-            let member = json!({"module": get(single.policy)?.module, "settings": single.settings});
+            let member = json!({"module": module(get(single.policy)), "settings": single.settings});
             members.insert(single.policy.replace('-', "_"), member);
         }
         let directory = format!("{level_name}-group");
         choice(&mut files, &directory, [("group".to_owned(), group(level, members, &whole.rules))]);
     }
-    Ok(files)
+    files
 }
 
 /// The group of single policies that decides as a level.
@@ -190,29 +132,4 @@ fn kustomization(resources: &[String]) -> Value {
 
 fn yaml(document: &Value) -> String {
     HEADER.to_owned() + &serde_saphyr::to_string(document).expect("JSON values serialise")
-}
-
-fn published(policies: &Path, registry: Option<&str>) -> Result<BTreeMap<String, Published>, DeployError> {
-    let at = |error| DeployError::List { path: policies.to_owned(), error };
-    let mut published = BTreeMap::new();
-    for policy in discover(policies).map_err(at)? {
-        let of = read_metadata(&policies.join(&policy).join("metadata.yml"), &policy, registry)?;
-        published.insert(policy, of);
-    }
-    Ok(published)
-}
-
-fn read_metadata(path: &Path, policy: &str, registry: Option<&str>) -> Result<Published, DeployError> {
-    let documents = read::file(path, LARGEST_DOCUMENT).and_then(|bytes| read::parse(&bytes));
-    let mut documents = documents.map_err(|error| DeployError::Read { path: path.to_owned(), error })?;
-    let metadata = documents.pop().unwrap_or_default();
-    let wrong = |field, expected| DeployError::Metadata { path: path.to_owned(), field, expected };
-    let rules = metadata["rules"].clone();
-    if !rules.is_array() {
-        return Err(wrong("rules", "a list"));
-    }
-    let annotation = &metadata["annotations"]["io.kubewarden.policy.ociUrl"];
-    let url = annotation.as_str().and_then(|url| url.strip_suffix(policy)?.strip_suffix('/'));
-    let home = url.ok_or_else(|| wrong("annotations[\"io.kubewarden.policy.ociUrl\"]", "REGISTRY/POLICY"))?;
-    Ok(Published { module: module_url(registry.unwrap_or(home), policy), rules })
 }

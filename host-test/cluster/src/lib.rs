@@ -9,4 +9,5 @@ pub mod gatekeeper;
 pub mod group;
 pub mod matching;
 pub mod migrate;
+pub mod published;
 pub mod standards;

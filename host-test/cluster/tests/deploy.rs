@@ -12,6 +12,7 @@ use common::{Modules, create};
 use kubewarden_policy_sdk::crd::policies::{ClusterAdmissionPolicy, ClusterAdmissionPolicyGroup};
 use podfence_cluster::deploy;
 use podfence_cluster::documents::{self, Deployed, Document};
+use podfence_cluster::published;
 use podfence_cluster::standards::Level;
 use podfence_core::workload::WORKLOADS;
 use podfence_fixtures::generated::{is_blessing, is_current};
@@ -26,7 +27,7 @@ const POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {con
     {name: nginx, image: nginx, securityContext: {privileged: true}}]}}";
 
 fn tree() -> BTreeMap<PathBuf, String> {
-    deploy::tree(&policies(), None).expect("the metadata of the policies")
+    deploy::tree(None)
 }
 
 /// All files below a directory.
@@ -56,9 +57,10 @@ fn the_tree_is_what_is_generated() {
 
 #[test]
 fn another_registry_changes_nothing_but_the_modules() {
-    let other = deploy::tree(&policies(), Some("localhost:5000/fence")).expect("the metadata");
+    let other = deploy::tree(Some("localhost:5000/fence"));
     for (path, text) in tree() {
-        let expected = text.replace("registry://registry.example.com/podfence/", "registry://localhost:5000/fence/");
+        let expected =
+            text.replace(&format!("registry://{}/", published::registry()), "registry://localhost:5000/fence/");
         assert_eq!(other[&path], expected, "{}", path.display());
         let is_kustomization = path.ends_with("kustomization.yaml");
         assert_eq!(expected == text, is_kustomization, "{}", path.display());

@@ -26,7 +26,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fence::{Fence, pod_of};
-use podfence_cluster::migrate::{Options, REGISTRY, kubewarden, migrate};
+use podfence_cluster::migrate::{Options, kubewarden, migrate};
+use podfence_cluster::published::registry;
 use podfence_docs::Replaces;
 use podfence_fixtures::discover;
 use podfence_scan::read;
@@ -79,7 +80,7 @@ fn sources(case: &Path) -> Vec<Value> {
 }
 
 fn options() -> Options {
-    Options { registry: REGISTRY.to_owned(), workloads: false }
+    Options { registry: "registry.example.com/podfence".to_owned(), workloads: false }
 }
 
 #[test]
@@ -248,13 +249,13 @@ fn the_registry_and_the_rules_are_those_of_the_metadata() {
     let text = read(&policies().join("privileged/metadata.yml"));
     let metadata: Value = serde_saphyr::from_str(&text).unwrap();
     let url = &metadata["annotations"]["io.kubewarden.policy.ociUrl"];
-    assert_eq!(*url, json!(format!("{REGISTRY}/privileged")));
+    assert_eq!(*url, json!(format!("{}/privileged", registry())));
     let source = json!({"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "spec": {}});
     let migration = migrate(&[source], &Options { workloads: true, ..options() }).unwrap();
     let policy = &migration.policies[0];
     assert_eq!(
         policy["spec"]["module"],
-        json!(format!("registry://{REGISTRY}/privileged:v{}", env!("CARGO_PKG_VERSION")))
+        json!(format!("registry://{}/privileged:v{}", options().registry, env!("CARGO_PKG_VERSION")))
     );
     assert_eq!(policy["spec"]["rules"], metadata["rules"]);
 }

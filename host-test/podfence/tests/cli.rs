@@ -651,9 +651,7 @@ fn run_explains_documents_that_it_cannot_judge_by() {
 #[test]
 fn deploy_writes_into_an_empty_directory_only() {
     let workplace = workplace();
-    let policies = policies();
-    let arguments = ["deploy", "--registry", "localhost:5000/x", "--out", "out/tree", "--policies"];
-    let arguments = [&arguments[..], &[policies.to_str().unwrap()]].concat();
+    let arguments = ["deploy", "--registry", "localhost:5000/x", "--out", "out/tree"];
     workplace.ends(&arguments, 0);
     let path = workplace.path("out/tree/monitor/policies/privileged.yaml");
     let text = fs::read_to_string(path).unwrap();
@@ -666,14 +664,4 @@ fn deploy_writes_into_an_empty_directory_only() {
         let error = workplace.fails(2, &["deploy", "--out", "other", "--registry", registry]);
         assert!(error.contains(expected), "{registry}: {error}");
     }
-    assert_eq!(
-        workplace.fails(2, &["deploy", "--out", "other", "--policies", "nowhere"]),
-        "error: nowhere: No such file or directory (os error 2)\n"
-    );
-    workplace.write("out/fixtures.yaml", b"");
-    workplace.write("out/metadata.yml", b"{rules: [], annotations: {io.kubewarden.policy.ociUrl: a/other}}");
-    assert_eq!(
-        workplace.fails(2, &["deploy", "--out", "other", "--policies", "."]),
-        "error: ./out/metadata.yml: annotations[\"io.kubewarden.policy.ociUrl\"]: expected REGISTRY/POLICY\n"
-    );
 }

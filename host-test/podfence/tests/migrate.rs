@@ -2,6 +2,7 @@
 //! `BLESS=1` writes the files of the cases.
 #![forbid(unsafe_code)]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,8 @@ fn cases() -> Vec<PathBuf> {
 fn the_command_prints_what_is_expected() {
     for case in cases() {
         let workplace = Workplace::new(PODFENCE);
-        let (out, error) = workplace.ends(&["migrate".as_ref(), case.join("input.yaml").as_os_str()], 0);
+        let registry = ["migrate", "--registry", "registry.example.com/podfence"].map(OsStr::new);
+        let (out, error) = workplace.ends(&[&registry[..], &[case.join("input.yaml").as_os_str()]].concat(), 0);
         for (name, text) in [("policies.yaml", out), ("warnings.txt", error)] {
             is_current(&case.join(name), &text).unwrap();
         }

@@ -1,5 +1,6 @@
 //! Constraints of the Gatekeeper library.
 
+use podfence_core::workload::{WORKLOADS, Workload};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -40,19 +41,6 @@ struct Kinds {
     api_groups: Option<Vec<String>>,
     kinds: Option<Vec<String>>,
 }
-
-/// Kinds that hold a pod, with their groups and resources.
-const KINDS: [(&str, &str, &str); 9] = [
-    ("", "Pod", "pods"),
-    ("", "PodTemplate", "podtemplates"),
-    ("", "ReplicationController", "replicationcontrollers"),
-    ("apps", "ReplicaSet", "replicasets"),
-    ("apps", "Deployment", "deployments"),
-    ("apps", "StatefulSet", "statefulsets"),
-    ("apps", "DaemonSet", "daemonsets"),
-    ("batch", "Job", "jobs"),
-    ("batch", "CronJob", "cronjobs"),
-];
 
 /// Whether constraints of this kind have equivalents.
 pub(super) fn is_constraint(version: &str, kind: &str) -> bool {
@@ -187,13 +175,16 @@ impl Match {
             |group: &str, kind: &str| kinds.iter().any(|of| has(&of.api_groups, group) && has(&of.kinds, kind));
         let is_named = |kind: &str| kinds.iter().flat_map(|of| of.kinds.iter().flatten()).any(|name| name == kind);
         for name in kinds.iter().flat_map(|of| of.kinds.iter().flatten()) {
-            if name != "*" && !KINDS.iter().any(|(_, kind, _)| kind == name) {
+            if name != "*" && !WORKLOADS.iter().any(|workload| workload.kind == name) {
                 outcome.warn("spec.match.kinds", &format!("kind {name} holds no pod; it is left out"));
             }
         }
         let mut rules = Vec::new();
-        for (group, kind, resource) in KINDS.into_iter().filter(|(group, kind, _)| is_matched(group, kind)) {
-            match kind {
+        for Workload { group, kind, plural: resource, .. } in &WORKLOADS {
+            if !is_matched(group, kind) {
+                continue;
+            }
+            match *kind {
                 "Pod" => rules.extend(pods.as_array().cloned().unwrap_or_default()),
                 // A star reaches kinds that the template lets pass anyway.
                 _ if is_named(kind) => {

@@ -124,7 +124,7 @@ pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<boo
         }
         let spec = &mut migrated["spec"];
         spec["module"] = json!(outcome.module(policy));
-        spec["mutating"] = json!(crate::deploy::is_mutating(&settings));
+        spec["mutating"] = json!(crate::published::is_mutating(policy, &settings));
         spec["settings"] = settings;
         spec["rules"] = rules.clone();
         outcome.push(migrated);

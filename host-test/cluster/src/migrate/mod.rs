@@ -17,6 +17,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::deploy::{cluster_admission_policy, module_url};
+use crate::published;
 
 /// What becomes of the documents of an input.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -28,9 +29,6 @@ pub struct Migration {
     /// How many documents were migrated; one that asks for nothing leads to no policies.
     pub sources: usize,
 }
-
-/// Where the modules are published, as the workspace's `Cargo.toml` has it.
-pub const REGISTRY: &str = "registry.example.com/podfence";
 
 /// How the policies are made.
 #[derive(Debug, Clone)]
@@ -275,7 +273,7 @@ impl Outcome<'_> {
             name => format!("podfence-{name}-{part}"),
         };
         let name = self.unique(name);
-        let document = cluster_admission_policy(&name, &self.module(policy), settings, rules(workloads));
+        let document = cluster_admission_policy(policy, &name, &self.module(policy), settings, rules(workloads));
         self.push(document)
     }
 
@@ -297,19 +295,15 @@ fn object_name(name: &str) -> String {
     name.chars().map(|letter| if is_allowed(&letter) { letter } else { '-' }).take(LONGEST_NAME).collect()
 }
 
-/// What is judged. Ephemeral containers have a rule of their own, for the audit scanner knows no subresources.
+/// The requests that policies evaluate: those about pods, or about workloads as well.
 fn rules(workloads: bool) -> Value {
-    const BOTH: &[&str] = &["CREATE", "UPDATE"];
-    let mut rules = if workloads {
-        vec![
-            rule("", &["pods", "podtemplates", "replicationcontrollers"], BOTH),
-            rule("apps", &["replicasets", "deployments", "statefulsets", "daemonsets"], BOTH),
-            rule("batch", &["jobs", "cronjobs"], BOTH),
-        ]
-    } else {
-        vec![rule("", &["pods"], BOTH)]
-    };
-    rules.push(rule("", &["pods/ephemeralcontainers"], &["UPDATE"]));
+    let mut rules = published::pod_rules();
+    if !workloads {
+        for rule in rules.iter_mut().filter_map(|rule| rule["resources"].as_array_mut()) {
+            rule.retain(|resource| resource == "pods" || resource == "pods/ephemeralcontainers");
+        }
+        rules.retain(|rule| rule["resources"].as_array().is_some_and(|resources| !resources.is_empty()));
+    }
     Value::Array(rules)
 }
 

@@ -10,7 +10,7 @@ use podfence_cluster::deploy;
 
 use crate::text::origin;
 
-/// Writes the documents that bring the policies into a cluster, for your registry.
+/// Generates the Kubernetes manifests that deploy the policies from your registry.
 ///
 /// Exit code 0: they are written; 2: they are not.
 #[derive(Args)]
@@ -22,15 +22,11 @@ pub(super) struct Arguments {
     /// The directory to write to: a new or an empty one
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-
-    /// Where the policies are: each directory in it that holds fixtures.yaml
-    #[arg(long, value_name = "DIR", default_value = "policies")]
-    policies: PathBuf,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let files = deploy::tree(&self.policies, self.registry.as_deref())?;
+        let files = deploy::tree(self.registry.as_deref());
         // What is left of another version would be applied with the rest.
         if fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_some()) {
             bail!("{}: is not empty", origin(&self.out));

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use podfence_cluster::migrate::{Options, REGISTRY, migrate};
+use podfence_cluster::migrate::{Options, migrate};
+use podfence_cluster::published;
 use podfence_host::evaluate::settings_object;
 use podfence_host::{Host, Limits, Mode, Module, Policy};
 use podfence_scan::read::{self, LARGEST_DOCUMENT};
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
     files: Vec<PathBuf>,
 
     /// Where the modules are published
-    #[arg(long, value_name = "HOST/PATH", default_value = REGISTRY)]
+    #[arg(long, value_name = "HOST/PATH", default_value = published::registry())]
     registry: String,
 
     /// Have the modules in this directory check the settings before anything is printed

@@ -1,0 +1,108 @@
+//! What is published about each policy: its module, its rules and the settings that mutate, from the generated
+//! metadata, which is embedded.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+include!(concat!(env!("OUT_DIR"), "/metadata.rs"));
+
+/// The annotation that says where the module is: `REGISTRY/POLICY`.
+const URL: &str = "io.kubewarden.policy.ociUrl";
+
+/// The annotation that lists the settings that mutate: `mutate=true, defaultProfile`.
+const MUTATING_SETTINGS: &str = "podfence.mutatingSettings";
+
+/// What is published about a policy.
+#[derive(Debug)]
+pub struct Published {
+    /// The name of the policy.
+    pub policy: &'static str,
+    /// Where the modules are, without a scheme: `registry.example.com/podfence`.
+    pub registry: String,
+    /// The requests that the policy evaluates.
+    pub rules: Value,
+    /// Settings with which it changes objects, each with the value that does; any value if there is none.
+    mutating_settings: Vec<(String, Option<String>)>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    rules: Value,
+    annotations: std::collections::BTreeMap<String, String>,
+}
+
+static PUBLISHED: LazyLock<Vec<Published>> =
+    LazyLock::new(|| METADATA.iter().map(|(policy, metadata)| Published::read(policy, metadata)).collect());
+
+/// All policies, sorted by name.
+pub fn all() -> &'static [Published] {
+    &PUBLISHED
+}
+
+/// A policy by its name.
+pub fn find(policy: &str) -> Option<&'static Published> {
+    all().iter().find(|published| published.policy == policy)
+}
+
+/// The registry of the policies, without a scheme.
+pub fn registry() -> &'static str {
+    all().first().map_or("", |published| &published.registry)
+}
+
+/// The rules of a policy that evaluates pods and nothing else.
+pub(crate) fn pod_rules() -> Vec<Value> {
+    let published = find("pod-security-standards").and_then(|published| published.rules.as_array());
+    published.expect("generated metadata").clone()
+}
+
+/// Whether settings make a policy change objects.
+pub fn is_mutating(policy: &str, settings: &Value) -> bool {
+    let declared = find(policy).into_iter().flat_map(|published| &published.mutating_settings);
+    declared.into_iter().any(|(name, expected)| match (&settings[name.as_str()], expected) {
+        (Value::Null, _) => false,
+        (value, Some(expected)) => value.to_string() == *expected,
+        (_, None) => true,
+    })
+}
+
+impl Published {
+    /// Reads embedded metadata, which a test proves to be as the generator writes it.
+    fn read(policy: &'static str, metadata: &str) -> Self {
+        let Metadata { rules, annotations } = serde_saphyr::from_str(metadata).expect("generated metadata");
+        let url = annotations.get(URL).and_then(|url| url.strip_suffix(policy)?.strip_suffix('/'));
+        let settings = annotations.get(MUTATING_SETTINGS).map_or("", String::as_str);
+        let setting = |text: &str| match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text.to_owned(), None),
+        };
+        Self {
+            policy,
+            registry: url.expect("generated metadata").to_owned(),
+            rules,
+            mutating_settings: settings.split(", ").filter(|text| !text.is_empty()).map(setting).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn settings_mutate_as_the_policies_declare() {
+        for (policy, settings, expected) in [
+            ("capabilities", json!({"mutate": true}), true),
+            ("capabilities", json!({"mutate": false}), false),
+            ("capabilities", json!({}), false),
+            ("seccomp", json!({"defaultProfile": "RuntimeDefault"}), true),
+            ("runtime-class", json!({"defaultRuntimeClass": "gvisor"}), true),
+            ("allow-privilege-escalation", json!({"default_allow_privilege_escalation": false}), true),
+            ("privileged", json!({"mutate": true}), false),
+        ] {
+            assert_eq!(is_mutating(policy, &settings), expected, "{policy} {settings}");
+        }
+    }
+}
