@@ -90,10 +90,16 @@ reproducible: package ## Check that another directory and another cargo home giv
 bench: modules $(PODFENCE) ## Measure the modules and refresh the table in the README
 	$(PODFENCE) bench $(MODULES) --figures README.md
 
-bless: modules publish-tools ## Refresh what is generated, and record what the modules cost and what is published
-	BLESS=1 cargo test --locked --quiet --no-fail-fast
-	BLESS=1 cargo test --quiet --no-fail-fast $(RELEASE) $(PUBLISH) $(HARNESS) --test gates --test conformance --test deploy
-	$(PUBLISHER) package $(MODULES) --lock packages.lock
+# Not --locked: a new policy is new in Cargo.lock as well. A step that fails does not keep the next ones from writing;
+# the status is that of all of them. What is embedded is generated first, and what depends on it then.
+bless: ## Refresh what is generated, and record what the modules cost and what is published
+	@cargo metadata --quiet --format-version 1 > /dev/null
+	@status=0; step() { echo "$$*"; env BLESS=1 "$$@" || status=1; }; \
+	step cargo test --quiet --no-fail-fast; \
+	step $(MAKE) --no-print-directory modules publish-tools; \
+	step cargo test --quiet --no-fail-fast $(RELEASE) $(PUBLISH) $(HARNESS) --test gates --test conformance --test deploy; \
+	step $(PUBLISHER) package $(MODULES) --lock packages.lock; \
+	exit $$status
 
 new-policy: ## Make the files of a new policy, to be changed: NAME=host-path
 	@cargo run --quiet -p podfence-docs --bin new-policy -- '$(NAME)'
