@@ -11,6 +11,9 @@ include!(concat!(env!("OUT_DIR"), "/metadata.rs"));
 /// The annotation that says where the module is: `REGISTRY/POLICY`.
 const URL: &str = "io.kubewarden.policy.ociUrl";
 
+/// The annotation with the first sentence of its docs.
+const DESCRIPTION: &str = "io.kubewarden.policy.description";
+
 /// The annotation that lists the settings that mutate: `mutate=true, defaultProfile`.
 const MUTATING_SETTINGS: &str = "podfence.mutatingSettings";
 
@@ -21,6 +24,8 @@ pub struct Published {
     pub policy: &'static str,
     /// Where the modules are, without a scheme: `registry.example.com/podfence`.
     pub registry: String,
+    /// What it rejects, in one sentence.
+    pub description: String,
     /// The requests that the policy evaluates.
     pub rules: Value,
     /// Settings with which it changes objects, each with the value that does; any value if there is none.
@@ -77,8 +82,10 @@ impl Published {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (text.to_owned(), None),
         };
+        let description = annotations.get(DESCRIPTION).expect("generated metadata").clone();
         Self {
             policy,
+            description,
             registry: url.expect("generated metadata").to_owned(),
             rules,
             mutating_settings: settings.split(", ").filter(|text| !text.is_empty()).map(setting).collect(),

@@ -255,13 +255,13 @@ fn explain_prints_the_readme_of_a_policy() {
 fn explain_lists_the_policies() {
     let (out, _) = workplace().ends(&["explain"], 0);
     let mut lines = out.lines();
-    assert_eq!(lines.next().map(str::trim_start), Some("policy                       what it is about"));
+    assert_eq!(lines.next().map(str::trim_start), Some("policy                       what it enforces"));
     assert!(lines.next().is_some_and(|rule| rule.chars().all(|character| character == '─')));
     let names: Vec<String> = readmes().into_iter().map(|(name, _)| name).collect();
     let listed: Vec<&str> = lines.clone().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(listed, names);
     let line = lines.find(|line| line.trim_start().starts_with("privileged ")).unwrap();
-    assert_eq!(line.trim_start(), "privileged                   A privileged container is root on the node");
+    assert_eq!(line.trim_start(), "privileged                   Rejects privileged containers");
 }
 
 #[test]

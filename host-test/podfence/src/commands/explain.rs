@@ -7,12 +7,14 @@ use anyhow::Result;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use podfence_cluster::published;
+
 use crate::markdown;
 use crate::report::table;
 
 include!(concat!(env!("OUT_DIR"), "/readmes.rs"));
 
-/// Tells what a policy is about: the danger, fields, settings, examples, fixes, and what it replaces.
+/// Shows a policy's documentation: what it rejects and why, fields, settings, examples, fixes, what it replaces.
 ///
 /// As Markdown, or laid out on a terminal. Without a policy, it lists them all.
 #[derive(Args)]
@@ -35,9 +37,9 @@ impl Arguments {
                 }
             }
             None => {
-                let mut list = table(&["policy", "what it is about"]);
-                for (name, readme) in READMES {
-                    list.add_row([*name, &sentence(readme)]);
+                let mut list = table(&["policy", "what it enforces"]);
+                for policy in published::all() {
+                    list.add_row([policy.policy, &policy.description]);
                 }
                 writeln!(out, "{}", list.trim_fmt())?;
             }
@@ -50,11 +52,4 @@ impl Arguments {
 /// A README without the comment that says how it is generated.
 fn written(readme: &str) -> &str {
     readme.find("# ").map_or(readme, |title| &readme[title..])
-}
-
-/// The first sentence below the title of a README.
-fn sentence(readme: &str) -> String {
-    let paragraph = written(readme).split("\n\n").nth(1).unwrap_or_default().replace('\n', " ");
-    let sentence = paragraph.split_once(". ").map_or(paragraph.as_str(), |(first, _)| first);
-    sentence.trim_end_matches('.').to_owned()
 }

@@ -1,6 +1,8 @@
 //! A packaged policy as an OCI artifact, as Kubewarden has it.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
 
 use oci_client::Reference;
 use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest};
@@ -144,14 +146,33 @@ pub fn push(
             return Err(ArtifactError::Published { reference: reference.whole(), found });
         }
         _ => {
-            registry.push_blob(reference, CONFIG)?;
-            registry.push_blob(reference, &artifact.module)?;
-            registry.push_manifest(reference, &artifact.manifest, OCI_IMAGE_MEDIA_TYPE)?;
+            upload(registry, artifact, reference)?;
             Push::Pushed
         }
     };
     pull(registry, &reference.clone_with_digest(artifact.digest.clone()))?;
     Ok(result)
+}
+
+/// How often an upload is tried whose blobs the registry does not find afterwards.
+const ATTEMPTS: u32 = 4;
+
+/// Uploads blobs and manifest.
+///
+/// A registry that stores files shows a blob that another push is just writing, and refuses the manifest then.
+fn upload(registry: &Registry, artifact: &Artifact, reference: &Reference) -> Result<(), OciError> {
+    let mut attempt = 1;
+    loop {
+        registry.push_blob(reference, CONFIG)?;
+        registry.push_blob(reference, &artifact.module)?;
+        match registry.push_manifest(reference, &artifact.manifest, OCI_IMAGE_MEDIA_TYPE) {
+            Err(error) if attempt < ATTEMPTS && error.to_string().contains("MANIFEST_BLOB_UNKNOWN") => {
+                thread::sleep(Duration::from_millis(100 << attempt));
+                attempt += 1;
+            }
+            result => return result,
+        }
+    }
 }
 
 /// What came from a registry.
