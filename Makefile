@@ -104,7 +104,7 @@ bless: ## Refresh what is generated, and record what the modules cost and what i
 new-policy: ## Make the files of a new policy, to be changed: NAME=host-path
 	@cargo run --quiet -p podfence-docs --bin new-policy -- '$(NAME)'
 
-lint: toolchain deny ## Check format, lints, docs and dependencies
+lint: toolchain ## Check format, lints and docs
 	cargo fmt --all --check
 	cargo clippy --quiet $(RELEASE) $(PUBLISH) --workspace --all-targets -- -D warnings
 	cargo clippy --quiet $(RELEASE) $(HARNESS) --all-targets -- -D warnings
