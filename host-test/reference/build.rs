@@ -1,4 +1,5 @@
-//! Lists the opinions: one for each directory that is a policy. A missing one is a compile error, as is one on nothing.
+//! Lists the opinions, one for each directory that is a policy. It is a compile error if one is missing, if one has no
+//! policy, or if the manifest does not depend on the policies.
 #![forbid(unsafe_code)]
 
 #[path = "../../policies/fixtures/src/discover.rs"]
@@ -6,43 +7,64 @@ mod discover;
 
 use std::{env, error::Error, fmt::Write, fs, path::Path};
 
-const OPINIONS: &str = "host-test/reference/src/opinions";
+const CRATE: &str = "host-test/reference";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let manifest = env::var("CARGO_MANIFEST_DIR")?;
-    let policies = discover::discover(&Path::new(&manifest).join("../../policies"))?;
-    let directory = Path::new(&manifest).join("src/opinions");
+    let root = env::var("CARGO_MANIFEST_DIR")?;
+    let root = Path::new(&root);
+    let policies = discover::discover(&root.join("../../policies"))?;
+    let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
+    let opinions = root.join("src/opinions");
+    let mut problems = Vec::new();
     let (mut modules, mut list, mut tests) = (String::new(), String::new(), String::new());
     for policy in &policies {
         let module = policy.replace('-', "_");
-        let path = directory.join(&module).with_extension("rs");
-        if !path.is_file() {
-            let problem = format!("no opinion on the policy {policy}: write {OPINIONS}/{module}.rs");
-            writeln!(modules, "compile_error!({problem:?});")?;
-            continue;
+        let path = opinions.join(&module).with_extension("rs");
+        let dependency = format!("podfence-{policy} = {{ path = \"../../policies/{policy}\" }}");
+        if !manifest.lines().any(|line| line == dependency) {
+            problems.push(format!("the policy {policy} is no dependency: add to {CRATE}/Cargo.toml\n{dependency}"));
+        } else if !path.is_file() {
+            problems.push(format!("the policy {policy} has no opinion: write {CRATE}/src/opinions/{module}.rs"));
+        } else {
+            // The path is absolute because it would start at the included file.
+            writeln!(modules, "#[path = {path:?}]\npub mod {module};")?;
+            write!(list, "&{module}::OPINION, ")?;
+            writeln!(
+                tests,
+                "        #[test]\n        fn {module}() {{ $test(&$crate::opinions::{module}::OPINION); }}"
+            )?;
         }
-        // A path in an included file is relative to that file.
-        writeln!(modules, "#[path = {path:?}]\nmod {module};")?;
-        write!(list, "&{module}::OPINION, ")?;
-        writeln!(tests, "#[test]\nfn {module}() {{\n    crate::ask({policy:?});\n}}")?;
     }
-    for entry in fs::read_dir(&directory)? {
+    for line in manifest.lines() {
+        let policy = line.split_once(" = { path = \"../../policies/").and_then(|(_, path)| path.strip_suffix("\" }"));
+        if let Some(policy) = policy.filter(|policy| !policies.iter().any(|known| known == policy)) {
+            problems.push(format!("policies/{policy} is no policy: remove from {CRATE}/Cargo.toml\n{line}"));
+        }
+    }
+    for entry in fs::read_dir(&opinions)? {
         let file = entry?.file_name().display().to_string();
         let policy = file.trim_end_matches(".rs").replace('_', "-");
         if file != "mod.rs" && !policies.contains(&policy) {
-            let problem =
-                format!("{OPINIONS}/{file} is on no policy: remove it, or give policies/{policy} its fixtures.yaml");
-            writeln!(modules, "compile_error!({problem:?});")?;
+            problems.push(format!(
+                "policies/{policy} is no policy: remove {CRATE}/src/opinions/{file}, or write policies/{policy}/fixtures.yaml"
+            ));
         }
+    }
+    for problem in problems {
+        writeln!(modules, "compile_error!({problem:?});")?;
     }
     writeln!(
         modules,
-        "/// All opinions, by the names of the policies.\npub static OPINIONS: &[&Opinion] = &[{list}];"
+        "/// All opinions, sorted by the names of their policies.\npub static OPINIONS: &[&Opinion] = &[{list}];"
     )?;
-    let out = env::var("OUT_DIR")?;
-    fs::write(Path::new(&out).join("opinions.rs"), modules)?;
-    fs::write(Path::new(&out).join("agrees.rs"), tests)?;
-    for path in ["build.rs", "src/opinions", "../../policies"] {
+    writeln!(
+        modules,
+        "/// Makes a test of each policy's name, which calls this function with the opinion.\n\
+         #[macro_export]\nmacro_rules! test_policies {{\n    ($test:path) => {{\n{tests}    }};\n}}"
+    )?;
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("opinions.rs"), modules)?;
+    // A directory stands for all files in it, and so for those of a new policy.
+    for path in ["build.rs", "Cargo.toml", "src/opinions", "../../policies"] {
         println!("cargo::rerun-if-changed={path}");
     }
     Ok(())

@@ -1,9 +1,9 @@
-//! Random choices, all of one case from one seed.
+//! Random choices: all choices of a case come from one seed.
 
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
-/// Where the choices of a case come from.
+/// The source of the choices.
 pub struct Draw(Rng);
 
 impl Draw {
@@ -11,7 +11,7 @@ impl Draw {
         Self(Rng::with_seed(seed))
     }
 
-    /// True this often in a hundred.
+    /// True in this many of a hundred draws.
     pub fn percent(&mut self, often: u8) -> bool {
         self.0.u8(0..100) < often
     }
@@ -24,7 +24,7 @@ impl Draw {
         pool[self.below(pool.len())]
     }
 
-    /// A list of so many, each any of these.
+    /// Draws a list of these, with at least and at most so many elements.
     pub fn some<'p>(&mut self, pool: &[&'p str], least: usize, most: usize) -> Vec<&'p str> {
         let count = least + self.below(most - least + 1);
         (0..count).map(|_| self.one(pool)).collect()
@@ -34,7 +34,7 @@ impl Draw {
         self.0.shuffle(items);
     }
 
-    /// Any JSON: what stands where nobody looks, or where something else should.
+    /// Draws any JSON, for fields that no policy reads and for values of the wrong type.
     pub fn any(&mut self, depth: usize) -> Value {
         match self.below(if depth == 0 { 9 } else { 12 }) {
             0 => Value::Null,
@@ -56,7 +56,7 @@ impl Draw {
     }
 }
 
-/// Settings, or parts of them, that are there or not.
+/// An object of settings in the making, each of which may be missing.
 pub struct Members<'d> {
     pub draw: &'d mut Draw,
     members: Map<String, Value>,
@@ -71,7 +71,7 @@ impl<'d> Members<'d> {
         self.members.insert(key.to_owned(), value);
     }
 
-    /// `true` or `false`, half of the time.
+    /// Adds `true` or `false`, half of the time.
     pub fn flag(&mut self, key: &str) {
         if self.draw.percent(50) {
             let value = self.draw.percent(50);
@@ -79,7 +79,7 @@ impl<'d> Members<'d> {
         }
     }
 
-    /// One of these texts, half of the time.
+    /// Adds one of these strings, half of the time.
     pub fn text(&mut self, key: &str, pool: &[&str]) {
         if self.draw.percent(50) {
             let value = self.draw.one(pool);
@@ -87,7 +87,7 @@ impl<'d> Members<'d> {
         }
     }
 
-    /// A list of some of these texts, half of the time.
+    /// Adds a list of these strings, half of the time.
     pub fn texts(&mut self, key: &str, pool: &[&str]) {
         if self.draw.percent(50) {
             let value = self.draw.some(pool, 0, 3);

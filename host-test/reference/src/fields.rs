@@ -1,33 +1,39 @@
-//! The fields that a policy says it reads, as a tree, and whether a value has the types that it says.
+//! The fields that a policy declares, as a tree, and the check of a value's types against them.
 
 use podfence_core::{Declaration, JsonType, LISTS, Policy, Scope, base_fields};
 use serde_json::Value;
 
 use crate::opinion::{Pool, Values};
 
-/// A field, or what is on the way to one.
+/// A field, or an object or list on the way to one.
 #[derive(Clone)]
 pub struct Node {
     pub json_type: JsonType,
-    /// What is known inside; a key that ends in `*` stands for each that starts so and has no other entry.
+    /// The known members. A key that ends in `*` stands for each key that starts so and has no entry of its own.
     pub members: Vec<(String, Node)>,
-    /// What is generated here, if this is a field.
+    /// The values to try, if this is a field.
     pub pool: Pool,
 }
 
-/// The trees of a policy.
+/// The trees of the objects that a policy reads.
 pub struct Fields {
-    /// From the object that holds a pod's metadata and spec.
+    /// Starts at the object that holds a pod's metadata and spec.
     pub pod: Node,
-    /// From a PersistentVolume, if it is read.
+    /// Starts at a PersistentVolume, if the policy reads one.
     pub persistent_volume: Option<Node>,
-    /// From the object that a pod replaces.
+    /// Starts at the Pod that an update replaces.
     pub old_pod: Node,
 }
 
 impl Fields {
-    pub fn new(policy: &Policy, values: &'static [Values]) -> Self {
-        let all = [base_fields(), policy.fields].concat();
+    /// The trees of one policy.
+    pub fn new(policy: &Policy, values: &[Values]) -> Self {
+        Self::of(policy.fields, values)
+    }
+
+    /// The trees of these fields and those that every policy reads.
+    pub fn of(fields: &[Declaration], values: &[Values]) -> Self {
+        let all = [base_fields(), fields].concat();
         let persistent_volume = all.iter().any(|entry| entry.scope == Scope::PersistentVolume).then(|| {
             let mut spec = Node::new(JsonType::Object);
             spec.insert_all(&all, &[Scope::PersistentVolume], values);
@@ -37,7 +43,7 @@ impl Fields {
     }
 }
 
-fn pod(entries: &[Declaration], values: &'static [Values]) -> Node {
+fn pod(entries: &[Declaration], values: &[Values]) -> Node {
     let mut container = Node::new(JsonType::ObjectList);
     container.insert_all(entries, &[Scope::Container, Scope::Both], values);
     let mut spec = Node::new(JsonType::Object);
@@ -61,7 +67,7 @@ impl Node {
         self
     }
 
-    fn insert_all(&mut self, entries: &[Declaration], scopes: &[Scope], values: &'static [Values]) {
+    fn insert_all(&mut self, entries: &[Declaration], scopes: &[Scope], values: &[Values]) {
         for entry in entries.iter().filter(|entry| scopes.contains(&entry.scope)) {
             let node = self.reach(entry.path);
             node.json_type = entry.json_type;
@@ -69,7 +75,7 @@ impl Node {
         }
     }
 
-    /// The node at a path as it is stated, made with all on the way.
+    /// The node at a declared path; makes it and the nodes on the way.
     fn reach(&mut self, path: &str) -> &mut Node {
         let (key, is_list, rest) = split(path);
         let at = self.members.iter().position(|(known, _)| known == key).unwrap_or_else(|| {
@@ -83,7 +89,7 @@ impl Node {
         if rest.is_empty() { node } else { node.reach(rest) }
     }
 
-    /// The node of a key of an object.
+    /// The node of a key.
     fn member(&self, key: &str) -> Option<&Node> {
         let exact = self.members.iter().find(|(known, _)| !known.ends_with('*') && known == key);
         let by_prefix =
@@ -91,7 +97,7 @@ impl Node {
         exact.or_else(|| self.members.iter().find(by_prefix)).map(|(_, node)| node)
     }
 
-    /// Puts what is not of the type that is expected, as the policy should say it.
+    /// Adds the message of the policy for each value of another type than expected.
     pub fn mismatches(&self, value: &Value, path: &str, found: &mut Vec<String>) {
         match (self.json_type, value) {
             (_, Value::Null)
@@ -124,7 +130,7 @@ impl Node {
     }
 }
 
-/// The first key of a path, whether its elements are meant, and what is behind it.
+/// Splits a path into its first key, whether `[*]` follows, and the rest.
 fn split(path: &str) -> (&str, bool, &str) {
     // A key with dots in it is quoted and the last one: `annotations["a.b/*"]`.
     if let Some(quoted) = path.strip_prefix('"') {
@@ -137,7 +143,7 @@ fn split(path: &str) -> (&str, bool, &str) {
     }
 }
 
-/// A path with one more key, as messages have it.
+/// Adds a key to a path, as messages do.
 pub fn join(path: &str, key: &str) -> String {
     if !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         format!("{path}[{}]", Value::from(key))
@@ -148,7 +154,7 @@ pub fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// What is said of something that is not of the type that is expected.
+/// The message for a value of another type than expected.
 pub fn mismatch(path: &str, expected: &str, value: &Value) -> String {
     let found = match value {
         Value::Null => "null",

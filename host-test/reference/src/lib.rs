@@ -1,13 +1,16 @@
-//! Judges requests a second time, plainly and slowly, over `serde_json::Value`, and draws the random requests to judge.
+//! The test oracle: evaluates requests a second time, plainly and slowly, over `serde_json::Value`.
 //!
-//! Each policy has an opinion, written from what the policy is said to do and not from its code. The test
-//! `second_opinion` holds it against the policy, natively and as a module.
+//! Each policy has an opinion, which follows the documentation of the policy and not its code. Random requests are
+//! compared in `tests/second_opinion.rs`; the tests of `podfence-host` send the same requests to the modules.
 #![forbid(unsafe_code)]
-#![expect(missing_docs, reason = "nothing but the tests of this repository uses it")]
+#![expect(missing_docs, reason = "only the tests of this repository use it")]
 
+pub mod case;
+pub mod compare;
 pub mod draw;
 pub mod fields;
 pub mod opinion;
 pub mod opinions;
-mod pods;
+pub mod pods;
 pub mod request;
+pub mod requests;

@@ -1,65 +1,68 @@
-//! What is written of each policy: how it should judge, over plain JSON, and what to try on it.
+//! The form of an opinion: what a policy should decide, over plain JSON, and the values to try.
 //!
-//! It is written from the statements of what a policy does, and so that it is plainly right, however slow:
-//! nothing here is the policy's, or the core's, but the list of fields and their types.
+//! An opinion follows the documentation of its policy and is plainly right, however slow. From the policy and the
+//! core it takes only the list of fields and their types.
 
 use podfence_core::{JsonType, Policy};
 use serde_json::{Map, Value};
 
 use crate::draw::Draw;
 
-/// A second opinion.
+/// What a policy should decide, written a second time.
 pub struct Opinion {
-    /// The policy that it is about.
+    /// The policy that it evaluates.
     pub policy: &'static Policy,
-    /// Values to try in its fields.
+    /// Values to try in the policy's fields.
     pub values: &'static [Values],
-    /// Settings to try, under their own names.
+    /// Draws settings to try, under their own names.
     pub settings: fn(&mut Draw) -> Value,
-    /// What is wrong with a pod.
-    pub judge: fn(&Pod<'_>) -> Vec<Wrong>,
-    /// The whole message of a rejection, if the opinion goes so far.
+    /// Finds the violations in a pod.
+    pub check: fn(&Pod<'_>) -> Vec<Violation>,
+    /// Writes the whole message of a rejection. Without it, a message only has to hold each reason.
     pub message: Option<fn(&Pod<'_>) -> String>,
-    /// The changes that the settings ask for.
+    /// Makes the changes that the settings ask for.
     pub mutate: Option<fn(&mut Mutable<'_>)>,
 }
 
-/// Values for a field, by its path as it is stated.
+/// Values for the field that a policy declares with this path.
+#[derive(Clone, Copy)]
 pub struct Values {
     pub path: &'static str,
     pub pool: Pool,
 }
 
-/// What is tried in a field: texts, and for other types JSON.
+/// Values to try in a field: strings, or JSON for other types.
 #[derive(Clone, Copy)]
 pub struct Pool {
-    /// How often nothing is there, in a hundred, in pods that mean well.
+    /// How often the field is unset in a usual pod, in percent.
     pub unset: u8,
-    /// Values of pods that mean well.
+    /// Values in a usual pod.
     pub usual: &'static [&'static str],
-    /// Other ones.
+    /// Values in an odd pod.
     pub odd: &'static [&'static str],
 }
 
 impl Pool {
-    /// For what nobody has said anything about.
+    /// The pool of a field that no opinion has values for.
     pub fn of_type(json_type: JsonType) -> Self {
         let (unset, usual, odd): (u8, &[&str], &[&str]) = match json_type {
             JsonType::Bool => (50, &["false"], &["true"]),
             JsonType::Integer | JsonType::Any => (50, &["1"], &["0", "-1", "65536"]),
             JsonType::String | JsonType::StringList => (50, &["text"], &["", "*", "é\"\\"]),
-            // Much is inside of these.
+            // These are seldom unset, because the fields that matter are inside.
             JsonType::Object | JsonType::ObjectList | JsonType::Deferred => (4, &[], &[]),
         };
         Self { unset, usual, odd }
     }
 
+    /// The pool of the field with this path.
     pub fn find(path: &str, json_type: JsonType, values: &[Values]) -> Self {
         let known = values.iter().chain(EVERYWHERE).find(|values| values.path == path);
         known.map_or_else(|| Self::of_type(json_type), |values| values.pool)
     }
 }
 
+/// Makes the values of a field; see [`Pool`].
 pub const fn values(
     path: &'static str,
     unset: u8,
@@ -69,7 +72,7 @@ pub const fn values(
     Values { path, pool: Pool { unset, usual, odd } }
 }
 
-/// Of the fields that every policy reads.
+/// Values for the fields that every policy reads.
 const EVERYWHERE: &[Values] = &[
     values("name", 3, &["a", "b", "c"], &["", "a\"b", "é", "a,b"]),
     values("image", 5, &["nginx", "registry.example.com/app:1", "registry.example.com/"], &["", "*"]),
@@ -78,47 +81,47 @@ const EVERYWHERE: &[Values] = &[
     values("runtimeClassName", 60, &["gvisor", "kata"], &["", "runc", "*"]),
 ];
 
-/// Something wrong: in the order in which it is compared.
+/// A violation. The members stand in the order in which violations are sorted to be compared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Wrong {
-    /// From the object that holds the pod's metadata and spec.
+pub struct Violation {
+    /// Starts at the object that holds the pod's metadata and spec.
     pub path: String,
     pub control: String,
-    /// The name of the container that it is in.
+    /// The name of the container, if the violation is in one.
     pub container: Option<String>,
 }
 
-/// Something wrong outside of containers.
-pub fn wrong(control: &str, path: impl Into<String>) -> Wrong {
-    Wrong { path: path.into(), control: control.to_owned(), container: None }
+/// A violation outside of containers.
+pub fn violation(control: &str, path: impl Into<String>) -> Violation {
+    Violation { path: path.into(), control: control.to_owned(), container: None }
 }
 
-/// What stands at a dotted path; null where nothing does.
+/// The value at a dotted path; null if it is missing.
 pub fn get<'v>(value: &'v Value, path: &str) -> &'v Value {
     path.split('.').fold(value, |value, key| value.get(key).unwrap_or(&Value::Null))
 }
 
-/// The text at a dotted path; empty where none is.
+/// The string at a dotted path; empty if it is missing or not a string.
 pub fn text<'v>(value: &'v Value, path: &str) -> &'v str {
     get(value, path).as_str().unwrap_or_default()
 }
 
-/// The elements at a dotted path.
+/// The elements of the list at a dotted path.
 pub fn list<'v>(value: &'v Value, path: &str) -> &'v [Value] {
     get(value, path).as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The texts at a dotted path.
+/// The strings in the list at a dotted path.
 pub fn texts<'v>(value: &'v Value, path: &str) -> Vec<&'v str> {
     list(value, path).iter().filter_map(Value::as_str).collect()
 }
 
-/// The texts of a setting, which has a default.
+/// The strings of a setting, or its default.
 pub fn setting_texts<'v>(settings: &'v Value, name: &str, default: &[&'v str]) -> Vec<&'v str> {
     if settings.get(name).is_some() { texts(settings, name) } else { default.to_vec() }
 }
 
-/// Sets what is at a dotted path, through objects that are made where there are none.
+/// Sets the value at a dotted path, and makes the objects on the way.
 pub fn set(value: &mut Value, path: &str, new: Value) {
     let mut at = value;
     for key in path.split('.') {
@@ -132,17 +135,17 @@ pub fn set(value: &mut Value, path: &str, new: Value) {
 
 pub const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
-/// A pod and the settings that it is judged by.
+/// A pod and the settings to evaluate it with.
 pub struct Pod<'v> {
-    /// What holds the pod's metadata and spec.
+    /// The object that holds the pod's metadata and spec.
     pub template: &'v Value,
     pub spec: &'v Value,
     pub settings: &'v Value,
 }
 
-/// A container that is judged.
+/// A container that is not exempt.
 pub struct Container<'v> {
-    /// Which list it is in.
+    /// The list that it is in.
     pub list: &'static str,
     pub value: &'v Value,
     pub name: &'v str,
@@ -154,7 +157,7 @@ impl<'v> Pod<'v> {
         Self { template, spec: get(template, "spec"), settings }
     }
 
-    /// The containers whose images are not exempt.
+    /// Lists the containers whose images are not exempt.
     pub fn containers(&self) -> Vec<Container<'v>> {
         let mut containers = Vec::new();
         for list in LISTS {
@@ -172,40 +175,43 @@ impl<'v> Pod<'v> {
         text(self.spec, "os.name") == "windows"
     }
 
-    /// A setting that is on.
+    /// Whether a setting is on.
     pub fn is(&self, setting: &str) -> bool {
         get(self.settings, setting) == true
     }
 
-    /// What a container has at a path, or else the pod.
+    /// The value at a path in a container, or else in the pod's spec.
     pub fn effective(&self, container: &Container<'v>, path: &str) -> &'v Value {
         let own = get(container.value, path);
         if own.is_null() { get(self.spec, path) } else { own }
     }
 
-    /// The pod and its containers: what each has at a path, if that is set, and how to say that it is wrong.
-    pub fn both(&self, path: &str) -> Vec<(&'v Value, Wrong)> {
-        let mut both = vec![(get(self.spec, path), wrong("", format!("spec.{path}")))];
-        both.extend(self.containers().iter().map(|container| (get(container.value, path), container.wrong("", path))));
+    /// Lists the values that are set at a path, in the pod's spec and in its containers, each with a violation there.
+    pub fn both(&self, path: &str) -> Vec<(&'v Value, Violation)> {
+        let mut both = vec![(get(self.spec, path), violation("", format!("spec.{path}")))];
+        both.extend(
+            self.containers().iter().map(|container| (get(container.value, path), container.violation("", path))),
+        );
         both.retain(|(value, _)| !value.is_null());
         both
     }
 }
 
 impl Container<'_> {
-    /// Something wrong in it.
-    pub fn wrong(&self, control: &str, path: &str) -> Wrong {
+    /// A violation at a path in this container.
+    pub fn violation(&self, control: &str, path: &str) -> Violation {
         let path = format!("{}.{path}", self.path);
-        Wrong { path, control: control.to_owned(), container: Some(self.name.to_owned()) }
+        Violation { path, control: control.to_owned(), container: Some(self.name.to_owned()) }
     }
 }
 
-impl Wrong {
+impl Violation {
+    /// The same violation of this control.
     pub fn of(self, control: &str) -> Self {
         Self { control: control.to_owned(), ..self }
     }
 
-    /// The same, further inside.
+    /// The same violation, further inside.
     pub fn at(self, rest: &str) -> Self {
         Self { path: format!("{}{rest}", self.path), ..self }
     }
@@ -220,18 +226,18 @@ fn is_exempt(container: &Value, settings: &Value) -> bool {
     !image.is_empty() && texts(settings, "exempt.images").iter().any(is_image)
 }
 
-/// A pod that may be changed.
+/// A pod to change.
 pub struct Mutable<'v> {
     pub template: &'v mut Value,
     pub settings: &'v Value,
-    /// The ephemeral containers before an update of a Pod, by name and image.
+    /// The names and images of the ephemeral containers before an update of a Pod.
     pub old: Option<Vec<(String, String)>>,
-    /// Whether the pod is there already, and little of it may change.
+    /// Whether the pod exists already: then Kubernetes allows few changes.
     pub is_running: bool,
 }
 
 impl Mutable<'_> {
-    /// As it is before all changes.
+    /// A copy, to look at during the changes.
     pub fn before(&self) -> Value {
         self.template.clone()
     }
@@ -240,14 +246,14 @@ impl Mutable<'_> {
         get(self.settings, setting) == true
     }
 
-    /// Sets what the spec has at a path, if it may change.
+    /// Sets a field of the spec, if it may change.
     pub fn set(&mut self, path: &str, new: Value) {
         if !self.is_running {
             set(self.template, &format!("spec.{path}"), new);
         }
     }
 
-    /// Changes each container that is judged and may change.
+    /// Changes each container that is not exempt and may change.
     pub fn containers(&mut self, mut change: impl FnMut(&mut Value)) {
         for list in LISTS {
             for container in self.template["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {

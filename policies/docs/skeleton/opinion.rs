@@ -2,13 +2,13 @@ use podfence_{{module}}::POLICY;
 use serde_json::Value;
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Wrong, get, values};
+use crate::opinion::{Opinion, Pod, Violation, get, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
     values: &[values(FIELD, 30, &["false"], &["true"])],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
@@ -21,12 +21,12 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for container in pod.containers() {
         let is_allowed = container.list == "ephemeralContainers" && pod.is("allowEphemeral");
         if get(container.value, FIELD) == true && !is_allowed {
-            found.push(container.wrong("stdin", FIELD));
+            found.push(container.violation("stdin", FIELD));
         }
     }
     found

@@ -2,7 +2,7 @@ use podfence_allow_privilege_escalation::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Mutable, Opinion, Pod, Wrong, get, set, texts, values};
+use crate::opinion::{Mutable, Opinion, Pod, Violation, get, set, texts, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -12,7 +12,7 @@ pub static OPINION: Opinion = Opinion {
         values("securityContext.capabilities.add", 60, &["CHOWN"], &["SYS_ADMIN", "cap_sys_admin", "ALL", "SYS_ADMIN_"]),
     ],
     settings,
-    judge,
+    check,
     message: None,
     mutate: Some(mutate),
 };
@@ -28,11 +28,11 @@ fn settings(draw: &mut Draw) -> Value {
 
 const FIELD: &str = "securityContext.allowPrivilegeEscalation";
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut wrong = Vec::new();
     for container in pod.containers() {
         if !pod.is_windows() && get(container.value, FIELD) != false {
-            wrong.push(container.wrong("allowPrivilegeEscalation", FIELD));
+            wrong.push(container.violation("allowPrivilegeEscalation", FIELD));
         }
     }
     wrong

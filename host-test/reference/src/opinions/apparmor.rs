@@ -3,7 +3,8 @@ use serde_json::Value;
 
 use crate::draw::{Draw, Members};
 use crate::fields::join;
-use crate::opinion::{Opinion, Pod, Wrong, get, setting_texts, text, values, wrong};
+use crate::opinion::{Opinion, Pod, Violation, get, text, values, violation};
+use crate::opinions::seccomp::wrong_field;
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -13,7 +14,7 @@ pub static OPINION: Opinion = Opinion {
         values(ANNOTATIONS, 50, &["runtime/default", "localhost/p", ""], &["unconfined", "docker/default", "localhost/", "x"]),
     ],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
@@ -38,7 +39,7 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-/// A profile in the spelling of the fields; what else an annotation has is no type at all.
+/// Translates an annotation into the type and the file of a profile; the type is empty for an unknown annotation.
 fn of_annotation(annotation: &str) -> (&str, &str) {
     match annotation.split_once('/') {
         Some(("localhost", file)) => ("Localhost", file),
@@ -48,33 +49,10 @@ fn of_annotation(annotation: &str) -> (&str, &str) {
     }
 }
 
-/// The field that makes a profile a wrong one.
-fn wrong_field(settings: &Value, kind: &str, file: &str) -> Option<&'static str> {
-    let allowed = setting_texts(settings, "allowedProfiles", &["RuntimeDefault", "Localhost"]);
-    let files = setting_texts(settings, "allowedLocalhostFiles", &["*"]);
-    let has = |spellings: &[&str]| spellings.iter().any(|spelling| allowed.contains(spelling));
-    let is_allowed = match kind {
-        "RuntimeDefault" => has(&["RuntimeDefault", "runtime/default", "docker/default", "*"]),
-        "Unconfined" => has(&["Unconfined", "unconfined", "*"]),
-        "Localhost" => {
-            let is_listed = files.contains(&"*") || !file.is_empty() && files.contains(&file);
-            let is_named = !["", "*"].contains(&file) && has(&[&format!("localhost/{file}")]);
-            has(&["Localhost", "localhost/*", "*"]) && is_listed || is_named
-        }
-        _ => has(&["*"]),
-    };
-    let may_have_files = has(&["Localhost", "*"]) || allowed.iter().any(|name| name.starts_with("localhost/"));
-    match kind {
-        _ if is_allowed => None,
-        "Localhost" if may_have_files => Some("localhostProfile"),
-        _ => Some("type"),
-    }
-}
-
 const FIELD: &str = "securityContext.appArmorProfile";
 const CONTROL: &str = "appArmorProfile";
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for (profile, place) in pod.both(FIELD) {
         if let Some(field) = wrong_field(pod.settings, text(profile, "type"), text(profile, "localhostProfile")) {
@@ -91,13 +69,13 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
         annotated.push(container);
         let (kind, file) = of_annotation(value);
         if wrong_field(pod.settings, kind, file).is_some() {
-            found.push(wrong(CONTROL, join("metadata.annotations", key)));
+            found.push(violation(CONTROL, join("metadata.annotations", key)));
         }
     }
     if pod.is("required") && !pod.is_windows() {
         for container in pod.containers() {
             if pod.effective(&container, FIELD).is_null() && !annotated.contains(&container.name) {
-                found.push(container.wrong(CONTROL, "securityContext.appArmorProfile.type"));
+                found.push(container.violation(CONTROL, "securityContext.appArmorProfile.type"));
             }
         }
     }

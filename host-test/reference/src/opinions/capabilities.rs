@@ -2,7 +2,7 @@ use podfence_capabilities::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Mutable, Opinion, Pod, Wrong, get, set, setting_texts, texts, values};
+use crate::opinion::{Mutable, Opinion, Pod, Violation, get, set, setting_texts, texts, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -11,7 +11,7 @@ pub static OPINION: Opinion = Opinion {
         values(DROP, 5, &["ALL"], &["all", "CAP_ALL", "KILL", "CAP_KILL", "kill", "NET_RAW", "a\"\\é", "]"]),
     ],
     settings,
-    judge,
+    check,
     message: None,
     mutate: Some(mutate),
 };
@@ -28,23 +28,23 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-/// A capability has one name, whatever its case and whether `CAP_` is in front.
+/// The one name of a capability: upper case, without `CAP_`.
 fn canonical(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
     upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
 }
 
-/// Credit is strict: only the bare name in any case, or `ALL`, drops anything.
+/// Whether a list drops a capability. Container runtimes only understand the name without `CAP_`, or `ALL`.
 fn drops(dropped: &[&str], name: &str) -> bool {
     dropped.iter().any(|dropped| dropped.eq_ignore_ascii_case("ALL") || dropped.eq_ignore_ascii_case(&canonical(name)))
 }
 
-/// Blame is generous: `ALL` adds each capability, and so does any spelling of it.
+/// Whether a name may add a capability: any spelling of it, or `ALL`.
 fn adds(added: &str, name: &str) -> bool {
     ["ALL".to_owned(), canonical(name)].contains(&canonical(added))
 }
 
-/// Those that a container has to drop: `ALL` stands for all others.
+/// The capabilities that a container must drop: `ALL` replaces all others.
 fn required(settings: &Value) -> Vec<&str> {
     let mut required = setting_texts(settings, "requiredDropCapabilities", &["ALL"]);
     if required.iter().any(|name| canonical(name) == "ALL") {
@@ -53,7 +53,7 @@ fn required(settings: &Value) -> Vec<&str> {
     required
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut wrong = Vec::new();
     let allowed = setting_texts(pod.settings, "allowedCapabilities", &["NET_BIND_SERVICE"]);
     let by_default = texts(pod.settings, "defaultAddCapabilities");
@@ -61,13 +61,13 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
     for container in pod.containers() {
         let dropped = texts(container.value, DROP);
         if !pod.is_windows() && required(pod.settings).iter().any(|name| !drops(&dropped, name)) {
-            wrong.push(container.wrong("capabilities", DROP));
+            wrong.push(container.violation("capabilities", DROP));
         }
         for (index, added) in texts(container.value, ADD).into_iter().enumerate() {
             let must_be_dropped = to_drop.iter().any(|name| canonical(name) != "ALL" && adds(added, name));
             let is_allowed = allowed.contains(&"*") || allowed.contains(&added) || by_default.contains(&added);
             if must_be_dropped || !is_allowed {
-                wrong.push(container.wrong("capabilities", &format!("{ADD}[{index}]")));
+                wrong.push(container.violation("capabilities", &format!("{ADD}[{index}]")));
             }
         }
     }
@@ -90,7 +90,7 @@ fn mutate(pod: &mut Mutable<'_>) {
         let dropped: Vec<String> = texts(container, DROP).into_iter().map(str::to_owned).collect();
         let known: Vec<&str> = dropped.iter().map(String::as_str).collect();
         let missing = required(settings).into_iter().filter(|name| !drops(&known, name));
-        // What is added to the list is spelled as everyone knows it.
+        // Names without `CAP_` are those that container runtimes drop.
         let missing: Vec<String> = missing
             .map(|name| match canonical(name).as_str() {
                 "ALL" => "ALL".to_owned(),

@@ -2,7 +2,7 @@ use podfence_flex_volumes::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Wrong, get, list, values, wrong};
+use crate::opinion::{Opinion, Pod, Violation, get, list, values, violation};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -11,7 +11,7 @@ pub static OPINION: Opinion = Opinion {
         values("volumes[*].flexVolume.driver", 5, &["example.com/lvm", "example.com/cifs"], &["", "example.com/lvm2", "*"]),
     ],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
@@ -29,13 +29,13 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for (index, volume) in list(pod.spec, "volumes").iter().enumerate() {
         let (source, driver) = (get(volume, "flexVolume"), get(volume, "flexVolume.driver"));
         let is_allowed = list(pod.settings, "allowedFlexVolumes").iter().any(|allowed| get(allowed, "driver") == driver);
         if !source.is_null() && !is_allowed {
-            found.push(wrong("flexVolumes", format!("spec.volumes[{index}].flexVolume.driver")));
+            found.push(violation("flexVolumes", format!("spec.volumes[{index}].flexVolume.driver")));
         }
     }
     found

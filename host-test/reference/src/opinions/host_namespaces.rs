@@ -2,7 +2,7 @@ use podfence_host_namespaces::POLICY;
 use serde_json::Value;
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Wrong, get, values, wrong};
+use crate::opinion::{Opinion, Pod, Violation, get, values, violation};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -13,7 +13,7 @@ pub static OPINION: Opinion = Opinion {
         values("shareProcessNamespace", 40, &["false", "true"], &["true"]),
     ],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
@@ -26,18 +26,18 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for (field, setting) in
         [("hostNetwork", "allowHostNetwork"), ("hostPID", "allowHostPID"), ("hostIPC", "allowHostIPC")]
     {
         if get(pod.spec, field) == true && !pod.is(setting) {
-            found.push(wrong("hostNamespaces", format!("spec.{field}")));
+            found.push(violation("hostNamespaces", format!("spec.{field}")));
         }
     }
     let is_forbidden = get(pod.settings, "allowShareProcessNamespace") == false;
     if get(pod.spec, "shareProcessNamespace") == true && is_forbidden {
-        found.push(wrong("shareProcessNamespace", "spec.shareProcessNamespace"));
+        found.push(violation("shareProcessNamespace", "spec.shareProcessNamespace"));
     }
     found
 }

@@ -2,7 +2,7 @@ use podfence_host_path::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Wrong, get, list, text, values, wrong};
+use crate::opinion::{Opinion, Pod, Violation, get, list, text, values, violation};
 
 const PATHS: &[&str] = &["/foo", "/foo/", "//foo/./bar", "/foo/bar/baz", "/foo//bar/", "/var/log"];
 const ODD_PATHS: &[&str] = &["/", "/foobar", "/foo/../etc", "/foo/..", "/..", "/...", "foo", "./foo", "", "/é", "/foo/.."];
@@ -18,7 +18,7 @@ pub static OPINION: Opinion = Opinion {
         values("local.path", 10, PATHS, ODD_PATHS),
     ],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
@@ -38,7 +38,7 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-/// The names on the way to a file of the node; none if the path is not a plain one.
+/// The components of a path; `None` if it is relative or contains `..`.
 fn names(path: &str) -> Option<Vec<&str>> {
     let names: Vec<&str> = path.split('/').filter(|name| !["", "."].contains(name)).collect();
     (path.starts_with('/') && !names.contains(&"..")).then_some(names)
@@ -75,7 +75,7 @@ fn access(settings: &Value, path: &str) -> Access {
 
 const CONTROL: &str = "hostPathVolumes";
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut for_reading = Vec::new();
     for (index, volume) in list(pod.spec, "volumes").iter().enumerate() {
@@ -83,7 +83,7 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
             continue;
         }
         match access(pod.settings, text(volume, "hostPath.path")) {
-            Access::None => found.push(wrong(CONTROL, format!("spec.volumes[{index}].hostPath.path"))),
+            Access::None => found.push(violation(CONTROL, format!("spec.volumes[{index}].hostPath.path"))),
             Access::Read => for_reading.push(text(volume, "name")),
             Access::Write => {}
         }
@@ -91,15 +91,15 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
     for container in pod.containers() {
         for (index, mount) in list(container.value, "volumeMounts").iter().enumerate() {
             if for_reading.contains(&text(mount, "name")) && get(mount, "readOnly") != true {
-                found.push(container.wrong(CONTROL, &format!("volumeMounts[{index}].readOnly")));
+                found.push(container.violation(CONTROL, &format!("volumeMounts[{index}].readOnly")));
             }
         }
     }
-    // Of a PersistentVolume, for no pod has these. Who mounts it, and how, is not known.
+    // Only a PersistentVolume has these fields. Which containers will mount it, and how, is unknown.
     for source in ["hostPath", "local"] {
         let path = format!("{source}.path");
         if !get(pod.spec, source).is_null() && access(pod.settings, text(pod.spec, &path)) != Access::Write {
-            found.push(wrong(CONTROL, format!("spec.{path}")));
+            found.push(violation(CONTROL, format!("spec.{path}")));
         }
     }
     found

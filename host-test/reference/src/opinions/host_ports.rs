@@ -2,13 +2,13 @@ use podfence_host_ports::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Wrong, get, list, values};
+use crate::opinion::{Opinion, Pod, Violation, get, list, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
     values: &[values("ports[*].hostPort", 60, &["0", "80", "8080"], &["443", "-1", "65535", "65536", "79", "81", "9223372036854775807"])],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
@@ -18,7 +18,7 @@ fn settings(draw: &mut Draw) -> Value {
     let bounds = ["0", "1", "80", "443", "8080", "65535"];
     let bound = |draw: &mut Draw| -> u32 { draw.one(&bounds).parse().expect("a number") };
     if settings.draw.percent(20) {
-        // In place of the list, as for the Gatekeeper template.
+        // The Gatekeeper template has these instead of the list.
         for name in ["min", "max"] {
             if settings.draw.percent(60) {
                 let value = bound(settings.draw);
@@ -36,7 +36,7 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let settings = pod.settings;
     let mut ranges = list(settings, "hostPorts").to_vec();
     if !get(settings, "min").is_null() || !get(settings, "max").is_null() {
@@ -51,7 +51,7 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
                 bound("min", 0) <= port && port <= bound("max", 65535)
             };
             if port != 0 && !ranges.iter().any(is_in) {
-                found.push(container.wrong("hostPorts", &format!("ports[{index}].hostPort")));
+                found.push(container.violation("hostPorts", &format!("ports[{index}].hostPort")));
             }
         }
     }

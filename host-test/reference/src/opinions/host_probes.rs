@@ -2,15 +2,15 @@ use podfence_host_probes::POLICY;
 use serde_json::Value;
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Values, Wrong, text, texts, values};
+use crate::opinion::{Opinion, Pod, Values, Violation, text, texts, values};
 
 pub static OPINION: Opinion =
-    Opinion { policy: &POLICY, values: HOSTS, settings, judge, message: None, mutate: None };
+    Opinion { policy: &POLICY, values: HOSTS, settings, check, message: None, mutate: None };
 
 const USUAL: &[&str] = &["", "", "", "", "localhost"];
 const ODD: &[&str] = &["127.0.0.1", "169.254.169.254", "LOCALHOST", "a\"b", "*"];
 
-/// Every field that may have a host.
+/// Values for every field that holds a host.
 pub const HOSTS: &[Values] = &[
     values("livenessProbe.httpGet.host", 80, USUAL, ODD),
     values("livenessProbe.tcpSocket.host", 80, USUAL, ODD),
@@ -30,14 +30,14 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let allowed = texts(pod.settings, "allowedHosts");
     let mut found = Vec::new();
     for container in pod.containers() {
         for field in HOSTS {
             let host = text(container.value, field.path);
             if !host.is_empty() && !allowed.contains(&host) {
-                found.push(container.wrong("hostProbesAndHostLifecycle", field.path));
+                found.push(container.violation("hostProbesAndHostLifecycle", field.path));
             }
         }
     }

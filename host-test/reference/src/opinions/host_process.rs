@@ -2,13 +2,13 @@ use podfence_host_process::POLICY;
 use serde_json::Value;
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Wrong, values};
+use crate::opinion::{Opinion, Pod, Violation, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
     values: &[values(FIELD, 30, &["false", "false", "true"], &["true"])],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
@@ -21,7 +21,7 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     if pod.is("allowHostProcess") {
         return Vec::new();
     }

@@ -1,4 +1,4 @@
-//! An opinion on each policy, in a file of its name.
+//! One opinion for each policy, in a file of its name.
 
 use crate::opinion::Opinion;
 

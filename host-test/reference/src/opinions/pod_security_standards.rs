@@ -1,11 +1,11 @@
-//! The built-in PodSecurity admission: every level and version, to the letter.
+//! The built-in PodSecurity admission: every level and version, with its messages.
 
 use podfence_pod_security_standards::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
 use crate::fields::join;
-use crate::opinion::{Container, Opinion, Pod, Wrong, get, list, text, texts, values, wrong};
+use crate::opinion::{Container, Opinion, Pod, Violation, get, list, text, texts, values, violation};
 use crate::opinions::host_probes::HOSTS;
 use crate::opinions::volumes;
 
@@ -40,7 +40,7 @@ pub static OPINION: Opinion = Opinion {
         values("livenessProbe.tcpSocket.host", 80, &[""], &["localhost", "b", "a"]),
     ],
     settings,
-    judge: |pod| findings(pod).into_iter().flat_map(|finding| finding.wrong).collect(),
+    check: |pod| findings(pod).into_iter().flat_map(|finding| finding.wrong).collect(),
     message: Some(message),
     mutate: None,
 };
@@ -52,7 +52,7 @@ fn settings(draw: &mut Draw) -> Value {
     let mut settings = Members::new(draw);
     settings.text("level", &["baseline", "baseline", "restricted", "restricted", "privileged"]);
     if settings.draw.percent(60) {
-        // Annotations for seccomp are judged in old versions alone.
+        // Only old versions check the annotations for seccomp.
         let newest = if settings.draw.percent(40) { 19 } else { 42 };
         let minor = settings.draw.below(newest);
         settings.put("version", json!(format!("v1.{minor}")));
@@ -64,21 +64,21 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-/// What a control finds.
+/// The violations of a control.
 struct Finding {
     reason: &'static str,
     detail: String,
-    wrong: Vec<Wrong>,
+    wrong: Vec<Violation>,
 }
 
-fn finding(reason: &'static str, detail: impl Into<String>, wrong: Vec<Wrong>) -> Option<Finding> {
+fn finding(reason: &'static str, detail: impl Into<String>, wrong: Vec<Violation>) -> Option<Finding> {
     (!wrong.is_empty()).then(|| Finding { reason, detail: detail.into(), wrong })
 }
 
 type Control = fn(&Pod<'_>, u32) -> Option<Finding>;
 
-/// The controls in the order in which they are told: first those of the baseline, with the first minor version
-/// that has them, and the one that they replace.
+/// The controls in the order of the message, those of the baseline first: name, first minor version, and the control
+/// that it replaces.
 const CONTROLS: [(&str, u32, &str, Control); 19] = [
     ("appArmorProfile", 0, "", apparmor),
     ("capabilities_baseline", 0, "", capabilities_baseline),
@@ -140,7 +140,7 @@ fn in_user_namespace(pod: &Pod<'_>, minor: u32) -> bool {
     minor >= 35 && get(pod.spec, "hostUsers") == false
 }
 
-/// Sorted, each once.
+/// Sorts strings and removes duplicates.
 fn sorted(values: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut values: Vec<String> = values.into_iter().collect();
     values.sort();
@@ -164,8 +164,8 @@ fn containers(names: &[String]) -> String {
     named("container", "containers", names)
 }
 
-/// The pod, if it is among what is wrong, and the containers that are, each told once.
-fn who(wrong: &[Wrong]) -> String {
+/// Names the pod and the containers with violations, each once.
+fn who(wrong: &[Violation]) -> String {
     let mut names = Vec::new();
     let mut last = None;
     for wrong in wrong {
@@ -184,31 +184,31 @@ fn who(wrong: &[Wrong]) -> String {
     }
 }
 
-/// The containers that are wrong, with where: one of which the field is so.
-fn in_containers(pod: &Pod<'_>, field: &str, is_wrong: impl Fn(&Value) -> bool) -> Vec<Wrong> {
+/// Finds the containers with such a field.
+fn in_containers(pod: &Pod<'_>, field: &str, is_wrong: impl Fn(&Value) -> bool) -> Vec<Violation> {
     let containers = pod.containers().into_iter();
     let wrong = containers.filter(|container| is_wrong(get(container.value, field)));
-    wrong.map(|container| container.wrong("", field)).collect()
+    wrong.map(|container| container.violation("", field)).collect()
 }
 
-/// The same, and the pod; with what is set there.
-fn in_both<'v>(pod: &Pod<'v>, field: &str, is_wrong: impl Fn(&Value) -> bool) -> Vec<(&'v Value, Wrong)> {
+/// Finds such a field in the pod and its containers.
+fn in_both<'v>(pod: &Pod<'v>, field: &str, is_wrong: impl Fn(&Value) -> bool) -> Vec<(&'v Value, Violation)> {
     pod.both(field).into_iter().filter(|(value, _)| is_wrong(value)).collect()
 }
 
-/// What is wrong of a list in a container, with what it is.
+/// Finds such elements in a list of the containers.
 fn in_lists<'v>(
     pod: &Pod<'v>,
     field: &str,
     inner: &str,
     is_wrong: impl Fn(&Value) -> bool,
-) -> (Vec<Wrong>, Vec<&'v Value>) {
+) -> (Vec<Violation>, Vec<&'v Value>) {
     let (mut wrong, mut values) = (Vec::new(), Vec::new());
     for container in pod.containers() {
         for (index, element) in list(container.value, field).iter().enumerate() {
             let value = if inner.is_empty() { element } else { get(element, inner.trim_start_matches('.')) };
             if is_wrong(value) {
-                wrong.push(container.wrong("", &format!("{field}[{index}]{inner}")));
+                wrong.push(container.violation("", &format!("{field}[{index}]{inner}")));
                 values.push(value);
             }
         }
@@ -246,7 +246,7 @@ fn apparmor(pod: &Pod<'_>, _: u32) -> Option<Finding> {
         (false, false) => format!("{} and {noun}", who(&wrong)),
         (true, _) => noun.to_owned(),
     };
-    wrong.extend(annotations.iter().map(|(_, path)| self::wrong("", path.clone())));
+    wrong.extend(annotations.iter().map(|(_, path)| self::violation("", path.clone())));
     let values = [sorted(types), sorted(annotations.into_iter().map(|(text, _)| text))].concat();
     let reason = plural(values.len(), "forbidden AppArmor profile", "forbidden AppArmor profiles");
     finding(reason, format!("{who} must not set AppArmor profile type to {}", quoted(&values)), wrong)
@@ -279,14 +279,14 @@ fn host_namespaces(pod: &Pod<'_>, _: u32) -> Option<Finding> {
     let mut fields = vec!["hostNetwork", "hostPID", "hostIPC"];
     fields.retain(|field| get(pod.spec, field) == true);
     let detail = fields.iter().map(|field| format!("{field}=true")).collect::<Vec<_>>().join(", ");
-    finding("host namespaces", detail, fields.iter().map(|field| wrong("", format!("spec.{field}"))).collect())
+    finding("host namespaces", detail, fields.iter().map(|field| violation("", format!("spec.{field}"))).collect())
 }
 
 fn host_path_volumes(pod: &Pod<'_>, _: u32) -> Option<Finding> {
     let volumes = list(pod.spec, "volumes").iter().enumerate();
     let bad: Vec<_> = volumes.filter(|(_, volume)| !get(volume, "hostPath").is_null()).collect();
     let names: Vec<String> = bad.iter().map(|(_, volume)| text(volume, "name").to_owned()).collect();
-    let wrong = bad.iter().map(|(index, _)| wrong("", format!("spec.volumes[{index}]"))).collect();
+    let wrong = bad.iter().map(|(index, _)| violation("", format!("spec.volumes[{index}]"))).collect();
     finding("hostPath volumes", named("volume", "volumes", &names), wrong)
 }
 
@@ -305,7 +305,7 @@ fn host_probes(pod: &Pod<'_>, _: u32) -> Option<Finding> {
         for field in HOSTS {
             let host = text(container.value, field.path);
             if !host.is_empty() {
-                wrong.push(container.wrong("", field.path));
+                wrong.push(container.violation("", field.path));
                 hosts.push(host.to_owned());
                 names.push(container.name.to_owned());
             }
@@ -375,7 +375,7 @@ fn annotations(pod: &Pod<'_>) -> Option<Finding> {
     for key in keys {
         let Some(value) = get(pod.template, "metadata.annotations").get(&key).and_then(Value::as_str) else { continue };
         if !["runtime/default", "docker/default"].contains(&value) && !value.starts_with("localhost/") {
-            wrong.push(self::wrong("", join("metadata.annotations", &key)));
+            wrong.push(self::violation("", join("metadata.annotations", &key)));
             texts.push(format!("{key}={}", Value::from(value)));
         }
     }
@@ -394,7 +394,7 @@ fn seccomp(pod: &Pod<'_>, is_required: bool) -> Option<Finding> {
     }
     let containers = pod.containers().into_iter();
     let unset = containers.filter(|container| pod.effective(container, field).is_null());
-    let wrong: Vec<Wrong> = unset.map(|container| container.wrong("", &format!("{field}.type"))).collect();
+    let wrong: Vec<Violation> = unset.map(|container| container.violation("", &format!("{field}.type"))).collect();
     let detail = format!("pod or {} must set {field}.type to \"RuntimeDefault\" or \"Localhost\"", who(&wrong));
     finding("seccompProfile", detail, wrong)
 }
@@ -413,7 +413,7 @@ fn sysctls(pod: &Pod<'_>, minor: u32) -> Option<Finding> {
     for (index, sysctl) in list(pod.spec, "securityContext.sysctls").iter().enumerate() {
         let name = text(sysctl, "name");
         if since(name).is_none_or(|since| since > minor) {
-            wrong.push(self::wrong("", format!("spec.securityContext.sysctls[{index}].name")));
+            wrong.push(self::violation("", format!("spec.securityContext.sysctls[{index}].name")));
             names.push(name);
         }
     }
@@ -422,7 +422,7 @@ fn sysctls(pod: &Pod<'_>, minor: u32) -> Option<Finding> {
 
 fn host_process(pod: &Pod<'_>, _: u32) -> Option<Finding> {
     let field = "securityContext.windowsOptions.hostProcess";
-    let wrong: Vec<Wrong> = in_both(pod, field, |value| *value == true).into_iter().map(|(_, wrong)| wrong).collect();
+    let wrong: Vec<Violation> = in_both(pod, field, |value| *value == true).into_iter().map(|(_, wrong)| wrong).collect();
     finding("hostProcess", format!("{} must not set {field}=true", who(&wrong)), wrong)
 }
 
@@ -453,9 +453,9 @@ fn capabilities_restricted(pod: &Pod<'_>, minor: u32) -> Option<Finding> {
 fn restricted_volumes(pod: &Pod<'_>, _: u32) -> Option<Finding> {
     let (mut wrong, mut names, mut types) = (Vec::new(), Vec::new(), Vec::new());
     for (index, volume) in list(pod.spec, "volumes").iter().enumerate() {
-        // A volume that has only a name is an emptyDir, as the API server makes it before anyone judges.
+        // A volume that has only a name is an emptyDir, as the API server makes it before admission.
         if let Some(kind) = volumes::restricted_type(volume, &volumes::ALLOWED) {
-            wrong.push(self::wrong("", format!("spec.volumes[{index}]")));
+            wrong.push(self::violation("", format!("spec.volumes[{index}]")));
             names.push(text(volume, "name").to_owned());
             types.push(kind.to_owned());
         }
@@ -469,7 +469,7 @@ fn restricted_volumes(pod: &Pod<'_>, _: u32) -> Option<Finding> {
 fn non_root(pod: &Pod<'_>) -> Option<Finding> {
     let field = "securityContext.runAsNonRoot";
     let reason = "runAsNonRoot != true";
-    let forbidden: Vec<Wrong> = in_both(pod, field, |value| *value == false).into_iter().map(|(_, wrong)| wrong).collect();
+    let forbidden: Vec<Violation> = in_both(pod, field, |value| *value == false).into_iter().map(|(_, wrong)| wrong).collect();
     if !forbidden.is_empty() {
         return finding(reason, format!("{} must not set {field}=false", who(&forbidden)), forbidden);
     }
@@ -480,6 +480,6 @@ fn non_root(pod: &Pod<'_>) -> Option<Finding> {
 
 fn user(pod: &Pod<'_>) -> Option<Finding> {
     let wrong = in_both(pod, "securityContext.runAsUser", |value| *value == 0);
-    let wrong: Vec<Wrong> = wrong.into_iter().map(|(_, wrong)| wrong).collect();
+    let wrong: Vec<Violation> = wrong.into_iter().map(|(_, wrong)| wrong).collect();
     finding("runAsUser=0", format!("{} must not set runAsUser=0", who(&wrong)), wrong)
 }

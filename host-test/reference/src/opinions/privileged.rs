@@ -2,13 +2,13 @@ use podfence_privileged::POLICY;
 use serde_json::Value;
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Wrong, get, text, values};
+use crate::opinion::{Opinion, Pod, Violation, get, text, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
     values: &[values(FIELD, 30, &["false", "false", "true"], &["true"])],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
@@ -22,7 +22,7 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for container in pod.containers() {
         let is_sidecar = text(container.value, "restartPolicy") == "Always";
@@ -32,7 +32,7 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
             _ => false,
         };
         if get(container.value, FIELD) == true && !is_skipped {
-            found.push(container.wrong("privileged", FIELD));
+            found.push(container.violation("privileged", FIELD));
         }
     }
     found

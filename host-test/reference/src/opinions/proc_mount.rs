@@ -2,7 +2,7 @@ use podfence_proc_mount::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Wrong, get, setting_texts, values};
+use crate::opinion::{Opinion, Pod, Violation, get, setting_texts, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -11,7 +11,7 @@ pub static OPINION: Opinion = Opinion {
         values("securityContext.procMount", 40, &["Default", "Default", "Unmasked"], &["Unmasked", "", "default", "*"]),
     ],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
@@ -27,7 +27,7 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut allowed = setting_texts(pod.settings, "allowedProcMountTypes", &["Default"]);
     if *get(pod.settings, "procMount") == json!("Unmasked") || pod.is("allow_unmasked_proc_mount_type") {
         allowed = vec!["Default", "Unmasked"];
@@ -37,7 +37,7 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
         let proc_mount = get(container.value, "securityContext.procMount");
         let is_relaxed = pod.is("allowAnyInUserNamespace") && get(pod.spec, "hostUsers") == false;
         if proc_mount.as_str().is_some_and(|is| !allowed.contains(&is)) && !is_relaxed {
-            found.push(container.wrong("procMount", "securityContext.procMount"));
+            found.push(container.violation("procMount", "securityContext.procMount"));
         }
     }
     found

@@ -2,13 +2,13 @@ use podfence_read_only_root_filesystem::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Mutable, Opinion, Pod, Wrong, get, set, values};
+use crate::opinion::{Mutable, Opinion, Pod, Violation, get, set, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
     values: &[values(FIELD, 5, &["true"], &["false"])],
     settings,
-    judge,
+    check,
     message: None,
     mutate: Some(mutate),
 };
@@ -21,11 +21,11 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for container in pod.containers() {
         if get(container.value, FIELD) != true && !pod.is_windows() {
-            found.push(container.wrong("readOnlyRootFilesystem", FIELD));
+            found.push(container.violation("readOnlyRootFilesystem", FIELD));
         }
     }
     found

@@ -2,10 +2,10 @@ use podfence_runtime_class::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Mutable, Opinion, Pod, Wrong, get, text, texts, wrong};
+use crate::opinion::{Mutable, Opinion, Pod, Violation, get, text, texts, violation};
 
 pub static OPINION: Opinion =
-    Opinion { policy: &POLICY, values: &[], settings, judge, message: None, mutate: Some(mutate) };
+    Opinion { policy: &POLICY, values: &[], settings, check, message: None, mutate: Some(mutate) };
 
 fn settings(draw: &mut Draw) -> Value {
     let mut settings = Members::new(draw);
@@ -16,17 +16,17 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-/// Whether something that is judged would run in the usual runtime.
+/// Whether a container that is not exempt would run in the default runtime.
 fn lacks_class(pod: &Pod<'_>) -> bool {
     text(pod.spec, "runtimeClassName").is_empty() && !pod.containers().is_empty()
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let class = text(pod.spec, "runtimeClassName");
     let is_required = get(pod.settings, "required") != false;
     let is_allowed = texts(pod.settings, "allowedRuntimeClasses").contains(&class);
     if lacks_class(pod) && is_required || !class.is_empty() && !is_allowed {
-        return vec![wrong("runtimeClass", "spec.runtimeClassName")];
+        return vec![violation("runtimeClass", "spec.runtimeClassName")];
     }
     Vec::new()
 }

@@ -2,7 +2,7 @@ use podfence_seccomp::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Mutable, Opinion, Pod, Wrong, get, setting_texts, text, values};
+use crate::opinion::{Mutable, Opinion, Pod, Violation, get, setting_texts, text, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -12,7 +12,7 @@ pub static OPINION: Opinion = Opinion {
         values("securityContext.seccompProfile.localhostProfile", 30, &["p.json", "x/p.json"], &["", "*", "a\"b"]),
     ],
     settings,
-    judge,
+    check,
     message: None,
     mutate: Some(mutate),
 };
@@ -39,43 +39,42 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-/// The field that makes a profile a wrong one.
-fn wrong_field(settings: &Value, profile: &Value) -> Option<&'static str> {
+/// The field of a profile that is not allowed. AppArmor profiles have the same settings.
+pub fn wrong_field(settings: &Value, kind: &str, file: &str) -> Option<&'static str> {
     let allowed = setting_texts(settings, "allowedProfiles", &["RuntimeDefault", "Localhost"]);
     let files = setting_texts(settings, "allowedLocalhostFiles", &["*"]);
     let has = |spellings: &[&str]| spellings.iter().any(|spelling| allowed.contains(spelling));
-    let file = text(profile, "localhostProfile");
-    let is_allowed = match text(profile, "type") {
+    let is_allowed = match kind {
         "RuntimeDefault" => has(&["RuntimeDefault", "runtime/default", "docker/default", "*"]),
         "Unconfined" => has(&["Unconfined", "unconfined", "*"]),
         "Localhost" => {
             let is_listed = files.contains(&"*") || !file.is_empty() && files.contains(&file);
-            // `localhost/*` stands for any file, not for one of that name.
+            // `localhost/*` allows any file, not a file of the name `*`.
             let is_named = !["", "*"].contains(&file) && has(&[&format!("localhost/{file}")]);
             has(&["Localhost", "localhost/*", "*"]) && is_listed || is_named
         }
         _ => has(&["*"]),
     };
     let may_have_files = has(&["Localhost", "*"]) || allowed.iter().any(|name| name.starts_with("localhost/"));
-    match text(profile, "type") {
+    match kind {
         _ if is_allowed => None,
         "Localhost" if may_have_files => Some("localhostProfile"),
         _ => Some("type"),
     }
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     for (profile, place) in pod.both(FIELD) {
-        if let Some(field) = wrong_field(pod.settings, profile) {
+        if let Some(field) = wrong_field(pod.settings, text(profile, "type"), text(profile, "localhostProfile")) {
             found.push(place.of("seccompProfile").at(&format!(".{field}")));
         }
     }
-    // What is missing is told when nothing else is wrong.
+    // The policy reports missing profiles only if it finds nothing else.
     if found.is_empty() && get(pod.settings, "required") != false && !pod.is_windows() {
         for container in pod.containers() {
             if pod.effective(&container, FIELD).is_null() {
-                found.push(container.wrong("seccompProfile", "securityContext.seccompProfile.type"));
+                found.push(container.violation("seccompProfile", "securityContext.seccompProfile.type"));
             }
         }
     }

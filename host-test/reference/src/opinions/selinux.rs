@@ -2,7 +2,7 @@ use podfence_selinux::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Wrong, get, list, text, values};
+use crate::opinion::{Opinion, Pod, Violation, get, list, text, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -13,7 +13,7 @@ pub static OPINION: Opinion = Opinion {
         values("securityContext.seLinuxOptions.level", 50, &["s0:c1,c2", ""], &["s0"]),
     ],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
@@ -51,7 +51,7 @@ fn settings(draw: &mut Draw) -> Value {
 const FIELD: &str = "securityContext.seLinuxOptions";
 const CONTROL: &str = "seLinuxOptions";
 
-/// Whether options are as an entry has them.
+/// Whether an entry allows these options.
 fn is_as(options: &Value, entry: &Value, is_required: bool) -> bool {
     PARTS.iter().all(|(part, _)| match (text(options, part), text(entry, part)) {
         ("", "") => true,
@@ -61,7 +61,7 @@ fn is_as(options: &Value, entry: &Value, is_required: bool) -> bool {
     })
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let rule = text(pod.settings, "rule");
     if rule == "RunAsAny" {
         return Vec::new();
@@ -82,7 +82,7 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
             }
             continue;
         }
-        // As the Pod Security Standards have it.
+        // Without entries, the policy allows what the Pod Security Standards allow.
         let types = ["container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
         let set = text(options, "type");
         if !types.contains(&set) && (is_required || !set.is_empty()) {
@@ -96,7 +96,7 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
     }
     for container in pod.containers() {
         if is_required && pod.effective(&container, FIELD).is_null() {
-            found.push(container.wrong(CONTROL, FIELD));
+            found.push(container.violation(CONTROL, FIELD));
         }
     }
     found

@@ -2,7 +2,7 @@ use podfence_sysctls::POLICY;
 use serde_json::Value;
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Wrong, get, list, setting_texts, text, texts, values, wrong};
+use crate::opinion::{Opinion, Pod, Violation, get, list, setting_texts, text, texts, values, violation};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -13,12 +13,12 @@ pub static OPINION: Opinion = Opinion {
         &["kernel.msgmax", "kernel/msgmax", "net.ipv4.tcp_", "vm.overcommit_memory", "", "*", "kernel.shm_rmid_forced2"],
     )],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
 
-/// Safe as the newest Pod Security Standards have them.
+/// The safe sysctls of the newest Pod Security Standards.
 const SAFE: [&str; 14] = [
     "kernel.shm_rmid_forced",
     "net.ipv4.ip_local_port_range",
@@ -52,7 +52,7 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-/// Whether a name is among those that are listed, or starts with what is listed before a star.
+/// Whether a list has this name, or a prefix of it with a star behind.
 fn is_listed(listed: &[&str], name: &str) -> bool {
     let dotted = |name: &str| name.replace('/', ".");
     listed.iter().any(|pattern| match pattern.strip_suffix('*') {
@@ -61,7 +61,7 @@ fn is_listed(listed: &[&str], name: &str) -> bool {
     })
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut allowed = setting_texts(pod.settings, "allowedSysctls", &SAFE);
     if !get(pod.settings, "allowedUnsafeSysctls").is_null() {
         allowed = [SAFE.to_vec(), texts(pod.settings, "allowedUnsafeSysctls")].concat();
@@ -71,7 +71,7 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
     for (index, sysctl) in list(pod.spec, "securityContext.sysctls").iter().enumerate() {
         let name = text(sysctl, "name");
         if is_listed(&forbidden, name) || !is_listed(&allowed, name) {
-            found.push(wrong("sysctls", format!("spec.securityContext.sysctls[{index}].name")));
+            found.push(violation("sysctls", format!("spec.securityContext.sysctls[{index}].name")));
         }
     }
     found

@@ -2,7 +2,7 @@ use podfence_users::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Mutable, Opinion, Pod, Wrong, get, list, set, text, values, wrong};
+use crate::opinion::{Mutable, Opinion, Pod, Violation, get, list, set, text, values, violation};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -20,7 +20,7 @@ pub static OPINION: Opinion = Opinion {
         ),
     ],
     settings,
-    judge,
+    check,
     message: None,
     mutate: Some(mutate),
 };
@@ -52,7 +52,7 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-/// Whether what is set, or something that is not, must be in a range.
+/// Whether a value must be in a range, and whether it must be set.
 fn rules(settings: &Value, name: &str) -> (bool, bool) {
     let rule = text(settings, &format!("{name}.rule"));
     (["MustRunAs", "MayRunAs"].contains(&rule), rule == "MustRunAs")
@@ -64,11 +64,11 @@ fn is_in_range(settings: &Value, name: &str, id: &Value) -> bool {
     id.as_i64().is_some_and(|id| ranges.any(|(min, max)| min <= id && id <= max))
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
-    // In a user namespace of its own, the root of a container is nobody.
+    // In a user namespace of its own, root of a container is an ordinary user of the node.
     if get(pod.spec, "hostUsers") != false {
-        found.extend(judge_root(pod));
+        found.extend(check_root(pod));
     }
     for (name, field) in [("runAsUser", USER), ("runAsGroup", GROUP)] {
         let (has_ranges, must) = rules(pod.settings, name);
@@ -79,7 +79,7 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
         }
         for container in pod.containers() {
             if must && !pod.is_windows() && pod.effective(&container, field).is_null() {
-                found.push(container.wrong(name, field));
+                found.push(container.violation(name, field));
             }
         }
     }
@@ -95,13 +95,13 @@ fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
         let is_outside = has_ranges && ids.iter().any(|id| !is_in_range(pod.settings, name, id));
         let is_missing = must && ids.is_empty() && !pod.is_windows() && !pod.containers().is_empty();
         if !is_readable || is_outside || is_missing {
-            found.push(wrong(name, format!("spec.{field}")));
+            found.push(violation(name, format!("spec.{field}")));
         }
     }
     found
 }
 
-fn judge_root(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check_root(pod: &Pod<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let asks_non_root = get(pod.settings, "runAsNonRoot") != false;
     if asks_non_root {
@@ -110,7 +110,7 @@ fn judge_root(pod: &Pod<'_>) -> Vec<Wrong> {
         if found.is_empty() {
             let containers = pod.containers().into_iter();
             let unset = containers.filter(|container| pod.effective(container, NON_ROOT).is_null());
-            found.extend(unset.map(|container| container.wrong("runAsNonRoot", NON_ROOT)));
+            found.extend(unset.map(|container| container.violation("runAsNonRoot", NON_ROOT)));
         }
     }
     if !["", "MustRunAsNonRoot"].contains(&text(pod.settings, "runAsUser.rule")) {
@@ -121,7 +121,7 @@ fn judge_root(pod: &Pod<'_>) -> Vec<Wrong> {
     for container in pod.containers() {
         let is_known = !pod.effective(&container, USER).is_null() || pod.effective(&container, NON_ROOT) == true;
         if !asks_non_root && !is_known {
-            found.push(container.wrong("runAsUser", USER));
+            found.push(container.violation("runAsUser", USER));
         }
     }
     found

@@ -2,7 +2,7 @@ use podfence_volumes::POLICY;
 use serde_json::Value;
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Wrong, list, setting_texts, values, wrong};
+use crate::opinion::{Opinion, Pod, Violation, list, setting_texts, values, violation};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -11,12 +11,12 @@ pub static OPINION: Opinion = Opinion {
         values("volumes[*].*", 10, &ALLOWED, &["hostPath", "nfs", "gcePersistentDisk", "storageos", "futureSource", "*", "name "]),
     ],
     settings,
-    judge,
+    check,
     message: None,
     mutate: None,
 };
 
-/// What the restricted level of the Pod Security Standards allows.
+/// The types that the restricted level of the Pod Security Standards allows.
 pub const ALLOWED: [&str; 9] = [
     "configMap",
     "csi",
@@ -29,7 +29,7 @@ pub const ALLOWED: [&str; 9] = [
     "secret",
 ];
 
-/// Other types, in the order in which the built-in admission looks for them.
+/// The other types, in the order of the built-in admission.
 const OTHERS: [&str; 21] = [
     "hostPath",
     "gcePersistentDisk",
@@ -63,7 +63,7 @@ fn settings(draw: &mut Draw) -> Value {
     settings.done()
 }
 
-/// The type of a volume that is not allowed.
+/// The type of a volume, if it is not allowed.
 pub fn restricted_type(volume: &Value, allowed: &[&str]) -> Option<&'static str> {
     let sources = volume.as_object().into_iter().flatten().filter(|(key, value)| *key != "name" && !value.is_null());
     let sources: Vec<&str> = sources.map(|(key, _)| key.as_str()).collect();
@@ -77,9 +77,9 @@ pub fn restricted_type(volume: &Value, allowed: &[&str]) -> Option<&'static str>
     (!is_allowed && !allowed.contains(&first) && !allowed.contains(&"*")).then_some(first)
 }
 
-fn judge(pod: &Pod<'_>) -> Vec<Wrong> {
+fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let allowed = setting_texts(pod.settings, "allowedTypes", &ALLOWED);
     let volumes = list(pod.spec, "volumes").iter().enumerate();
     let restricted = volumes.filter(|(_, volume)| restricted_type(volume, &allowed).is_some());
-    restricted.map(|(index, _)| wrong("restrictedVolumes", format!("spec.volumes[{index}]"))).collect()
+    restricted.map(|(index, _)| violation("restrictedVolumes", format!("spec.volumes[{index}]"))).collect()
 }

@@ -1,0 +1,164 @@
+//! Random requests and settings.
+
+use podfence_core::json::pad;
+use podfence_core::workload::WORKLOADS;
+use serde_json::{Value, json};
+
+use crate::draw::{Draw, Members};
+use crate::fields::{Fields, Node};
+use crate::opinion::{LISTS, Opinion, get, set};
+use crate::pods;
+use crate::request::HARMLESS;
+
+/// A kind that only `podSpecPaths` makes readable: group, kind and path.
+const CUSTOM: (&str, &str, &str) = ("argoproj.io", "Rollout", "spec.template");
+const NAMESPACES: [&str; 3] = ["default", "kube-system", ""];
+const USERS: [&str; 3] = ["jane", "system:serviceaccount:kube-system:replicaset-controller", ""];
+const GROUPS: [&str; 3] = ["system:masters", "system:authenticated", ""];
+
+/// Draws the settings that every policy has.
+fn common_settings(draw: &mut Draw) -> Value {
+    let mut settings = Members::new(draw);
+    if settings.draw.percent(15) {
+        let mut exempt = Members::new(settings.draw);
+        exempt.texts("images", &["nginx", "registry.example.com/*", "registry.example.com/", "", "*"]);
+        exempt.texts("namespaces", &NAMESPACES);
+        exempt.texts("users", &USERS);
+        exempt.texts("groups", &GROUPS);
+        exempt.texts("runtimeClasses", &["gvisor", "", "runc"]);
+        let exempt = exempt.done();
+        settings.put("exempt", exempt);
+    }
+    if settings.draw.percent(30) {
+        let (group, kind, path) = CUSTOM;
+        settings.put("podSpecPaths", json!([{"group": group, "kind": kind, "path": path}]));
+    }
+    if settings.draw.percent(10) {
+        settings.text("otherKinds", &["accept", "reject"]);
+    }
+    settings.done()
+}
+
+/// Draws a request.
+pub fn draw(draw: &mut Draw, fields: &Fields) -> Value {
+    let (group, kind, template) = match draw.below(100) {
+        0..65 => ("", "Pod", ""),
+        65..90 => {
+            let workload = &WORKLOADS[draw.below(WORKLOADS.len())];
+            (workload.group, workload.kind, workload.template)
+        }
+        90..93 => CUSTOM,
+        93..98 if fields.persistent_volume.is_some() => ("", "PersistentVolume", ""),
+        93..98 => ("", "Pod", ""),
+        _ => *draw.one(&[&("", "Service", ""), &("extensions", "Deployment", "spec.template"), &("", "Job", "spec")]),
+    };
+    let root = match &fields.persistent_volume {
+        Some(root) if kind == "PersistentVolume" => root,
+        _ => &fields.pod,
+    };
+    let pod = pods::draw(draw, root);
+    let is_update = draw.percent(15);
+    let mut members = vec![
+        ("uid", json!("1299d386-525b-4032-98ae-1949f69f9cfc")),
+        ("kind", json!({"group": group, "version": "v1", "kind": kind})),
+        ("operation", json!(operation(draw, is_update))),
+        ("namespace", json!(draw.one(&NAMESPACES))),
+        ("userInfo", json!({"username": draw.one(&USERS), "groups": draw.some(&GROUPS, 0, 2)})),
+    ];
+    if draw.percent(5) {
+        let sub_resources = [&HARMLESS[..], &["ephemeralcontainers", "resize", "", "Status"]].concat();
+        members.push(("subResource", json!(draw.one(&sub_resources))));
+    }
+    if is_update && draw.percent(90) {
+        let old = old_pod(draw, &pod, root);
+        members.push(("oldObject", placed(draw, old, template)));
+    }
+    members.push(("object", placed(draw, pod, template)));
+    if draw.percent(2) {
+        let at = draw.below(members.len());
+        members[at].1 = draw.any(1);
+    }
+    // A host sends the kind first, but any order must do.
+    if draw.percent(20) {
+        draw.shuffle(&mut members);
+    }
+    members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn operation(draw: &mut Draw, is_update: bool) -> &'static str {
+    match draw.below(100) {
+        0..97 if is_update => "UPDATE",
+        0..97 => "CREATE",
+        97 => "DELETE",
+        98 => "CONNECT",
+        _ => draw.one(&["create", "", "PATCH"]),
+    }
+}
+
+/// Draws the object that an update replaces: like the new one with some changes, or another one.
+fn old_pod(draw: &mut Draw, pod: &Value, root: &Node) -> Value {
+    let mut old = pod.clone();
+    for name in LISTS {
+        let Some(containers) = old.get_mut("spec").and_then(|spec| spec.get_mut(name)).and_then(Value::as_array_mut)
+        else {
+            continue;
+        };
+        match draw.below(6) {
+            0 => drop(containers.pop()),
+            1 => containers.reverse(),
+            2 => containers.iter_mut().filter(|container| container.is_object()).for_each(|container| {
+                let image = draw.one(&["nginx", "registry.example.com/app:1", ""]);
+                container["image"] = json!(image);
+            }),
+            _ => {}
+        }
+    }
+    if draw.percent(10) { pods::draw(draw, root) } else { old }
+}
+
+/// Puts a pod into an object, at a path.
+fn placed(draw: &mut Draw, pod: Value, template: &str) -> Value {
+    if template.is_empty() {
+        return pod;
+    }
+    if draw.percent(1) {
+        return draw.any(1);
+    }
+    let mut object = json!({"metadata": {"name": "x", "annotations": {"x": "y"}}, "spec": {"replicas": 2}});
+    set(&mut object, template, pod);
+    object
+}
+
+/// Draws settings that the policy accepts, under their own names.
+pub fn settings(draw: &mut Draw, opinion: &Opinion) -> Value {
+    // Some settings contradict others.
+    for _ in 0..100 {
+        let mut settings = if draw.percent(20) { json!({}) } else { (opinion.settings)(draw) };
+        let common = common_settings(draw);
+        let members = settings.as_object_mut().expect("settings are an object");
+        members.extend(common.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+        let reply = podfence_core::validate_settings(opinion.policy, &pad(settings.to_string().as_bytes()));
+        if reply == r#"{"valid":true}"# {
+            return settings;
+        }
+    }
+    panic!("{}: the policy refuses 100 random settings in a row", opinion.policy.name);
+}
+
+/// Gives some settings the names that they have in other projects.
+pub fn renamed(draw: &mut Draw, opinion: &Opinion, settings: &Value) -> Value {
+    let mut sent = settings.clone();
+    let entries = podfence_core::common::SETTINGS.iter().chain(opinion.policy.settings.declarations);
+    for entry in entries.filter(|entry| !entry.aliases.is_empty()) {
+        let value = get(&sent, entry.path).clone();
+        if value.is_null() || draw.percent(80) {
+            continue;
+        }
+        let keys: Vec<&str> = entry.path.split('.').collect();
+        let (key, outside) = keys.split_last().expect("a path has a key");
+        let members = outside.iter().fold(&mut sent, |at, key| &mut at[key]);
+        members.as_object_mut().and_then(|members| members.shift_remove(*key));
+        set(&mut sent, draw.one(entry.aliases), value);
+    }
+    sent
+}
