@@ -2,5 +2,4 @@
 #![allow(dead_code)]
 
 pub mod differential;
-pub mod spans;
 pub mod texts;
