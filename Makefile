@@ -58,7 +58,7 @@ test: lint modules registry ## Pass all tests and gates
 	$(PUBLISHER) test
 	$(MAKE) --no-print-directory reproducible
 
-soak: modules ## Ask for a second opinion on a million requests for each policy (half an hour)
+soak: modules ## Compare a million requests for each policy with its opinion (half an hour)
 	@for seed in $$(seq 0 10000 990000); do \
 		echo "seed     $$seed"; \
 		PODFENCE_SEED=$$seed cargo test --quiet $(RELEASE) $(PUBLISH) $(HARNESS) --test second_opinion || exit; \
