@@ -1,4 +1,4 @@
-//! Finds the repository, its policies, the built modules and the corpus, and makes directories to work in: for tests.
+//! For tests: finds the repository, its policies, the built modules and the corpus, and makes temporary directories.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -32,12 +32,12 @@ pub fn module(policy: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `make modules` builds it", path.display()))
 }
 
-/// Where a corpus of another engine's tests is, beside the repository and no part of it.
+/// The path of a corpus with another engine's tests. It is not part of the repository.
 pub fn corpus_path(name: &str) -> PathBuf {
     root().join("../shared/corpus").join(name).with_extension("jsonl.gz")
 }
 
-/// The lines of a corpus; none if it is not there.
+/// Reads the lines of a corpus; `None` if the file does not exist.
 pub fn corpus(name: &str) -> Option<Vec<String>> {
     let path = corpus_path(name);
     let at = |error: &dyn Error| -> ! { panic!("{}: {error}", path.display()) };
@@ -46,7 +46,7 @@ pub fn corpus(name: &str) -> Option<Vec<String>> {
     Some(lines.filter(|line| !line.trim().is_empty()).collect())
 }
 
-/// A temporary directory that a program runs in. It is removed with its files when it is dropped.
+/// A temporary directory to run a program in. Dropping it removes the directory and its files.
 pub struct Workplace {
     directory: TempDir,
     program: &'static str,
@@ -65,7 +65,10 @@ pub struct Printed {
 }
 
 impl Printed {
-    /// Reads an output, which must not be that of a panic.
+    /// Reads the output of a program.
+    ///
+    /// # Panics
+    /// The program panicked, or printed something else than UTF-8.
     pub fn of(output: Output) -> Printed {
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         let printed = Printed { code: output.status.code(), out: text(output.stdout), error: text(output.stderr) };
@@ -75,7 +78,7 @@ impl Printed {
 }
 
 impl Workplace {
-    /// Makes an empty one.
+    /// Makes an empty directory for this program.
     pub fn new(program: &'static str) -> Workplace {
         let directory = tempfile::tempdir().expect("a temporary directory");
         Workplace { directory, program, environment: Vec::new() }
@@ -97,29 +100,29 @@ impl Workplace {
         self.directory().join(name)
     }
 
-    /// Makes a directory, and those that it is in.
+    /// Makes a directory and its parents.
     pub fn make_directory(&self, name: &str) {
         fs::create_dir_all(self.path(name)).expect("the directory can be made");
     }
 
-    /// Writes a file, and makes the directories that it is in.
+    /// Writes a file and makes its parent directories.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a file is in a directory")).expect("the directory can be made");
         fs::write(path, bytes).expect("the file can be written");
     }
 
-    /// The bytes of a file.
+    /// Reads the bytes of a file.
     pub fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.path(name)).expect("a file")
     }
 
-    /// The text of a file.
+    /// Reads the text of a file.
     pub fn text(&self, name: &str) -> String {
         String::from_utf8(self.read(name)).expect("UTF-8")
     }
 
-    /// The program with these arguments.
+    /// Prepares to run the program with these arguments.
     pub fn command(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(self.program);
         let environment = self.environment.iter().map(|(variable, value)| (variable, value));
@@ -132,7 +135,7 @@ impl Workplace {
         Printed::of(self.command(arguments).output().expect("the program runs"))
     }
 
-    /// Runs the program, which must end with this code: what it printed to standard output and standard error.
+    /// Runs the program, which must exit with this code. Returns standard output and standard error.
     pub fn ends(&self, arguments: &[impl AsRef<OsStr>], code: i32) -> (String, String) {
         let printed = self.run(arguments);
         let arguments: Vec<&OsStr> = arguments.iter().map(AsRef::as_ref).collect();
@@ -140,12 +143,12 @@ impl Workplace {
         (printed.out, printed.error)
     }
 
-    /// Runs the program, which must succeed: what it printed to standard output.
+    /// Runs the program, which must succeed. Returns standard output.
     pub fn succeeds(&self, arguments: &[impl AsRef<OsStr>]) -> String {
         self.ends(arguments, 0).0
     }
 
-    /// Runs the program, which must end with this code and print nothing to standard output: what it says instead.
+    /// Runs the program, which must exit with this code and print nothing to standard output. Returns standard error.
     pub fn fails(&self, code: i32, arguments: &[impl AsRef<OsStr>]) -> String {
         let (out, error) = self.ends(arguments, code);
         assert_eq!(out, "", "{error}");
