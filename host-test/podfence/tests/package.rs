@@ -119,7 +119,7 @@ fn a_package_is_recorded_and_compared() {
     assert_eq!(lock, format!("{comment}{}privileged:\n  bytes: {bytes}\n  sha256: {sha256}\n", other("kept")));
     assert_eq!(run(&workplace, &locked).0, Some(0));
 
-    let metadata = workplace.text("policies/privileged/metadata.yml").replace("0.1.0", "0.1.1");
+    let metadata = workplace.text("policies/privileged/metadata.yml").replace(env!("CARGO_PKG_VERSION"), "0.1.1");
     workplace.write("policies/privileged/metadata.yml", metadata.as_bytes());
     let (code, _, error) = run(&workplace, &locked);
     assert_eq!(code, Some(1));

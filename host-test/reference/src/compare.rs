@@ -89,7 +89,7 @@ impl Oracle {
     pub fn compare_reply(&self, case: &Case, reply: &str) -> Result<Agreement, String> {
         let verdict = evaluate(self.opinion, &self.fields, &case.request, &case.settings);
         let reply = serde_json::from_str(reply).map_err(|error| format!("{error} in {reply}"))?;
-        let class = class(&verdict, &reply)
+        let class = class(&verdict, &reply, &case.settings)
             .map_err(|problem| format!("{problem}\nthe policy: {reply:#}\nthe second opinion: {verdict:#?}"))?;
         let is_whole = ["Pod", "PersistentVolume"].contains(&text(&case.request, "kind.kind"));
         let rejected = match verdict {
@@ -113,16 +113,43 @@ fn number(variable: &str, default: u64) -> u64 {
 }
 
 /// The kind of a verdict, if the reply is that verdict.
-fn class(verdict: &Verdict, reply: &Value) -> Result<Class, &'static str> {
+fn class(verdict: &Verdict, reply: &Value, settings: &Value) -> Result<Class, &'static str> {
     let expect = |is: bool, problem| if is { Ok(()) } else { Err(problem) };
     let message = reply["message"].as_str();
+    let warned = settings["warn"] == true;
+    let warnings = reply["warnings"].as_array().map_or(&[][..], Vec::as_slice);
     match verdict {
+        Verdict::Mutated(_) if warned => {
+            let is_report = |text: &Value| text.as_str().is_some_and(|text| text.contains(" changed "));
+            expect(matches!(warnings, [text] if is_report(text)), "expected one report of the changes")?;
+        }
+        Verdict::Rejected(_) if warned => {
+            let message = message.unwrap_or_default();
+            let text = match message.strip_prefix("violates PodSecurity") {
+                Some(rest) => format!("would violate PodSecurity{rest}"),
+                None => message.to_owned(),
+            };
+            let most = if text.len() == message.len() { 1000 } else { 4096 };
+            let is_same =
+                |warning: &Value| warning.as_str().is_some_and(|warning| warning == text || text.len() > most);
+            expect(matches!(warnings, [warning] if is_same(warning)), "expected the verdict as the only warning")?;
+        }
+        _ => expect(warnings.is_empty(), "expected no warning")?,
+    }
+    match verdict {
+        Verdict::Skipped(reason) => {
+            let skipped = json!({"accepted": true, "audit_annotations": {"skipped": reason}});
+            expect(*reply == skipped, "expected this reason to skip it")?;
+            Ok(Class::Accepted)
+        }
         Verdict::Accepted => {
             expect(*reply == json!({"accepted": true}), "expected acceptance without changes")?;
             Ok(Class::Accepted)
         }
         Verdict::Mutated(object) => {
-            expect(*reply == json!({"accepted": true, "mutated_object": object}), "expected these changes")?;
+            let mut reply = reply.clone();
+            reply.as_object_mut().map(|members| members.shift_remove("warnings"));
+            expect(reply == json!({"accepted": true, "mutated_object": object}), "expected these changes")?;
             Ok(Class::Mutated)
         }
         Verdict::Unreadable(messages) => {

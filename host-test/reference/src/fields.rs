@@ -23,6 +23,10 @@ pub struct Fields {
     pub persistent_volume: Option<Node>,
     /// Starts at the Pod that an update replaces.
     pub old_pod: Node,
+    /// Starts at the object that holds a pod template, and has the fields outside of the template.
+    pub workload: Node,
+    /// The paths of the fields of a PersistentVolume.
+    pub volume_paths: Vec<String>,
 }
 
 impl Fields {
@@ -39,7 +43,11 @@ impl Fields {
             spec.insert_all(&all, &[Scope::PersistentVolume], values);
             Node::new(JsonType::Object).with("spec", spec)
         });
-        Self { pod: pod(&all, values), persistent_volume, old_pod: pod(base_fields(), values) }
+        let mut workload = Node::new(JsonType::Object);
+        workload.insert_all(&all, &[Scope::Workload], values);
+        let of_volumes = all.iter().filter(|entry| entry.scope == Scope::PersistentVolume);
+        let volume_paths = of_volumes.map(|entry| format!("spec.{}", entry.path)).collect();
+        Self { pod: pod(&all, values), persistent_volume, old_pod: pod(base_fields(), values), workload, volume_paths }
     }
 }
 
@@ -119,6 +127,12 @@ impl Node {
             }
             _ => found.push(mismatch(path, self.json_type.expectation(), value)),
         }
+    }
+
+    /// The same for a pod, or for the spec of one.
+    pub fn mismatches_at(&self, value: &Value, is_spec: bool, path: &str, found: &mut Vec<String>) {
+        let spec = self.member("spec").filter(|_| is_spec);
+        spec.unwrap_or(self).mismatches(value, path, found);
     }
 
     fn mismatches_inside(&self, object: &Value, path: &str, found: &mut Vec<String>) {

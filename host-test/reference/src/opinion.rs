@@ -141,7 +141,14 @@ pub struct Pod<'v> {
     pub template: &'v Value,
     pub spec: &'v Value,
     pub settings: &'v Value,
+    /// Whether it is a template, and not a Pod as the API server has completed it.
+    pub is_template: bool,
+    /// The object that holds the template, or the Pod.
+    pub workload: &'v Value,
 }
+
+/// In front of the path of a violation that starts at the object that holds the template.
+pub const WORKLOAD: &str = "workload:";
 
 /// A container that is not exempt.
 pub struct Container<'v> {
@@ -154,7 +161,7 @@ pub struct Container<'v> {
 
 impl<'v> Pod<'v> {
     pub fn new(template: &'v Value, settings: &'v Value) -> Self {
-        Self { template, spec: get(template, "spec"), settings }
+        Self { template, spec: get(template, "spec"), settings, is_template: false, workload: &Value::Null }
     }
 
     /// Lists the containers whose images are not exempt.
@@ -217,13 +224,18 @@ impl Violation {
     }
 }
 
-fn is_exempt(container: &Value, settings: &Value) -> bool {
+/// Whether a container's image is exempt.
+pub fn is_exempt(container: &Value, settings: &Value) -> bool {
     let image = text(container, "image");
-    let is_image = |exempt: &&str| match exempt.strip_suffix('*') {
-        Some(start) => image.starts_with(start),
-        None => image == *exempt,
-    };
-    !image.is_empty() && texts(settings, "exempt.images").iter().any(is_image)
+    !image.is_empty() && texts(settings, "exempt.images").iter().any(|entry| is_matched(entry, image))
+}
+
+/// Whether an entry is a name, or a prefix of it with a star.
+pub fn is_matched(entry: &str, name: &str) -> bool {
+    match entry.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == entry,
+    }
 }
 
 /// A pod to change.
@@ -244,6 +256,12 @@ impl Mutable<'_> {
 
     pub fn is(&self, setting: &str) -> bool {
         get(self.settings, setting) == true
+    }
+
+    /// Whether a container is exempt, which the pod's fields would reach.
+    pub fn has_exempt_containers(&self) -> bool {
+        let spec = get(self.template, "spec");
+        LISTS.iter().flat_map(|name| list(spec, name)).any(|container| is_exempt(container, self.settings))
     }
 
     /// Sets a field of the spec, if it may change.

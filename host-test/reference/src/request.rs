@@ -4,12 +4,14 @@ use podfence_core::workload::WORKLOADS;
 use serde_json::Value;
 
 use crate::fields::{Fields, Node, join, mismatch};
-use crate::opinion::{Mutable, Opinion, Pod, Violation, get, list, set, text, texts};
+use crate::opinion::{Mutable, Opinion, Pod, Violation, WORKLOAD, get, is_matched, list, text, texts};
 
 /// What a policy should reply.
 #[derive(Debug, PartialEq)]
 pub enum Verdict {
     Accepted,
+    /// Accepts without evaluating, for this reason.
+    Skipped(String),
     /// Accepts this object instead.
     Mutated(Value),
     Rejected(Rejection),
@@ -33,23 +35,47 @@ pub const HARMLESS: [&str; 9] =
 
 /// Evaluates a request.
 pub fn evaluate(opinion: &Opinion, fields: &Fields, request: &Value, settings: &Value) -> Verdict {
-    match read(fields, request, settings) {
+    let verdict = match read(fields, request, settings) {
         Ok(subject) => decide(opinion, &subject, settings),
         Err(verdict) => verdict,
+    };
+    match (&verdict, left_alone(opinion, request)) {
+        (Verdict::Mutated(_) | Verdict::Rejected(_) | Verdict::Unreadable(_), Some(reason))
+            if is_evaluated(request, settings) =>
+        {
+            Verdict::Skipped(reason)
+        }
+        _ => verdict,
     }
 }
 
 /// The part of a request that the opinion is asked about.
 struct Subject<'v> {
     object: &'v Value,
-    /// The path of the pod in the object.
-    template: &'v str,
-    /// The object at that path, which holds metadata and spec.
-    pod: &'v Value,
+    /// Each place with a pod that is new.
+    places: Vec<Place<'v>>,
     /// The Pod that an update replaces.
     old: Option<&'v Value>,
     /// Whether the pod exists already.
     is_running: bool,
+    /// Whether the API server refuses changes.
+    is_immutable: bool,
+}
+
+/// A place in an object.
+struct Place<'v> {
+    /// The path, with the index of each list.
+    path: String,
+    /// The object at that path, which holds metadata and spec, or is the spec.
+    pod: &'v Value,
+    is_spec: bool,
+}
+
+/// Where the pods are in objects of a kind.
+struct Location<'v> {
+    path: &'v str,
+    is_optional: bool,
+    is_spec: bool,
 }
 
 /// Reads a request.
@@ -65,63 +91,202 @@ fn read<'v>(fields: &'v Fields, request: &'v Value, settings: &'v Value) -> Resu
     let operation = text(request, "operation");
     match operation {
         "CREATE" | "UPDATE" => {}
-        "DELETE" | "CONNECT" => return Err(Verdict::Accepted),
+        "DELETE" | "CONNECT" => return Err(skipped("the operation runs no pod")),
         _ => return Err(unreadable("request.operation: expected CREATE, UPDATE, DELETE or CONNECT")),
     }
-    if HARMLESS.contains(&text(request, "subResource")) || is_exempt(request, settings) {
-        return Err(Verdict::Accepted);
+    if HARMLESS.contains(&text(request, "subResource")) {
+        return Err(skipped("the subresource changes no pod"));
     }
-    let (template, root) = place(request, settings, fields)?;
-    let is_pod = text(request, "kind.kind") == "Pod" && text(request, "kind.group").is_empty();
-    let is_running = operation == "UPDATE" && is_pod;
-
+    if let Some(setting) = exemption(request, settings) {
+        return Err(skipped(setting));
+    }
+    let (locations, root) = locations(request, settings, fields)?;
     let object = get(request, "object");
     if object.is_null() {
         return Err(unreadable("request.object: expected an object, found nothing"));
     }
-    let pod = read_pod(object, template, root).map_err(Verdict::Unreadable)?;
-    let old = match get(request, "oldObject") {
-        old if old.is_null() || !is_running => None,
-        old => Some(read_pod(old, "", &fields.old_pod).map_err(|problems| {
-            Verdict::Unreadable(problems.iter().map(|problem| format!("request.oldObject: {problem}")).collect())
-        })?),
-    };
-    if get(pod, "spec").is_null() {
-        return Err(unreadable(&format!("{}: expected an object, found nothing", join(template, "spec"))));
+    let is_update = operation == "UPDATE";
+    let is_pod = is_kind(request, "", "Pod");
+    let is_volume = is_kind(request, "", "PersistentVolume");
+    let (mut found, mut mismatches) = (Vec::new(), Vec::new());
+    for location in &locations {
+        match find_places(object, std::slice::from_ref(location)) {
+            Ok(places) => found.extend(places),
+            Err(problems) => mismatches.extend(problems),
+        }
     }
+    if !is_pod && !is_volume {
+        fields.workload.mismatches(object, "", &mut mismatches);
+    }
+    for place in &found {
+        root.mismatches_at(place.pod, place.is_spec, &place.path, &mut mismatches);
+    }
+    let read = if mismatches.is_empty() { Ok(found) } else { Err(mismatches) };
 
-    let runtime_class = text(pod, "spec.runtimeClassName");
-    let is_exempt = !runtime_class.is_empty() && texts(settings, "exempt.runtimeClasses").contains(&runtime_class);
-    if is_exempt || old.is_some_and(|old| !is_significant(pod, old)) {
-        return Err(Verdict::Accepted);
+    let old_object = Some(get(request, "oldObject")).filter(|old| is_update && !old.is_null());
+    let old = match old_object.map(|old| find_places(old, &locations)) {
+        None => Vec::new(),
+        Some(old) if is_pod || is_volume => {
+            let root = if is_pod { &fields.old_pod } else { root };
+            let old = old.and_then(|old| {
+                let mut mismatches = Vec::new();
+                old.iter().for_each(|old| root.mismatches(old.pod, "", &mut mismatches));
+                if mismatches.is_empty() { Ok(old) } else { Err(mismatches) }
+            });
+            old.map_err(|problems| {
+                let mut problems: Vec<String> =
+                    problems.iter().map(|problem| format!("request.oldObject: {problem}")).collect();
+                problems.extend(read.as_ref().err().into_iter().flatten().cloned());
+                Verdict::Unreadable(problems)
+            })?
+        }
+        Some(old) => old.unwrap_or_default(),
+    };
+    // The order of members counts.
+    let written = Value::to_string;
+    let is_new = |place: &Place<'_>| {
+        let Some(old) = old.iter().find(|old| old.path == place.path) else { return true };
+        match () {
+            () if is_pod => changes_containers(place.pod, old.pod),
+            () if is_volume => {
+                fields.volume_paths.iter().any(|path| written(get(place.pod, path)) != written(get(old.pod, path)))
+            }
+            () => written(place.pod) != written(old.pod),
+        }
+    };
+    let mut places = match read {
+        Ok(places) => places,
+        Err(problems) => {
+            let unchanged = find_places(object, &locations)
+                .is_ok_and(|places| is_update && !places.is_empty() && !places.iter().any(is_new));
+            let may_stay = unchanged && !is_pod && !is_volume;
+            return Err(if may_stay { skipped(UNCHANGED) } else { Verdict::Unreadable(problems) });
+        }
+    };
+    if places.is_empty() {
+        return Err(match locations.iter().find(|location| !location.is_optional) {
+            Some(location) => unreadable(&format!("{}: expected at least one pod template, found none", location.path)),
+            None => skipped("the object has no pod template"),
+        });
     }
-    Ok(Subject { object, template, pod, old, is_running })
+    let mut reason = UNCHANGED;
+    let mut problem = None;
+    places.retain(|place| {
+        if problem.is_some() || is_update && !is_new(place) {
+            reason = UNCHANGED;
+            return false;
+        }
+        let spec = if place.is_spec { place.pod } else { get(place.pod, "spec") };
+        if spec.is_null() {
+            problem = Some(format!("{}: expected an object, found nothing", join(&place.path, "spec")));
+            return false;
+        }
+        let runtime_class = text(spec, "runtimeClassName");
+        let is_exempt = has(settings, "exempt.runtimeClasses", runtime_class);
+        if is_exempt {
+            reason = "exempt.runtimeClasses";
+        }
+        !is_exempt
+    });
+    if let Some(problem) = problem {
+        return Err(unreadable(&problem));
+    }
+    if places.is_empty() {
+        return Err(skipped(reason));
+    }
+    let is_running = is_update && is_pod;
+    let is_immutable = is_update && is_kind(request, "batch", "Job");
+    Ok(Subject { object, places, old: old.first().map(|old| old.pod).filter(|_| is_pod), is_running, is_immutable })
 }
 
-/// Changes and checks a pod.
-fn decide(opinion: &Opinion, subject: &Subject<'_>, settings: &Value) -> Verdict {
-    let mut pod = subject.pod.clone();
-    if let Some(mutate) = opinion.mutate {
-        let old = subject.old.map(ephemeral_containers);
-        mutate(&mut Mutable { template: &mut pod, settings, old, is_running: subject.is_running });
+const UNCHANGED: &str = "the update changes nothing that runs";
+
+fn is_kind(request: &Value, group: &str, kind: &str) -> bool {
+    text(request, "kind.group") == group && text(request, "kind.kind") == kind
+}
+
+/// Whether a request comes as far as to be evaluated.
+fn is_evaluated(request: &Value, settings: &Value) -> bool {
+    envelope_mismatches(request).is_empty()
+        && ["CREATE", "UPDATE"].contains(&text(request, "operation"))
+        && !HARMLESS.contains(&text(request, "subResource"))
+        && exemption(request, settings).is_none()
+}
+
+/// Why an object is neither changed nor rejected: a mirror pod, or the copy of a controller's template.
+fn left_alone(opinion: &Opinion, request: &Value) -> Option<String> {
+    let metadata = get(request, "object.metadata");
+    let annotations = get(metadata, "annotations");
+    let owners = get(metadata, "ownerReferences");
+    let is_object = |value: &Value| value.is_null() || value.is_object();
+    let is_owner = |owner: &Value| {
+        let controller = get(owner, "controller");
+        owner.is_object() && (controller.is_null() || controller.is_boolean())
+    };
+    let is_list = owners.is_null() || owners.as_array().is_some_and(|owners| owners.iter().all(is_owner));
+    if !is_object(metadata) || !is_object(annotations) || !is_list {
+        return None;
     }
-    let is_changed = pod != *subject.pod;
-    let checked = Pod::new(&pod, settings);
-    let mut violations = (opinion.check)(&checked);
-    let message = opinion.message.filter(|_| !violations.is_empty()).map(|message| message(&checked));
+    let is_mirror = annotations.get("kubernetes.io/config.mirror").is_some_and(|mirror| !mirror.is_null());
+    if is_kind(request, "", "Pod") && is_mirror && opinion.policy.name != "pod-security-standards" {
+        return Some("mirror pod".to_owned());
+    }
+    let is_copy = is_kind(request, "apps", "ReplicaSet") || is_kind(request, "", "ReplicationController");
+    let is_controlled = list(metadata, "ownerReferences").iter().any(|owner| get(owner, "controller") == true);
+    (is_copy && is_controlled).then(|| "its controller's template and its pods are evaluated instead".to_owned())
+}
+
+/// Changes and checks the pods.
+fn decide(opinion: &Opinion, subject: &Subject<'_>, settings: &Value) -> Verdict {
     let mut object = subject.object.clone();
-    match subject.template {
-        "" => object = pod,
-        template => set(&mut object, template, pod),
+    let (mut violations, mut messages, mut is_changed) = (Vec::new(), Vec::new(), false);
+    for place in &subject.places {
+        let mut pod = if place.is_spec { serde_json::json!({"spec": place.pod}) } else { place.pod.clone() };
+        let before = pod.clone();
+        if let Some(mutate) = opinion.mutate {
+            let old = subject.old.map(ephemeral_containers);
+            mutate(&mut Mutable { template: &mut pod, settings, old, is_running: subject.is_running });
+        }
+        is_changed |= pod != before;
+        let is_template = !place.path.is_empty();
+        let checked = Pod { is_template, workload: subject.object, ..Pod::new(&pod, settings) };
+        let mut found = (opinion.check)(&checked);
+        messages.extend(opinion.message.filter(|_| !found.is_empty()).map(|message| message(&checked)));
+        for violation in &mut found {
+            violation.path = match violation.path.strip_prefix(WORKLOAD) {
+                Some(path) => path.to_owned(),
+                None if place.is_spec => {
+                    format!("{}{}", place.path, violation.path.strip_prefix("spec").unwrap_or_default())
+                }
+                None if place.path.is_empty() => continue,
+                None => format!("{}.{}", place.path, violation.path),
+            };
+        }
+        violations.extend(found);
+        let pod = if place.is_spec { pod["spec"].take() } else { pod };
+        put(&mut object, &place.path, pod);
     }
     if !violations.is_empty() {
-        for violation in violations.iter_mut().filter(|_| !subject.template.is_empty()) {
-            violation.path = format!("{}.{}", subject.template, violation.path);
-        }
         violations.sort();
+        let message = (messages.len() == 1 && subject.places.len() == 1).then(|| messages.swap_remove(0));
         return Verdict::Rejected(Rejection { violations, message, object });
     }
-    if is_changed { Verdict::Mutated(object) } else { Verdict::Accepted }
+    if is_changed && !subject.is_immutable { Verdict::Mutated(object) } else { Verdict::Accepted }
+}
+
+/// Replaces the value at the path of a place.
+fn put(object: &mut Value, path: &str, new: Value) {
+    let at = path.split(['.', '[']).filter(|step| !step.is_empty()).fold(object, |at, step| {
+        match step.strip_suffix(']').map(str::parse::<usize>) {
+            Some(Ok(index)) => &mut at[index],
+            _ => &mut at[step],
+        }
+    });
+    *at = new;
+}
+
+fn skipped(reason: &str) -> Verdict {
+    Verdict::Skipped(reason.to_owned())
 }
 
 fn unreadable(message: &str) -> Verdict {
@@ -150,29 +315,51 @@ fn envelope_mismatches(request: &Value) -> Vec<String> {
     mismatches
 }
 
-/// Whether the namespace, the user or a group is exempt.
-fn is_exempt(request: &Value, settings: &Value) -> bool {
-    let has = |setting: &str, name: &str| !name.is_empty() && texts(settings, setting).contains(&name);
-    has("exempt.namespaces", text(request, "namespace"))
-        || has("exempt.users", text(request, "userInfo.username"))
-        || texts(request, "userInfo.groups").iter().any(|group| has("exempt.groups", group))
+/// The setting that exempts the namespace, the user or a group.
+fn exemption(request: &Value, settings: &Value) -> Option<&'static str> {
+    let groups = texts(request, "userInfo.groups");
+    if has(settings, "exempt.namespaces", text(request, "namespace")) {
+        Some("exempt.namespaces")
+    } else if has(settings, "exempt.users", text(request, "userInfo.username")) {
+        Some("exempt.users")
+    } else {
+        groups.iter().any(|group| has(settings, "exempt.groups", group)).then_some("exempt.groups")
+    }
 }
 
-/// The path of the pod in objects of this kind, and the fields there.
-fn place<'v>(request: &Value, settings: &'v Value, fields: &'v Fields) -> Result<(&'v str, &'v Node), Verdict> {
+/// Whether a list of names, and of prefixes with a star, has this name.
+fn has(settings: &Value, setting: &str, name: &str) -> bool {
+    !name.is_empty() && texts(settings, setting).iter().any(|entry| is_matched(entry, name))
+}
+
+/// Where the pods are in objects of this kind, and the fields there.
+fn locations<'v>(
+    request: &Value,
+    settings: &'v Value,
+    fields: &'v Fields,
+) -> Result<(Vec<Location<'v>>, &'v Node), Verdict> {
+    let whole = |path| vec![Location { path, is_optional: false, is_spec: false }];
     let [group, kind] = ["kind.group", "kind.kind"].map(|path| text(request, path));
     if let Some(workload) = WORKLOADS.iter().find(|workload| workload.group == group && workload.kind == kind) {
-        return Ok((workload.template, &fields.pod));
+        return Ok((whole(workload.template), &fields.pod));
     }
     if let (Some(root), "", "PersistentVolume") = (&fields.persistent_volume, group, kind) {
-        return Ok(("", root));
+        return Ok((whole(""), root));
     }
-    let is_declared = |custom: &&Value| custom["group"] == *get(request, "kind.group") && custom["kind"] == kind;
-    if let Some(custom) = list(settings, "podSpecPaths").iter().find(is_declared) {
-        return Ok((text(custom, "path"), &fields.pod));
+    let custom =
+        list(settings, "podSpecPaths").iter().filter(|custom| custom["group"] == group && custom["kind"] == kind);
+    let custom: Vec<_> = custom
+        .map(|custom| Location {
+            path: text(custom, "path"),
+            is_optional: custom["optional"] == true,
+            is_spec: custom["at"] == "spec",
+        })
+        .collect();
+    if !custom.is_empty() {
+        return Ok((custom, &fields.pod));
     }
     if text(settings, "otherKinds") == "accept" {
-        return Err(Verdict::Accepted);
+        return Err(skipped("the kind holds no pod"));
     }
     let [group, kind] = [group, kind].map(Value::from);
     Err(unreadable(&format!(
@@ -181,32 +368,61 @@ fn place<'v>(request: &Value, settings: &'v Value, fields: &'v Fields) -> Result
     )))
 }
 
-/// Reads the value at a path in an object, with these fields.
+/// Finds the places that locations lead to in an object.
 ///
 /// # Errors
-/// The possible messages: the policy stops at the first mismatch that it meets.
-fn read_pod<'v>(object: &'v Value, template: &str, root: &Node) -> Result<&'v Value, Vec<String>> {
-    let (mut at, mut path) = (object, String::new());
-    for key in template.split('.').filter(|key| !key.is_empty()) {
-        path = join(&path, key);
-        at = match at.get(key) {
-            Some(inner) if inner.is_object() => inner,
-            Some(other) => return Err(vec![mismatch(&path, "an object", other)]),
-            None => return Err(vec![format!("{path}: expected an object, found nothing")]),
-        };
+/// The possible messages: the policy stops at the first one.
+fn find_places<'v>(object: &'v Value, locations: &[Location<'_>]) -> Result<Vec<Place<'v>>, Vec<String>> {
+    let mut places = Vec::new();
+    for location in locations {
+        let steps = location.path.replace("[*]", ".*");
+        let steps: Vec<&str> = steps.split('.').filter(|step| !step.is_empty()).collect();
+        walk(object, &steps, String::new(), location, &mut places).map_err(|problem| vec![problem])?;
     }
-    if !at.is_object() {
-        return Err(vec![mismatch(&path, "an object", at).trim_start_matches(": ").to_owned()]);
+    Ok(places)
+}
+
+fn walk<'v>(
+    at: &'v Value,
+    steps: &[&str],
+    path: String,
+    location: &Location<'_>,
+    places: &mut Vec<Place<'v>>,
+) -> Result<(), String> {
+    let wrong = |expected: &str| mismatch(&path, expected, at).trim_start_matches(": ").to_owned();
+    match steps {
+        _ if at.is_null() && location.is_optional => {}
+        [] if !at.is_object() => return Err(wrong("an object")),
+        [] => places.push(Place { path, pod: at, is_spec: location.is_spec }),
+        ["*", rest @ ..] => match at {
+            Value::Array(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    walk(element, rest, format!("{path}[{index}]"), location, places)?;
+                }
+            }
+            Value::Object(members) => {
+                for (key, member) in members {
+                    walk(member, rest, join(&path, key), location, places)?;
+                }
+            }
+            _ => return Err(wrong("a list or an object")),
+        },
+        [key, rest @ ..] => match at {
+            Value::Object(members) => match members.get(*key) {
+                Some(inner) => walk(inner, rest, join(&path, key), location, places)?,
+                None if location.is_optional => {}
+                None => return Err(format!("{}: expected an object, found nothing", join(&path, key))),
+            },
+            _ => return Err(wrong("an object")),
+        },
     }
-    let mut mismatches = Vec::new();
-    root.mismatches(at, &path, &mut mismatches);
-    if mismatches.is_empty() { Ok(at) } else { Err(mismatches) }
+    Ok(())
 }
 
 /// Whether an update of a Pod changes an image or adds an ephemeral container.
-fn is_significant(new: &Value, old: &Value) -> bool {
-    let images = |pod: &Value, name: &str| -> Vec<Value> {
-        list(pod, &format!("spec.{name}")).iter().map(|container| get(container, "image").clone()).collect()
+fn changes_containers(new: &Value, old: &Value) -> bool {
+    let images = |pod: &Value, name: &str| -> Vec<String> {
+        list(pod, &format!("spec.{name}")).iter().map(|container| text(container, "image").to_owned()).collect()
     };
     let old_ephemeral = ephemeral_containers(old);
     ["initContainers", "containers"].iter().any(|name| images(new, name) != images(old, name))

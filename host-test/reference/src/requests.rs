@@ -10,8 +10,14 @@ use crate::opinion::{LISTS, Opinion, get, set};
 use crate::pods;
 use crate::request::HARMLESS;
 
-/// A kind that only `podSpecPaths` makes readable: group, kind and path.
-const CUSTOM: (&str, &str, &str) = ("argoproj.io", "Rollout", "spec.template");
+/// Entries of `podSpecPaths`: group, kind and path, and what else an entry may say.
+const CUSTOM: [(&str, &str, &str, &str); 5] = [
+    ("argoproj.io", "Rollout", "spec.template", "optional"),
+    ("jobset.x-k8s.io", "JobSet", "spec.jobs[*].template", ""),
+    ("example.com", "Box", "spec.pod", "at"),
+    ("lws.example.com", "LeaderWorkerSet", "spec.set.leaderTemplate", "optional"),
+    ("lws.example.com", "LeaderWorkerSet", "spec.set.workerTemplate", ""),
+];
 const NAMESPACES: [&str; 3] = ["default", "kube-system", ""];
 const USERS: [&str; 3] = ["jane", "system:serviceaccount:kube-system:replicaset-controller", ""];
 const GROUPS: [&str; 3] = ["system:masters", "system:authenticated", ""];
@@ -21,20 +27,31 @@ fn common_settings(draw: &mut Draw) -> Value {
     let mut settings = Members::new(draw);
     if settings.draw.percent(15) {
         let mut exempt = Members::new(settings.draw);
-        exempt.texts("images", &["nginx", "registry.example.com/*", "registry.example.com/", "", "*"]);
-        exempt.texts("namespaces", &NAMESPACES);
-        exempt.texts("users", &USERS);
-        exempt.texts("groups", &GROUPS);
-        exempt.texts("runtimeClasses", &["gvisor", "", "runc"]);
+        exempt.texts("images", &["nginx", "registry.example.com/*", "registry.example.com/", "*"]);
+        exempt.texts("namespaces", &["default", "kube-*", "kube-system", "kube*system"]);
+        exempt.texts("users", &["jane", "system:serviceaccount:*", "*"]);
+        exempt.texts("groups", &["system:masters", "system:auth*", ""]);
+        exempt.texts("runtimeClasses", &["gvisor", "kat*", "runc"]);
         let exempt = exempt.done();
         settings.put("exempt", exempt);
     }
     if settings.draw.percent(30) {
-        let (group, kind, path) = CUSTOM;
-        settings.put("podSpecPaths", json!([{"group": group, "kind": kind, "path": path}]));
+        let entries = CUSTOM.map(|(group, kind, path, more)| {
+            let mut entry = json!({"group": group, "kind": kind, "path": path});
+            match more {
+                "at" => entry["at"] = json!("spec"),
+                "optional" if settings.draw.percent(70) => entry["optional"] = json!(true),
+                _ => {}
+            }
+            entry
+        });
+        settings.put("podSpecPaths", json!(entries));
     }
     if settings.draw.percent(10) {
         settings.text("otherKinds", &["accept", "reject"]);
+    }
+    if settings.draw.percent(20) {
+        settings.flag("warn");
     }
     settings.done()
 }
@@ -47,7 +64,10 @@ pub fn draw(draw: &mut Draw, fields: &Fields) -> Value {
             let workload = &WORKLOADS[draw.below(WORKLOADS.len())];
             (workload.group, workload.kind, workload.template)
         }
-        90..93 => CUSTOM,
+        90..93 => {
+            let (group, kind, path, _) = *draw.one(&CUSTOM.each_ref());
+            (group, kind, path)
+        }
         93..98 if fields.persistent_volume.is_some() => ("", "PersistentVolume", ""),
         93..98 => ("", "Pod", ""),
         _ => *draw.one(&[&("", "Service", ""), &("extensions", "Deployment", "spec.template"), &("", "Job", "spec")]),
@@ -57,7 +77,7 @@ pub fn draw(draw: &mut Draw, fields: &Fields) -> Value {
         _ => &fields.pod,
     };
     let pod = pods::draw(draw, root);
-    let is_update = draw.percent(15);
+    let is_update = draw.percent(20);
     let mut members = vec![
         ("uid", json!("1299d386-525b-4032-98ae-1949f69f9cfc")),
         ("kind", json!({"group": group, "version": "v1", "kind": kind})),
@@ -71,9 +91,9 @@ pub fn draw(draw: &mut Draw, fields: &Fields) -> Value {
     }
     if is_update && draw.percent(90) {
         let old = old_pod(draw, &pod, root);
-        members.push(("oldObject", placed(draw, old, template)));
+        members.push(("oldObject", placed(draw, old, fields, kind, template)));
     }
-    members.push(("object", placed(draw, pod, template)));
+    members.push(("object", placed(draw, pod, fields, kind, template)));
     if draw.percent(2) {
         let at = draw.below(members.len());
         members[at].1 = draw.any(1);
@@ -116,17 +136,55 @@ fn old_pod(draw: &mut Draw, pod: &Value, root: &Node) -> Value {
     if draw.percent(10) { pods::draw(draw, root) } else { old }
 }
 
-/// Puts a pod into an object, at a path.
-fn placed(draw: &mut Draw, pod: Value, template: &str) -> Value {
-    if template.is_empty() {
-        return pod;
-    }
-    if draw.percent(1) {
+/// Puts a pod into an object of a kind, at a path, and sets what else counts there.
+fn placed(draw: &mut Draw, pod: Value, fields: &Fields, kind: &str, template: &str) -> Value {
+    if draw.percent(1) && !template.is_empty() {
         return draw.any(1);
     }
-    let mut object = json!({"metadata": {"name": "x", "annotations": {"x": "y"}}, "spec": {"replicas": 2}});
-    set(&mut object, template, pod);
+    let mut object = if template.is_empty() {
+        pod
+    } else {
+        let mut object = match draw.percent(30) {
+            // With the fields outside of the template, of which most kinds have none.
+            true => pods::draw(draw, &fields.workload),
+            false => json!({"metadata": {"name": "x", "annotations": {"x": "y"}}, "spec": {"replicas": 2}}),
+        };
+        let pod = if kind == "Box" { pod["spec"].clone() } else { pod };
+        match template.split_once("[*].") {
+            _ if kind == "Rollout" && draw.percent(20) => {}
+            Some((list, rest)) => {
+                let elements = (0..draw.below(3)).map(|number| {
+                    let mut element = json!({"name": number});
+                    set(&mut element, rest, pod.clone());
+                    element
+                });
+                let elements: Vec<Value> = elements.collect();
+                set_in_object(&mut object, list, json!(elements));
+            }
+            None => set_in_object(&mut object, template, pod),
+        }
+        object
+    };
+    if draw.percent(4) {
+        set_in_object(&mut object, "metadata", json!({"annotations": {"kubernetes.io/config.mirror": "abc"}}));
+    }
+    if draw.percent(6) {
+        let owners = json!([{"name": "a"}, {"name": "b", "controller": draw.percent(70)}]);
+        set_in_object(&mut object, "metadata", json!({"ownerReferences": owners}));
+    }
     object
+}
+
+/// Sets a value, unless something else than an object is on the way.
+fn set_in_object(object: &mut Value, path: &str, new: Value) {
+    let mut at = &*object;
+    for key in path.split('.') {
+        if !at.is_null() && !at.is_object() {
+            return;
+        }
+        at = at.get(key).unwrap_or(&Value::Null);
+    }
+    set(object, path, new);
 }
 
 /// Draws settings that the policy accepts, under their own names.

@@ -9,6 +9,8 @@ use podfence_core::{Container, Edits, Pod, Rule, Settings, String, Violations, p
 podfence_core::fields! {
     ALLOW_ESCALATION: Bool = Container "securityContext.allowPrivilegeEscalation",
         allowed "`false`";
+    /// Does nothing there.
+    MISPLACED: Any = Pod "securityContext.allowPrivilegeEscalation";
     PRIVILEGED: Bool = Container "securityContext.privileged";
     ADD: StringList = Container "securityContext.capabilities.add";
 }
@@ -44,7 +46,7 @@ pub fn check<'v>(pod: &Pod<'v>, _: &Settings<'_>, found: &mut Violations<'v>) {
 pub fn check_all<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     for container in pod.containers() {
         if container.get(ALLOW_ESCALATION) != Some(false) {
-            found.add(&RULE, container.at(ALLOW_ESCALATION));
+            found.add(&RULE, container.at(ALLOW_ESCALATION).hint(pod.misplaced(MISPLACED)));
         }
     }
 }

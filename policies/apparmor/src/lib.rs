@@ -5,7 +5,7 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Field, Object, Place, Pod, Profile, Rule, Settings, String, Vec, Violations, problem, sort, types,
+    Container, Edits, Field, Object, Place, Pod, Profile, Rule, Settings, String, Vec, Violations, problem, sort, types,
 };
 
 podfence_core::fields! {
@@ -14,7 +14,7 @@ podfence_core::fields! {
         allowed "unset, or within `allowedProfiles` (`RuntimeDefault`, `Localhost`); each container needs a profile if \
             `required` is `true`";
     FILE: String = Both "securityContext.appArmorProfile.localhostProfile",
-        allowed "within `allowedLocalhostFiles` (any)";
+        allowed "within `allowedLocalhostFiles` (any), and set where the type is `Localhost`";
     ANNOTATION: String = Metadata "annotations[\"container.apparmor.security.beta.kubernetes.io/*\"]",
         allowed "empty, or within `allowedProfiles` (`runtime/default`, `localhost/<file>`) and \
             `allowedLocalhostFiles` (any), even if no container has that name";
@@ -31,9 +31,13 @@ podfence_core::settings! {
     /// Requires a profile for every container: its own, one by annotation, or the pod's. Does not apply to Windows
     /// pods.
     REQUIRED: Bool = "required", default "false";
+    /// Sets this profile for a pod that has none, if one of its containers has none either: `RuntimeDefault`,
+    /// `Unconfined` or `localhost/<file>`. It must be an allowed one. Beside exempt containers and annotations, it is
+    /// set at each of the other containers. Windows pods are not changed.
+    DEFAULT_PROFILE: String = "defaultProfile", mutates if set;
 }
 
-podfence_core::policy! { name: "apparmor", check: check, validate: validate }
+podfence_core::policy! { name: "apparmor", check: check, mutate: mutate, validate: validate }
 
 static FORBIDDEN_TYPE: Rule = Rule {
     control: "appArmorProfile",
@@ -52,6 +56,14 @@ static FORBIDDEN_FILE: Rule = Rule {
 };
 
 static FORBIDDEN_FILE_OF_TYPE: Rule = Rule { setting: Some(ALLOWED.path), ..FORBIDDEN_FILE };
+
+static MISSING_FILE: Rule = Rule {
+    reason: "missing AppArmor localhost profile",
+    detail: "{who} must name an AppArmor localhost profile",
+    fix: "set securityContext.appArmorProfile.localhostProfile to the name of the profile",
+    setting: None,
+    ..FORBIDDEN_TYPE
+};
 
 static MISSING: Rule = Rule {
     reason: "missing AppArmor profile",
@@ -82,39 +94,63 @@ fn of_annotation(value: &str) -> Profile<'_> {
 
 /// Reports profiles that are not allowed, and required profiles that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
-    let (allowed, files) = (settings.strings(ALLOWED), settings.strings(FILES));
-    check_profiles(pod, found, |is| {
-        let mut wrong = Some((&FORBIDDEN_TYPE, TYPE));
-        for allowed in allowed.strings().map(Profile::of_setting) {
-            let is_allowed = match (allowed, is) {
-                (Profile::Any | Profile::Localhost(""), Profile::Localhost(file)) => {
-                    files.has("*") || !file.is_empty() && files.has(file)
-                }
-                (Profile::Any, _) => true,
-                (allowed, is) => allowed == is && is != Profile::Unknown,
-            };
-            if is_allowed {
-                return None;
-            }
-            match (allowed, is) {
-                (Profile::Any | Profile::Localhost(""), Profile::Localhost(_)) => wrong = Some((&FORBIDDEN_FILE, FILE)),
-                (Profile::Localhost(_), Profile::Localhost(_)) => wrong = Some((&FORBIDDEN_FILE_OF_TYPE, FILE)),
-                _ => {}
-            }
-        }
-        wrong
-    });
+    check_profiles(pod, found, |is| refusal(is, settings));
     // Windows has no AppArmor, so no profile can be required there.
     if settings.is(REQUIRED) && !pod.is_windows() {
-        let missing = if Profile::are_types(allowed) { &MISSING } else { &MISSING_ANY };
-        let mut annotated: Vec<_> = annotations(pod).map(|(key, _)| (key, "")).collect();
-        sort(&mut annotated);
-        for container in pod.containers().filter(|container| container.effective(PROFILE).is_none()) {
-            let is_name = |key: &str| key.strip_prefix(PREFIX).unwrap_or_default().cmp(container.name);
-            if annotated.binary_search_by(|(key, _)| is_name(key)).is_err() {
-                found.add(missing, container.at(TYPE));
-            }
+        let missing = if Profile::are_types(settings.strings(ALLOWED)) { &MISSING } else { &MISSING_ANY };
+        let annotated = annotated(pod);
+        for container in pod.containers().filter(|container| lacks_profile(container, &annotated)) {
+            found.add(missing, container.at(TYPE));
         }
+    }
+}
+
+/// Returns the keys of the annotations that set a profile, sorted.
+fn annotated<'v>(pod: &Pod<'v>) -> Vec<(&'v str, &'v str)> {
+    let mut annotated: Vec<_> = annotations(pod).map(|(key, _)| (key, "")).collect();
+    sort(&mut annotated);
+    annotated
+}
+
+/// Whether neither the container, nor the pod, nor one of these annotations sets a profile.
+fn lacks_profile(container: &Container<'_>, annotated: &[(&str, &str)]) -> bool {
+    let order = |key: &str| key.strip_prefix(PREFIX).unwrap_or_default().cmp(container.name);
+    container.effective(PROFILE).is_none() && annotated.binary_search_by(|(key, _)| order(key)).is_err()
+}
+
+fn refusal(is: Profile<'_>, settings: &Settings<'_>) -> Refusal {
+    // Old kubelets ran such a container without a profile.
+    if is == Profile::Localhost("") {
+        return Some((&MISSING_FILE, FILE));
+    }
+    let (allowed, files) = (settings.strings(ALLOWED), settings.strings(FILES));
+    let mut wrong = Some((&FORBIDDEN_TYPE, TYPE));
+    for allowed in allowed.strings().map(Profile::of_setting) {
+        let is_allowed = match (allowed, is) {
+            (Profile::Any | Profile::Localhost(""), Profile::Localhost(file)) => files.has("*") || files.has(file),
+            (Profile::Any, _) => true,
+            (allowed, is) => allowed == is && is != Profile::Unknown,
+        };
+        if is_allowed {
+            return None;
+        }
+        match (allowed, is) {
+            (Profile::Any | Profile::Localhost(""), Profile::Localhost(_)) => wrong = Some((&FORBIDDEN_FILE, FILE)),
+            (Profile::Localhost(_), Profile::Localhost(_)) => wrong = Some((&FORBIDDEN_FILE_OF_TYPE, FILE)),
+            _ => {}
+        }
+    }
+    wrong
+}
+
+/// Sets the default profile for containers that would run without a profile.
+pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
+    if let Some(default) = settings.get(DEFAULT_PROFILE).filter(|_| !pod.is_windows()) {
+        let annotated = annotated(pod);
+        // Kubernetes refuses a pod's profile beside an annotation with another one.
+        let at_containers = pod.has_exempt_containers() || !annotated.is_empty();
+        let lacks = |container: &Container<'v>| lacks_profile(container, &annotated);
+        Profile::of_setting(default).fill_in("appArmorProfile", pod, edits, at_containers, lacks);
     }
 }
 
@@ -157,14 +193,25 @@ fn annotations<'v>(pod: &Pod<'v>) -> impl Iterator<Item = (&'v str, Object<'v>)>
 /// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// The spelling of a profile is unknown.
+/// The spelling of a profile is unknown, or the default profile names no file or is not allowed.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
-    match settings.strings(ALLOWED).strings().find(|spelled| Profile::of_setting(spelled) == Profile::Unknown) {
-        Some(spelled) => Err(problem(
-            ALLOWED.path,
-            "expected RuntimeDefault, Localhost, Unconfined, localhost/<file> or *, found ",
+    if let Some(spelled) =
+        settings.strings(ALLOWED).strings().find(|spelled| Profile::of_setting(spelled) == Profile::Unknown)
+    {
+        let expected = "expected RuntimeDefault, Localhost, Unconfined, localhost/<file> or *, found ";
+        return Err(problem(ALLOWED.path, expected, spelled));
+    }
+    let Some(spelled) = settings.get(DEFAULT_PROFILE) else { return Ok(()) };
+    match Profile::of_setting(spelled) {
+        Profile::Unknown | Profile::Any | Profile::Localhost("") => Err(problem(
+            DEFAULT_PROFILE.path,
+            "expected RuntimeDefault, Unconfined or localhost/<file>, found ",
             spelled,
         )),
-        None => Ok(()),
+        // Otherwise, every pod that gets the default would be rejected for it.
+        default if refusal(default, settings).is_some() => {
+            Err(problem(DEFAULT_PROFILE.path, "expected a profile that allowedProfiles allows, found ", spelled))
+        }
+        _ => Ok(()),
     }
 }

@@ -13,6 +13,8 @@ podfence_core::fields! {
             `requiredDropCapabilities`";
     DROP: StringList = Container "securityContext.capabilities.drop",
         allowed "contains `ALL`, or each of `requiredDropCapabilities` (`ALL`)";
+    /// Does nothing there.
+    MISPLACED: Any = Pod "securityContext.capabilities";
 }
 
 podfence_core::settings! {
@@ -74,8 +76,8 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     if !pod.is_windows() {
         let rule = if required.strings().any(is_all) { &DROP_ALL } else { &DROP_REQUIRED };
         for container in pod.containers() {
-            if missing_drops(&container, required).next().is_some() {
-                found.add(rule, container.at(DROP));
+            if missing_drops(&container, required, false).next().is_some() {
+                found.add(rule, container.at(DROP).hint(pod.misplaced(MISPLACED)));
             }
         }
     }
@@ -153,7 +155,12 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
         let mut members = Vec::new();
         extend(&mut members, "add", added, missing_adds);
         let dropped = container.get(DROP).unwrap_or_default();
-        extend(&mut members, "drop", dropped, missing_drops(&container, settings.strings(REQUIRED_DROP)).map(to_drop));
+        extend(
+            &mut members,
+            "drop",
+            dropped,
+            missing_drops(&container, settings.strings(REQUIRED_DROP), true).map(to_drop),
+        );
         edits.container(&container, "securityContext.capabilities", members);
     }
 }
@@ -202,13 +209,20 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
 }
 
 /// Returns the required capabilities that a container does not drop. A drop must be the name without `CAP_`, or `ALL`,
-/// in upper or lower case.
-fn missing_drops<'s>(container: &Container<'_>, required: List<'s>) -> impl Iterator<Item = &'s str> {
+/// in upper or lower case; with `as_standard`, a required `ALL` only in upper case, which is all that the built-in
+/// admission recognizes.
+fn missing_drops<'s>(
+    container: &Container<'_>,
+    required: List<'s>,
+    as_standard: bool,
+) -> impl Iterator<Item = &'s str> {
     let dropped = container.get(DROP).unwrap_or_default();
     // Runtimes add the prefix `CAP_` to every name but `ALL`, so `CAP_ALL` drops nothing.
-    let drops_all = dropped.strings().any(|name| name.eq_ignore_ascii_case("ALL"));
     let asks_all = required.strings().any(is_all);
-    let missing = move |name: &&str| !dropped.strings().any(|dropped| dropped.eq_ignore_ascii_case(bare(name)));
+    let is_exact = as_standard && asks_all;
+    let drops_all = dropped.strings().any(|name| name == "ALL" || !is_exact && name.eq_ignore_ascii_case("ALL"));
+    let missing =
+        move |name: &&str| is_exact || !dropped.strings().any(|dropped| dropped.eq_ignore_ascii_case(bare(name)));
     let relevant = move |name: &&str| !asks_all || is_all(name);
     required.strings().filter(move |_| !drops_all).filter(relevant).filter(missing)
 }

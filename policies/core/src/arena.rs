@@ -34,6 +34,16 @@ impl Arena {
         items.split_off(first).leak()
     }
 
+    /// Moves a whole list.
+    pub(crate) fn keep_all<T: Copy>(&self, items: Vec<T>) -> &[T] {
+        #[cfg(feature = "arena")]
+        {
+            self.bump.alloc_slice_copy(&items)
+        }
+        #[cfg(not(feature = "arena"))]
+        items.leak()
+    }
+
     /// Moves an item.
     pub(crate) fn keep<T: Copy>(&self, item: T) -> &T {
         #[cfg(feature = "arena")]

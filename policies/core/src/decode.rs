@@ -9,8 +9,8 @@ use alloc::{string::String, vec::Vec};
 use crate::{
     arena::Arena,
     json::{self, Bracket, NotJson, Reader, Text},
-    schema::{Declaration, ELEMENT, Field, JsonType, NO_FIELD, Node, Typed, id, types},
-    text::{self, own, put, put_number, quote, split, unlisted},
+    schema::{self, Declaration, ELEMENT, Field, JsonType, NO_FIELD, Node, SPEC, Typed, WORKLOAD, id, types},
+    text::{self, cut, own, put, put_number, quote, unlisted},
 };
 
 /// A decoded value, and the field that it is of.
@@ -144,6 +144,32 @@ impl<'v> Object<'v> {
         find(self.0.inside, id)
     }
 
+    /// Whether the string of a field is this.
+    #[inline(never)]
+    pub(crate) fn says(self, field: Field<types::String>, word: &str) -> bool {
+        text::is(self.word(field), word)
+    }
+
+    /// The elements of a field; none if it is not set.
+    pub(crate) fn list(self, field: Field<types::ObjectList>) -> List<'v> {
+        self.find_list(field.id)
+    }
+
+    #[inline(never)]
+    fn find_list(self, id: u32) -> List<'v> {
+        List { list: self.find(id).unwrap_or_default() }
+    }
+
+    /// Whether a field is set and true.
+    pub(crate) fn is(self, field: Field<types::Bool>) -> bool {
+        self.find(field.id).is_some_and(Self::is_true)
+    }
+
+    #[inline(never)]
+    fn is_true(self) -> bool {
+        types::Bool::read(self) == Some(true)
+    }
+
     /// The string of a field; empty if it is not set.
     pub(crate) fn word(self, field: Field<types::String>) -> &'v str {
         self.find_word(field.id)
@@ -159,6 +185,12 @@ impl<'v> Object<'v> {
         self.at(field).map(Object::raw)
     }
 
+    /// Whether two objects have the same values at all fields, as they stand in their texts.
+    pub(crate) fn has_same_values(self, other: Object<'_>) -> bool {
+        let (ours, others) = (self.0.inside, other.0.inside);
+        ours.len() == others.len() && ours.iter().zip(others).all(|(a, b)| a.id == b.id && text::is(a.raw, b.raw))
+    }
+
     /// The text that it was decoded from.
     pub fn raw(self) -> &'v str {
         self.0.raw
@@ -170,11 +202,26 @@ impl<'v> Object<'v> {
         entries.filter_map(|entry| Some((entry.string?, Object(entry.inside.first()?))))
     }
 
+    /// The elements of a list of strings, or a string as the only one.
+    pub(crate) fn words(self) -> impl Iterator<Item = &'v str> {
+        let elements = if self.0.string.is_some() { core::slice::from_ref(self.0) } else { self.0.inside };
+        elements.iter().filter_map(|element| element.string)
+    }
+
     /// What it means, if it is a string.
     pub fn string(self) -> Option<&'v str> {
         self.0.string
     }
 }
+
+/// The functions that look something up. Of a function whose address nothing takes, the optimizer makes one that gets
+/// what it reads of an object instead of a pointer to it, and each of a hundred calls loads that.
+#[used]
+static FIND: fn(Object<'static>, u32) -> Option<Object<'static>> = Object::find;
+#[used]
+static FIND_WORD: fn(Object<'static>, u32) -> &'static str = Object::find_word;
+#[used]
+static MATCHES: fn(List<'static>, &str) -> bool = List::matches;
 
 /// The value of a field among others.
 pub(crate) fn find<'v>(values: &'v [Value<'v>], id: u32) -> Option<Object<'v>> {
@@ -183,8 +230,13 @@ pub(crate) fn find<'v>(values: &'v [Value<'v>], id: u32) -> Option<Object<'v>> {
 
 /// Moves the value of one field to another field; returns whether there was one.
 pub(crate) fn rename(values: &mut [Value<'_>], from: u32, to: u32) -> bool {
-    let value = values.iter_mut().find(|value| value.id == from);
-    value.map(|value| value.id = to).is_some()
+    for value in values {
+        if value.id == from {
+            value.id = to;
+            return true;
+        }
+    }
+    false
 }
 
 /// The elements of a list, in order.
@@ -212,15 +264,17 @@ impl<'v> List<'v> {
     /// Whether an element is exactly this.
     #[inline(never)]
     pub fn has(self, string: &str) -> bool {
-        self.strings().any(|element| element == string)
+        self.strings().any(|element| text::is(element, string))
     }
 
-    /// Whether an element is exactly this, or a prefix of it with a trailing `*`.
+    /// Whether an element is exactly this, or a prefix of it with a trailing `*`. Nothing matches an empty string.
+    #[inline(never)]
     pub(crate) fn matches(self, string: &str) -> bool {
-        self.strings().any(|element| match element.as_bytes() {
+        let matches = |element: &str| match element.as_bytes() {
             [prefix @ .., b'*'] => string.as_bytes().starts_with(prefix),
             exact => string.as_bytes() == exact,
-        })
+        };
+        !string.is_empty() && self.strings().any(matches)
     }
 
     /// Whether it has no elements.
@@ -286,22 +340,17 @@ pub(crate) type Result<T = (), E = Stop> = core::result::Result<T, E>;
 /// hundreds; each of them can be a violation, and a reply must not be much larger than a
 /// request.
 const MOST_ELEMENTS: usize = 10_000;
-const AT_MOST_ELEMENTS: &str = "at most 10000 elements";
 
-/// The object under review, decoded where it stands if the members before it say how, and else later.
-pub(crate) struct Deferred<'a> {
-    /// The table of the object.
-    pub(crate) nodes: &'static [Node],
-    /// Says where decoding starts, from the table and what was decoded so far; `None` if it is not known yet.
-    pub(crate) locate: fn(&'static [Node], &[Value<'_>]) -> Option<Location<'static>>,
-    pub(crate) state: State<'a>,
-}
+/// Says where decoding of the object under review starts, from its table and what was decoded before it; `None` if it
+/// is not known yet.
+pub(crate) type Locate = fn(&'static [Node], Object<'_>) -> Option<Location<'static>>;
 
-/// How far a [`Deferred`] object is.
+/// How far the object under review is, which is decoded where it stands if the members before it say how, and else
+/// later.
 pub(crate) enum State<'a> {
     /// The decoder has not come to it, or did not know its location there.
     Pending,
-    Decoded(Object<'a>),
+    Decoded(Decoded<'a>),
     /// With the problem, as a sentence.
     Failed(String),
 }
@@ -309,10 +358,59 @@ pub(crate) enum State<'a> {
 /// Where in an object a table applies.
 #[derive(Clone, Copy)]
 pub(crate) struct Location<'p> {
-    /// Dotted path to it; empty for the object itself.
+    /// Dotted path to it, with `[*]` behind a list or an object of which each element counts; empty for the object
+    /// itself.
     pub(crate) path: &'p str,
     /// The index of its node.
     pub(crate) root: usize,
+    /// Nothing may be there.
+    pub(crate) is_optional: bool,
+    /// The path leads to a pod spec, and not to what holds one.
+    pub(crate) is_spec: bool,
+}
+
+/// What was decoded of one object.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Decoded<'a> {
+    /// Each place that the location leads to.
+    pub(crate) places: &'a [Located<'a>],
+    /// The fields outside of these places.
+    pub(crate) outer: Object<'a>,
+}
+
+/// What a location leads to.
+#[derive(Clone, Copy)]
+pub(crate) struct Located<'a> {
+    pub(crate) object: Object<'a>,
+    /// As it stands in the text.
+    pub(crate) raw: &'a str,
+    /// The dotted path, with the index of each list.
+    pub(crate) path: &'a str,
+    /// See [`Location::is_spec`].
+    pub(crate) is_spec: bool,
+}
+
+impl Located<'static> {
+    /// The object itself.
+    pub(crate) const ROOT: &'static Self = &Located { object: Object(&NOTHING), raw: "", path: "", is_spec: false };
+}
+
+/// The keys and indices that lead to a place, the last one first.
+struct Trail<'t> {
+    before: Option<&'t Trail<'t>>,
+    /// In a list, there is an index instead.
+    key: Option<&'t str>,
+    index: usize,
+}
+
+impl Trail<'_> {
+    #[cold]
+    fn put(&self, path: &mut String) {
+        if let Some(before) = self.before {
+            before.put(path);
+        }
+        put_step(path, self.key, self.index);
+    }
 }
 
 /// Decodes the fields of a table from a text, one object at a time.
@@ -326,8 +424,13 @@ pub(crate) struct Decoder<'a> {
     pub(crate) strict: bool,
     /// How many elements of lists were read.
     elements: usize,
-    /// What to do at [`JsonType::Deferred`].
-    pub(crate) deferred: Option<Deferred<'a>>,
+    /// What [`Self::descend`] looks for, and what it found so far.
+    location: Location<'a>,
+    places: Vec<Located<'a>>,
+    /// What to do at [`JsonType::Deferred`]: the table of the object, and what says where it applies.
+    pub(crate) deferred: Option<(&'static [Node], Locate)>,
+    /// The object that was found there.
+    pub(crate) object: State<'a>,
     /// After [`Stop::Mismatch`]: where, from the root of what is decoded, and what is wrong there.
     path: String,
     problem: String,
@@ -344,7 +447,10 @@ impl<'a> Decoder<'a> {
             values: Vec::with_capacity(16),
             strict: false,
             elements: 0,
+            location: Location { path: "", root: 0, is_optional: false, is_spec: false },
+            places: Vec::new(),
             deferred: None,
+            object: State::Pending,
             path: String::new(),
             problem: String::new(),
         }
@@ -352,7 +458,12 @@ impl<'a> Decoder<'a> {
 
     /// Takes what was decoded: an object that has it all inside.
     pub(crate) fn take(&mut self) -> Object<'a> {
-        let inside = self.keep(0);
+        self.take_from(0)
+    }
+
+    #[inline(never)]
+    fn take_from(&mut self, first: usize) -> Object<'a> {
+        let inside = self.keep(first);
         Object(self.arena.keep(Value { inside, ..NOTHING }))
     }
 
@@ -383,12 +494,18 @@ impl<'a> Decoder<'a> {
         text
     }
 
-    /// Reads the object that starts here, whose table starts at this index.
-    pub(crate) fn root(&mut self, index: usize) -> Result {
-        match self.nodes.get(index) {
-            Some(node) => self.value(node),
-            None => Err(self.missing("an object")),
+    /// Reads the value that starts here, by the first node of the table, and the end of the text behind it if it is
+    /// the whole one.
+    ///
+    /// # Errors
+    /// It cannot be read; a path and a sentence.
+    #[inline(never)]
+    pub(crate) fn root(&mut self, is_whole: bool) -> Result<(), String> {
+        let mut result = self.value(self.node(0));
+        if is_whole && result.is_ok() {
+            result = self.reader.end().map_err(Stop::from);
         }
+        result.map_err(|stop| self.explain(stop))
     }
 
     /// Reads one value.
@@ -408,11 +525,11 @@ impl<'a> Decoder<'a> {
             (JsonType::Bool, b't' | b'f') | (JsonType::Any, _) => self.reader.skip()?,
             (JsonType::Integer, b'-' | b'0'..=b'9') => {
                 if self.reader.integer()?.is_none() {
-                    return Err(self.mismatch(node.json_type, first));
+                    return Err(self.mismatch(node.json_type.expectation(), first));
                 }
             }
             (JsonType::Deferred, b'{') => self.deferred()?,
-            _ => return Err(self.mismatch(node.json_type, first)),
+            _ => return Err(self.mismatch(node.json_type.expectation(), first)),
         }
         if node.id != NO_FIELD {
             let inside = self.keep(at);
@@ -421,13 +538,18 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    /// The keys inside a node.
+    fn keys(&self, node: &Node) -> &'static [Node] {
+        let first = usize::from(node.first);
+        self.nodes.get(first..first + usize::from(node.count)).unwrap_or(&[])
+    }
+
     fn object(&mut self, node: &Node) -> Result {
         self.reader.open(Bracket::Object)?;
         if self.reader.is_empty(Bracket::Object) {
             return Ok(());
         }
-        let first = usize::from(node.first);
-        let keys: &'static [Node] = self.nodes.get(first..first + usize::from(node.count)).unwrap_or(&[]);
+        let keys = self.keys(node);
         let first_value = self.values.len();
         let (mut seen, mut patterns) = (0u64, 0);
         loop {
@@ -437,14 +559,14 @@ impl<'a> Decoder<'a> {
                 if node.is_pattern {
                     patterns += 1;
                     if patterns > MOST_ELEMENTS {
-                        return Err(self.refuse(AT_MOST_ELEMENTS, "more"));
+                        return Err(self.too_many());
                     }
                 } else if seen & slot != 0 {
                     return Err(self.duplicate(key));
                 }
                 seen |= slot;
                 if let Err(stop) = self.value(node) {
-                    return Err(self.within(key, stop));
+                    return Err(self.within(Some(key), 0, stop));
                 }
                 if node.is_pattern {
                     let inside = self.keep(at);
@@ -470,12 +592,12 @@ impl<'a> Decoder<'a> {
         let mut index = 0;
         loop {
             let result = match self.reader.peek() {
-                b'n' => Err(self.mismatch(element.json_type, b'n')),
-                _ if self.elements == MOST_ELEMENTS => Err(self.refuse(AT_MOST_ELEMENTS, "more")),
+                b'n' => Err(self.mismatch(element.json_type.expectation(), b'n')),
+                _ if self.elements == MOST_ELEMENTS => Err(self.too_many()),
                 _ => self.value(element),
             };
             if let Err(stop) = result {
-                return Err(self.within_element(index, stop));
+                return Err(self.within(None, index, stop));
             }
             index += 1;
             self.elements += 1;
@@ -487,67 +609,126 @@ impl<'a> Decoder<'a> {
 
     /// Decodes the deferred object if its location is known by now, and else skips it.
     fn deferred(&mut self) -> Result {
-        let location = self.deferred.as_ref().and_then(|deferred| (deferred.locate)(deferred.nodes, &self.values));
-        let (Some(location), Some(mut deferred)) = (location, self.deferred.take()) else {
-            return Ok(self.reader.skip()?);
-        };
-        let start = self.reader.mark();
-        let outer_values = core::mem::replace(&mut self.values, Vec::with_capacity(16));
-        let outer_nodes = core::mem::replace(&mut self.nodes, deferred.nodes);
-        let result = self.descend(location);
-        let object = self.take();
-        self.values = outer_values;
+        let Some((nodes, locate)) = self.deferred else { return Ok(self.reader.skip()?) };
+        let before = Value { inside: &self.values, ..NOTHING };
+        let Some(location) = locate(nodes, Object(&before)) else { return Ok(self.reader.skip()?) };
+        let (start, first) = (self.reader.mark(), self.values.len());
+        let outer_nodes = core::mem::replace(&mut self.nodes, nodes);
+        let result = self.descend(&[location]);
         self.nodes = outer_nodes;
-        deferred.state = match result {
-            Ok(()) => State::Decoded(object),
+        self.object = match result {
+            Ok(decoded) => State::Decoded(decoded),
             Err(Stop::Malformed) => return Err(Stop::Malformed),
             Err(Stop::Mismatch) => {
                 let problem = self.explain(Stop::Mismatch);
+                self.values.truncate(first);
                 // Someone exempt may send it all the same, if it is JSON.
                 self.reader.rewind(start);
                 self.reader.skip()?;
                 State::Failed(problem)
             }
         };
-        self.deferred = Some(deferred);
         Ok(())
     }
 
-    /// Decodes the object that starts here, at a location in it.
-    pub(crate) fn descend(&mut self, location: Location<'_>) -> Result {
+    /// Decodes what locations lead to in the object that starts here.
+    pub(crate) fn descend(&mut self, locations: &[Location<'a>]) -> Result<Decoded<'a>> {
+        let (start, first, elements) = (self.reader.mark(), self.values.len(), self.elements);
+        let mut outer = Object::default();
+        for &location in locations {
+            self.reader.rewind(start);
+            self.elements = elements;
+            self.location = location;
+            self.walk(location.path, self.node(WORKLOAD), None)?;
+            outer = self.take_from(first);
+        }
+        Ok(Decoded { places: self.arena.keep_all(core::mem::take(&mut self.places)), outer })
+    }
+
+    fn node(&self, index: usize) -> &'static Node {
+        self.nodes.get(index).unwrap_or(&schema::NOTHING)
+    }
+
+    /// Goes on along the rest of a location's path, beside the table of the fields outside.
+    fn walk(&mut self, rest: &str, outer: &'static Node, before: Option<&Trail<'_>>) -> Result {
         let first = self.reader.peek();
-        if first != b'{' {
-            return Err(self.mismatch(JsonType::Object, first));
-        }
-        if location.path.is_empty() {
-            return self.root(location.root);
-        }
-        let (wanted, path) = split(location.path, b'.');
-        let mut found = false;
-        self.reader.open(Bracket::Object)?;
-        let mut more = !self.reader.is_empty(Bracket::Object);
+        let is_each = rest.as_bytes().first() == Some(&b'[');
+        let bracket = match first {
+            b'n' if self.location.is_optional => return Ok(self.reader.skip()?),
+            b'{' if rest.is_empty() => return self.place(before),
+            b'{' => Bracket::Object,
+            b'[' if is_each => Bracket::List,
+            _ => return Err(self.mismatch(if is_each { "a list or an object" } else { "an object" }, first)),
+        };
+        let (wanted, behind) = next_key(rest);
+        let (mut index, mut is_found) = (0, is_each);
+        self.reader.open(bracket)?;
+        let mut more = !self.reader.is_empty(bracket);
         while more {
-            let key = self.reader.key()?;
-            if key != wanted {
-                self.reader.skip()?;
-            } else if core::mem::replace(&mut found, true) {
-                return Err(self.duplicate(key));
-            } else if let Err(stop) = self.descend(Location { path, ..location }) {
-                return Err(self.within(key, stop));
+            let key = if bracket == Bracket::Object { Some(self.reader.key()?) } else { None };
+            let inner = key.map_or(&schema::NOTHING, |key| self.find_key(outer, key));
+            let result = if is_each || key.is_some_and(|key| text::is(key, wanted)) {
+                if self.elements == MOST_ELEMENTS {
+                    Err(self.too_many())
+                } else if core::mem::replace(&mut is_found, true) && !is_each {
+                    return Err(self.duplicate(wanted));
+                } else {
+                    self.elements += 1;
+                    self.walk(behind, inner, Some(&Trail { before, key, index }))
+                }
+            } else {
+                self.value(inner)
+            };
+            if let Err(stop) = result {
+                return Err(self.within(key, index, stop));
             }
-            more = self.reader.more(Bracket::Object)?;
+            index += 1;
+            more = self.more(bracket)?;
         }
-        if found {
+        if is_found || self.location.is_optional {
             return Ok(());
         }
         let stop = self.missing("an object");
-        Err(self.within(wanted, stop))
+        Err(self.within(Some(wanted), 0, stop))
+    }
+
+    /// As the reader's, where it need not be fast.
+    #[inline(never)]
+    fn more(&mut self, bracket: Bracket) -> Result<bool> {
+        Ok(self.reader.more(bracket)?)
+    }
+
+    /// What is read of a key inside a node, which few keys are compared with.
+    #[inline(never)]
+    fn find_key(&self, node: &Node, key: &str) -> &'static Node {
+        self.keys(node).iter().find(|node| text::is(node.key, key)).unwrap_or(&schema::NOTHING)
+    }
+
+    /// Decodes the object at the end of a location.
+    fn place(&mut self, trail: Option<&Trail<'_>>) -> Result {
+        let (start, first, location) = (self.reader.position(), self.values.len(), self.location);
+        let mut root = self.node(location.root);
+        if location.is_spec {
+            root = self.find_key(root, SPEC.path);
+        }
+        self.value(root)?;
+        let (object, raw) = (self.take_from(first), self.reader.since(start));
+        let mut path = location.path;
+        if let Some(trail) = trail
+            && !text::split(path, b'[').1.is_empty()
+        {
+            let mut text = String::new();
+            trail.put(&mut text);
+            path = self.arena.keep_string(text);
+        }
+        self.places.push(Located { object, raw, path, is_spec: location.is_spec });
+        Ok(())
     }
 
     /// Reports the type of the value here, which starts with this byte, instead of the expected one.
     #[cold]
     #[inline(never)]
-    fn mismatch(&mut self, expected: JsonType, first: u8) -> Stop {
+    fn mismatch(&mut self, expected: &str, first: u8) -> Stop {
         let found = match first {
             b'"' => "a string",
             b'{' => "an object",
@@ -557,7 +738,7 @@ impl<'a> Decoder<'a> {
             b'-' | b'0'..=b'9' => "a number",
             _ => return self.reader.expected("a value").into(),
         };
-        self.refuse(expected.expectation(), found)
+        self.refuse(expected, found)
     }
 
     /// Reports a missing value.
@@ -575,30 +756,18 @@ impl<'a> Decoder<'a> {
         Stop::Mismatch
     }
 
-    /// Adds the key that a problem is below to its path.
     #[cold]
     #[inline(never)]
-    fn within(&mut self, key: &str, stop: Stop) -> Stop {
-        let mut path = String::new();
-        if key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            put(&mut path, key);
-        } else {
-            put(&mut path, "[");
-            quote(key, &mut path);
-            put(&mut path, "]");
-        }
-        self.prepend(path, stop)
+    fn too_many(&mut self) -> Stop {
+        self.refuse("at most 10000 elements", "more")
     }
 
+    /// Adds the key or the index that a problem is below to its path.
     #[cold]
     #[inline(never)]
-    fn within_element(&mut self, index: usize, stop: Stop) -> Stop {
+    fn within(&mut self, key: Option<&str>, index: usize, stop: Stop) -> Stop {
         let mut path = String::new();
-        text::put_index(&mut path, index);
-        self.prepend(path, stop)
-    }
-
-    fn prepend(&mut self, mut path: String, stop: Stop) -> Stop {
+        put_step(&mut path, key, index);
         put(&mut path, if matches!(self.path.as_bytes(), [] | [b'[', ..]) { "" } else { "." });
         put(&mut path, &self.path);
         self.path = path;
@@ -620,14 +789,15 @@ impl<'a> Decoder<'a> {
     fn unique_keys(&mut self, first: usize) -> Result {
         let mut keys = Vec::new();
         for value in self.values.iter().skip(first).filter(|value| value.raw.is_empty()) {
-            keys.push((value.string.unwrap_or_default(), ""));
+            text::push(&mut keys, value.string.unwrap_or_default(), "");
         }
         text::sort(&mut keys);
-        let mut last = None;
-        for (key, _) in keys {
-            if last.replace(key) == Some(key) {
+        let mut last = "";
+        for (index, &(key, _)) in keys.iter().enumerate() {
+            if index != 0 && text::is(key, last) {
                 return Err(self.duplicate(key));
             }
+            last = key;
         }
         Ok(())
     }
@@ -635,10 +805,40 @@ impl<'a> Decoder<'a> {
     #[cold]
     #[inline(never)]
     fn unknown(&mut self, known: &[Node], key: &str) -> Stop {
-        let mut keys = Vec::new();
-        known.iter().for_each(|node| keys.push(node.key));
+        let keys: Vec<_> = known.iter().map(|node| node.key).collect();
         self.problem = unlisted("setting", key, &keys);
         Stop::Mismatch
+    }
+}
+
+/// Appends a key to a path, or an index if there is none: `.key`, `["a key"]`, `[0]`.
+#[cold]
+#[inline(never)]
+fn put_step(path: &mut String, key: Option<&str>, index: usize) {
+    let Some(key) = key else { return text::put_index(path, index) };
+    if key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        put(path, if path.is_empty() { "" } else { "." });
+        put(path, key);
+    } else {
+        put(path, "[");
+        quote(key, path);
+        put(path, "]");
+    }
+}
+
+/// The first key of a path, or its `[*]`, and the path behind it.
+fn next_key(path: &str) -> (&str, &str) {
+    let mut end = 1;
+    loop {
+        let behind = match path.as_bytes().get(end) {
+            Some(b'.') => end + 1,
+            Some(b'[') | None => end,
+            Some(_) => {
+                end += 1;
+                continue;
+            }
+        };
+        return (cut(path, 0, end), cut(path, behind, path.len()));
     }
 }
 

@@ -740,8 +740,12 @@ pub fn integer(number: &str) -> Option<i64> {
         if !digit.is_ascii_digit() {
             return None;
         }
+        // Not `checked_mul`, which multiplies to 128 bits.
+        if value < i64::MIN / 10 {
+            return None;
+        }
         // Below zero, because `i64` reaches further there.
-        value = value.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))?;
+        value = (10 * value).checked_sub(i64::from(digit - b'0'))?;
     }
     if is_negative { Some(value) } else { value.checked_neg() }
 }

@@ -10,10 +10,10 @@
 //! - `json`: the parser
 //! - `schema`: the declarations of fields and settings, and the table made of them
 //! - `decode`, `edit`: one pass over a text by that table, and changes that keep every other byte
-//! - `settings`, `profile`, `workload`: strict settings, profiles, and the kinds that hold a pod
+//! - `settings`, `workload`: strict settings, and the kinds that hold a pod
 //! - `request`: the admission request
 //! - `place`, `pod`: places of violations, and the view of a pod that checks use
-//! - `violation`, `exempt`, `update`: the text of a verdict, exemptions, and updates
+//! - `violation`, `exempt`, `update`, `profile`: the text of a verdict, exemptions, updates, and profiles
 //! - `policy`: the evaluation of one request
 //! - `wapc`: Kubewarden's ABI, with the feature `wapc`
 //!
@@ -80,7 +80,10 @@ pub use violation::{Rule, Violations};
 /// optional.
 #[macro_export]
 macro_rules! policy {
-    (name: $name:literal, check: $check:path $(, mutate: $mutate:path)? $(, validate: $validate:path)? $(,)?) => {
+    (
+        name: $name:literal, check: $check:path $(, mutate: $mutate:path)? $(, validate: $validate:path)?
+        $(, is_built_in: $is_built_in:literal)? $(,)?
+    ) => {
         /// This policy.
         pub static POLICY: $crate::Policy = {
             const READ: &[&[$crate::Declaration]] = &[$crate::base_fields(), FIELDS];
@@ -97,7 +100,15 @@ macro_rules! policy {
                 defaults: &DEFAULTS,
                 validate: $crate::optional!($($validate)?),
             };
-            $crate::Policy::new($name, &NODES, settings, $check, $crate::mutation!($($mutate)?), FIELDS)
+            $crate::Policy::new(
+                $name,
+                &NODES,
+                settings,
+                $check,
+                $crate::mutation!($($mutate)?),
+                false $(|| $is_built_in)?,
+                FIELDS,
+            )
         };
 
         #[cfg(feature = "wapc")]

@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::{
-    decode::Object,
+    decode::{Located, Object},
     schema::{Field, LISTS, types},
     text::{cut, put, put_index, quote, split},
 };
@@ -31,6 +31,8 @@ impl Role {
 pub enum Offender<'v> {
     /// The pod itself.
     Pod,
+    /// The object that holds the pod's template.
+    Workload,
     /// A container.
     Container {
         /// The list that it is in.
@@ -55,11 +57,23 @@ pub struct Place<'v> {
     pub(crate) value: Option<Object<'v>>,
     /// Stands for the value in `{values}`.
     name: Option<&'v str>,
+    /// The path starts at the object, and not at the pod's spec.
+    is_outside: bool,
+    /// What else helps to fix it; empty if nothing does.
+    pub(crate) hint: &'static str,
 }
 
 impl<'v> Place<'v> {
     pub(crate) fn new(offender: Offender<'v>, path: &'static str, value: Option<Object<'v>>) -> Self {
-        Self { offender, path, elements: [None; 2], value, name: None }
+        Self {
+            offender,
+            path,
+            elements: [None; 2],
+            value,
+            name: None,
+            is_outside: matches!(offender, Offender::Workload),
+            hint: "",
+        }
     }
 
     /// An element of the list here: which, and what it is.
@@ -94,15 +108,26 @@ impl<'v> Place<'v> {
         self
     }
 
-    /// Puts its path below the pod template.
-    pub(crate) fn put_path(&self, path: &mut String) {
-        if let Offender::Annotation(key) = self.offender {
-            put(path, "metadata.annotations[");
-            quote(key, path);
-            put(path, "]");
-            return;
+    /// This place, with one more sentence on how to fix it.
+    #[must_use]
+    pub fn hint(mut self, hint: &'static str) -> Self {
+        self.hint = hint;
+        self
+    }
+
+    /// Puts its path from the object on, in which the pod is at a place.
+    pub(crate) fn put_path(&self, pod: &Located<'_>, path: &mut String) {
+        if !self.is_outside {
+            put(path, pod.path);
+            put(path, if pod.path.is_empty() { "" } else { "." });
+            if let Offender::Annotation(key) = self.offender {
+                put(path, "metadata.annotations[");
+                quote(key, path);
+                put(path, "]");
+                return;
+            }
+            put(path, if pod.is_spec { "" } else { "spec." });
         }
-        put(path, "spec.");
         if let Offender::Container { role, index, .. } = self.offender {
             put(path, role.list().path);
             put_index(path, index);

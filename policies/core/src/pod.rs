@@ -3,12 +3,13 @@
 use alloc::{string::String, vec::Vec};
 
 use crate::{
-    decode::{FieldType, Object},
+    decode::{FieldType, Located, Object},
     json::Text,
     place::{Offender, Place, Role},
+    request::Subject,
     schema::{self, Field, Node, types},
     settings::{Settings, common::EXEMPT_IMAGES},
-    text,
+    text::{self, put},
 };
 
 crate::fields! {
@@ -53,36 +54,50 @@ impl<'v> Container<'v> {
 
     /// The place of a field, for a violation.
     pub fn at<T: FieldType>(&self, field: Field<T>) -> Place<'v> {
+        Place::new(self.offender(), field.path, self.object.at(field))
+    }
+}
+
+impl<'v> Container<'v> {
+    fn offender(&self) -> Offender<'v> {
         let Self { role, index, name, .. } = *self;
-        Place::new(Offender::Container { role, index, name }, field.path, self.object.at(field))
+        Offender::Container { role, index, name }
     }
 }
 
 /// A pod, or the template of one, or the spec of a PersistentVolume, which has no containers.
 pub struct Pod<'v> {
-    root: Object<'v>,
+    /// Where it is in the object.
+    pub(crate) place: &'v Located<'v>,
     spec: Object<'v>,
+    workload: Object<'v>,
+    is_template: bool,
     containers: Vec<Container<'v>>,
+    has_exempt_containers: bool,
     editable: bool,
 }
 
 impl<'v> Pod<'v> {
-    /// Reads a view. `old` has the ephemeral containers that the pod had before an update, as
-    /// [`ephemeral_containers`] lists them.
+    /// Makes the view of what is at a place. `workload` has the fields outside of the place, and `old` the ephemeral
+    /// containers that the pod had before an update, as `update::ephemeral_containers` lists them.
     pub(crate) fn new(
-        root: Object<'v>,
+        place: &'v Located<'v>,
         spec: Object<'v>,
+        workload: Object<'v>,
+        subject: Subject,
         old: Option<&[(&str, &str)]>,
         settings: &Settings,
         editable: bool,
     ) -> Self {
         let exempt = settings.strings(EXEMPT_IMAGES);
+        let mut has_exempt_containers = false;
         let mut containers = Vec::with_capacity(8);
         for &role in &ROLES {
-            for (index, object) in spec.get(role.list()).unwrap_or_default().objects().enumerate() {
+            for (index, object) in spec.list(role.list()).objects().enumerate() {
                 let name = object.word(NAME);
                 let image = object.word(IMAGE);
-                if !image.is_empty() && exempt.matches(image) {
+                if exempt.matches(image) {
+                    has_exempt_containers = true;
                     continue;
                 }
                 let is_new = match old {
@@ -91,7 +106,7 @@ impl<'v> Pod<'v> {
                 };
                 containers.push(Container {
                     role,
-                    is_sidecar: role == Role::Init && object.get(RESTART_POLICY) == Some("Always"),
+                    is_sidecar: role == Role::Init && object.says(RESTART_POLICY, "Always"),
                     name,
                     index,
                     object,
@@ -100,7 +115,34 @@ impl<'v> Pod<'v> {
                 });
             }
         }
-        Self { root, spec, containers, editable }
+        let is_template = matches!(subject, Subject::Workload(_) | Subject::Custom);
+        Self { place, spec, workload, is_template, containers, has_exempt_containers, editable }
+    }
+
+    /// A hint for a violation, if a field is set on the pod that only containers have.
+    pub fn misplaced<T: FieldType>(&self, field: Field<T>) -> &'static str {
+        let is_set = self.spec.at(field).is_some();
+        if is_set { "it is set on the pod, where Kubernetes has no such field" } else { "" }
+    }
+
+    /// Whether it is a template, and not a pod as the API server has completed it.
+    pub fn is_template(&self) -> bool {
+        self.is_template
+    }
+
+    /// Whether some of its containers are exempt, so that what is set for the whole pod would reach them.
+    pub fn has_exempt_containers(&self) -> bool {
+        self.has_exempt_containers
+    }
+
+    /// A field of the object that holds the template; `None` if it is not set, and of a Pod.
+    pub fn workload<T: FieldType>(&self, field: Field<T>) -> Option<T::Value<'v>> {
+        self.workload.get(field)
+    }
+
+    /// The place of a field of the object that holds the template, for a violation.
+    pub fn at_workload<T: FieldType>(&self, field: Field<T>) -> Place<'v> {
+        Place::new(Offender::Workload, field.path, self.workload.at(field))
     }
 
     /// Every container that is not exempt: init containers, containers, ephemeral containers.
@@ -115,12 +157,12 @@ impl<'v> Pod<'v> {
 
     /// The elements of a list in the spec; none if it is not set.
     pub fn list(&self, field: Field<types::ObjectList>) -> impl Iterator<Item = Object<'v>> {
-        self.get(field).unwrap_or_default().objects()
+        self.spec.list(field).objects()
     }
 
     /// The members of the metadata that a field with a pattern matches: key and value.
     pub fn metadata<T: FieldType>(&self, field: Field<T>) -> impl Iterator<Item = (&'v str, Object<'v>)> {
-        self.root.entries(field)
+        self.place.object.entries(field)
     }
 
     /// The place of a field of the spec, for a violation.
@@ -135,41 +177,62 @@ impl<'v> Pod<'v> {
 
     /// Whether it runs on Windows, where fields that only Linux knows are not asked for.
     pub fn is_windows(&self) -> bool {
-        self.get(OS_NAME) == Some("windows")
+        self.spec.says(OS_NAME, "windows")
     }
 
     /// Its runtime class; empty if it has none.
     pub fn runtime_class(&self) -> &'v str {
-        self.spec.word(RUNTIME_CLASS)
+        runtime_class(self.spec)
     }
+}
+
+/// The runtime class in the spec of a pod; empty if it has none.
+pub(crate) fn runtime_class(spec: Object<'_>) -> &str {
+    spec.word(RUNTIME_CLASS)
 }
 
 /// The members to set in one object of a pod.
 struct Merge<'v> {
     object: Object<'v>,
+    /// For reports.
+    place: Place<'v>,
+    pod: &'v Located<'v>,
     path: &'static str,
     members: Vec<(&'static str, String)>,
 }
 
 /// Changes to a pod. They leave every byte that they do not touch.
-#[derive(Default)]
 pub struct Edits<'v> {
+    /// The place of the pod that is changed next.
+    pod: &'v Located<'v>,
     merges: Vec<Merge<'v>>,
 }
 
 impl<'v> Edits<'v> {
-    /// Sets members (key and JSON) of the object at a dotted path in a container, which is made if it
-    /// is not there. Containers that may not change any more are left alone.
+    /// The changes that a policy makes to each of these pods.
+    pub(crate) fn of(pods: &[Pod<'v>], mutate: impl Fn(&Pod<'v>, &mut Self)) -> Self {
+        let mut edits = Self { pod: Located::ROOT, merges: Vec::new() };
+        for pod in pods {
+            edits.pod = pod.place;
+            mutate(pod, &mut edits);
+        }
+        edits
+    }
+
+    /// Sets members (key and JSON) of the object at a dotted path in a container, which is made if it is not there.
+    /// Containers that must not change any more are left alone.
     pub fn container(&mut self, container: &Container<'v>, path: &'static str, members: Vec<(&'static str, String)>) {
         if container.editable && !members.is_empty() {
-            self.merges.push(Merge { object: container.object, path, members });
+            let place = Place::new(container.offender(), path, None);
+            self.merges.push(Merge { object: container.object, place, pod: self.pod, path, members });
         }
     }
 
     /// The same in the pod spec.
     pub fn pod(&mut self, pod: &Pod<'v>, path: &'static str, members: Vec<(&'static str, String)>) {
         if pod.editable && !members.is_empty() {
-            self.merges.push(Merge { object: pod.spec, path, members });
+            let place = Place::new(Offender::Pod, path, None);
+            self.merges.push(Merge { object: pod.spec, place, pod: self.pod, path, members });
         }
     }
 
@@ -183,14 +246,22 @@ impl<'v> Edits<'v> {
         }
         crate::edit::splice(object, text.offset_of(object), splices)
     }
-}
 
-/// The names and images of the ephemeral containers, sorted.
-pub(crate) fn ephemeral_containers<'v>(spec: Object<'v>) -> Vec<(&'v str, &'v str)> {
-    let mut containers = Vec::new();
-    for container in spec.get(Role::Ephemeral.list()).unwrap_or_default().objects() {
-        containers.push((container.word(NAME), container.word(IMAGE)));
+    /// A sentence about what is changed, of a length that is allowed for a warning.
+    pub(crate) fn report(&self, policy: &str, most: usize) -> String {
+        let mut report = text::own(policy);
+        let mut separator = " changed ";
+        for (index, merge) in self.merges.iter().enumerate() {
+            let mut path = String::new();
+            merge.place.put_path(merge.pod, &mut path);
+            if report.len() + path.len() > most {
+                text::put_more(&mut report, self.merges.len() - index);
+                break;
+            }
+            put(&mut report, separator);
+            put(&mut report, &path);
+            separator = ", ";
+        }
+        report
     }
-    text::sort(&mut containers);
-    containers
 }

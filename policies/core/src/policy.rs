@@ -1,17 +1,20 @@
 //! A policy, and the evaluation of one request from end to end.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 
 use crate::{
     arena::Arena,
-    decode::{Decoder, Location},
+    decode::{Decoded, Decoder, Location},
     exempt,
     json::{Text, pad},
-    pod::{BASE, Edits, Pod, ephemeral_containers},
-    request::{OPERATION, Request, SUB_RESOURCE, decode_at, spec_of},
+    pod::{BASE, Edits, Pod, runtime_class},
+    request::{OPERATION, Request, SUB_RESOURCE, Subject, decode_at, spec_of},
     schema::{Declaration, Node, SPEC},
-    settings::{Definition, Settings, common::OTHER_KINDS},
-    text::{is_among, own, problem, put, quote},
+    settings::{
+        Definition, Settings,
+        common::{EXEMPT_RUNTIME_CLASSES, OTHER_KINDS, WARN},
+    },
+    text::{is, is_among, own, problem, put, quote},
     update,
     violation::Violations,
 };
@@ -31,10 +34,12 @@ pub struct ParsedRequest<'c> {
     settings: &'c Settings<'c>,
     text: &'c Text<'c>,
     object: &'c str,
-    location: Location<'c>,
-    pod: &'c Pod<'c>,
-    /// See [`Pod::new`].
+    locations: &'c [Location<'c>],
+    subject: Subject,
+    pods: &'c [Pod<'c>],
+    /// The ephemeral containers before an update of a pod, see [`Pod::new`].
     old: Option<&'c [(&'c str, &'c str)]>,
+    is_update: bool,
 }
 
 /// A policy: the fields it reads, its settings and its check. Made by [`policy!`](crate::policy).
@@ -49,6 +54,8 @@ pub struct Policy {
     pub check: Check,
     /// Changes objects, if the policy can.
     pub mutate: Option<Mutation>,
+    /// Its verdicts and texts are those of the built-in PodSecurity admission.
+    pub is_built_in: bool,
     /// The fields that it reads.
     #[cfg(feature = "docs")]
     pub fields: &'static [Declaration],
@@ -64,6 +71,7 @@ impl Policy {
         settings: Definition,
         check: Check,
         mutate: Option<Mutation>,
+        is_built_in: bool,
         fields: &'static [Declaration],
     ) -> Self {
         Self {
@@ -72,6 +80,7 @@ impl Policy {
             settings,
             check,
             mutate,
+            is_built_in,
             #[cfg(feature = "docs")]
             fields,
         }
@@ -85,13 +94,33 @@ static HARMLESS_SUB_RESOURCES: [&str; 9] =
 /// Why a request cannot be evaluated, as a sentence.
 type Unreadable = String;
 
-const NOT_UTF8: &str = "not JSON: expected UTF-8";
+/// Why a request is not evaluated.
+enum Stop {
+    Skipped(&'static str),
+    Unreadable(Unreadable),
+}
+
+impl From<Unreadable> for Stop {
+    fn from(problem: Unreadable) -> Self {
+        Self::Unreadable(problem)
+    }
+}
+
+#[inline(never)]
+fn read_text<'a>(padded: &'a [u8], arena: &'a Arena) -> Result<Text<'a>, Unreadable> {
+    Text::new(padded, arena).map_err(|_| own("not JSON: expected UTF-8"))
+}
 
 /// Evaluates a payload `{"request":…,"settings":…}` in padded JSON (see [`pad`]).
 ///
 /// The reply is a Kubewarden `ValidationResponse` in JSON.
 pub fn validate(policy: &Policy, payload: &[u8]) -> String {
-    evaluate(policy, payload).unwrap_or_else(|unreadable| reject("400", &unreadable, None))
+    match evaluate(policy, payload) {
+        Ok(Some(reply)) => reply,
+        Ok(None) => accept(),
+        Err(Stop::Skipped(reason)) => skip(reason),
+        Err(Stop::Unreadable(problem)) => reject("400", &problem, None, ""),
+    }
 }
 
 /// Validates settings in padded JSON (see [`pad`]).
@@ -112,32 +141,60 @@ pub fn validate_settings(policy: &Policy, payload: &[u8]) -> String {
 
 fn read_settings(policy: &Policy, payload: &[u8]) -> Result<(), Unreadable> {
     let arena = Arena::new();
-    let text = Text::new(payload, &arena).map_err(|_| own(NOT_UTF8))?;
-    let mut decoder = Decoder::at(&text, 0, &[]);
-    if let Err(stop) = decoder.reader.skip().and_then(|()| decoder.reader.end()) {
-        return Err(decoder.explain(stop.into()));
-    }
+    let text = read_text(payload, &arena)?;
+    Decoder::at(&text, 0, &[]).root(true)?;
     Settings::read(&policy.settings, &text, Some(0)).map(drop)
 }
 
+/// Most bytes of the text and of the annotation together.
+const MOST_TEXT: usize = 256 << 10;
+
+/// Most characters of a warning: the API server cuts all warnings of a request if they are longer than 4096 together.
+const MOST_WARNING: usize = 1000;
+const MOST_BUILT_IN_WARNING: usize = 4096;
+
 #[cold]
 #[inline(never)]
-fn reject(code: &str, message: &str, violations: Option<&str>) -> String {
+fn reject(code: &str, message: &str, violations: Option<&str>, warning: &str) -> String {
     let mut reply = own(r#"{"accepted":false,"message":"#);
     quote(message, &mut reply);
     put(&mut reply, r#","code":"#);
     put(&mut reply, code);
     if let Some(violations) = violations {
-        put(&mut reply, r#","audit_annotations":{"violations":"#);
-        quote(violations, &mut reply);
-        put(&mut reply, "}");
+        put_annotation(&mut reply, "violations", violations);
     }
+    put_warning(&mut reply, warning);
     put(&mut reply, "}");
     reply
 }
 
+fn put_annotation(reply: &mut String, name: &str, value: &str) {
+    put(reply, r#","audit_annotations":{"#);
+    quote(name, reply);
+    put(reply, ":");
+    quote(value, reply);
+    put(reply, "}");
+}
+
+fn put_warning(reply: &mut String, warning: &str) {
+    if !warning.is_empty() {
+        put(reply, r#","warnings":["#);
+        quote(warning, reply);
+        put(reply, "]");
+    }
+}
+
 fn accept() -> String {
     own(r#"{"accepted":true}"#)
+}
+
+/// Accepts what was not evaluated, with the reason.
+#[inline(never)]
+fn skip(reason: &str) -> String {
+    let mut reply = own(r#"{"accepted":true"#);
+    put_annotation(&mut reply, "skipped", reason);
+    put(&mut reply, "}");
+    reply
 }
 
 /// The rules that the object of a request breaks, one for each violation, and the message; neither exemptions
@@ -146,85 +203,156 @@ fn accept() -> String {
 /// # Errors
 /// The request cannot be evaluated; as a sentence.
 #[cfg(feature = "docs")]
-pub fn broken_rules(
-    policy: &Policy,
-    payload: &[u8],
-) -> Result<(alloc::vec::Vec<&'static crate::Rule>, String), String> {
+pub fn broken_rules(policy: &Policy, payload: &[u8]) -> Result<(Vec<&'static crate::Rule>, String), String> {
     let arena = Arena::new();
-    let text = Text::new(payload, &arena).map_err(|_| own(NOT_UTF8))?;
-    let mut request = Request::read(text, policy.nodes)?;
+    let text = read_text(payload, &arena)?;
+    let mut request = Request::read(&text, policy.nodes)?;
     let settings = request.settings(&policy.settings)?;
-    let location = request.location(&settings).ok_or("no pod")?;
-    let object = request.object(location)?;
-    let pod = Pod::new(object, spec_of(object, location)?, None, &settings, true);
+    let (subject, locations) = request.locations(&settings);
+    let Decoded { places, outer } = request.object(&locations)?;
     let mut found = Violations::default();
-    (policy.check)(&pod, &settings, &mut found);
-    Ok((found.rules().collect(), found.message(Some(&settings))))
+    for place in places {
+        found.enter(place);
+        let pod = Pod::new(place, spec_of(place)?, outer, subject, None, &settings, true);
+        (policy.check)(&pod, &settings, &mut found);
+    }
+    Ok((found.rules().collect(), found.text(Some(&settings), MOST_TEXT)))
 }
 
-fn evaluate(policy: &Policy, payload: &[u8]) -> Result<String, Unreadable> {
+/// The reply, if it does not just accept.
+fn evaluate(policy: &Policy, payload: &[u8]) -> Result<Option<String>, Stop> {
     let arena = Arena::new();
-    let text = Text::new(payload, &arena).map_err(|_| own(NOT_UTF8))?;
-    let mut request = Request::read(text, policy.nodes)?;
+    let text = read_text(payload, &arena)?;
+    let mut request = Request::read(&text, policy.nodes)?;
     let settings = request.settings(&policy.settings).map_err(|wrong| problem("settings", &wrong, ""))?;
     let envelope = request.envelope();
-    let is_update = match envelope.word(OPERATION) {
-        "CREATE" => false,
-        "UPDATE" => true,
-        "DELETE" | "CONNECT" => return Ok(accept()),
-        _ => {
-            return Err(own("request.operation: expected CREATE, UPDATE, DELETE or CONNECT"));
+    let operation = envelope.word(OPERATION);
+    let is_update = is(operation, "UPDATE");
+    if is_among(operation, &["DELETE", "CONNECT"]) {
+        return Err(Stop::Skipped("the operation runs no pod"));
+    }
+    if !is_update && !is(operation, "CREATE") {
+        return Err(own("request.operation: expected CREATE, UPDATE, DELETE or CONNECT").into());
+    }
+    let sub_resource = envelope.word(SUB_RESOURCE);
+    if !sub_resource.is_empty() && is_among(sub_resource, &HARMLESS_SUB_RESOURCES) {
+        return Err(Stop::Skipped("the subresource changes no pod"));
+    }
+    if let Some(exemption) = exempt::of_request(&settings, envelope) {
+        return Err(Stop::Skipped(exemption));
+    }
+    let (subject, locations) = request.locations(&settings);
+    if locations.is_empty() {
+        let is_accepted = is(settings.get(OTHER_KINDS).unwrap_or_default(), "accept");
+        return Err(if is_accepted { Stop::Skipped("the kind holds no pod") } else { request.other_kind().into() });
+    }
+    let verdict = evaluate_pods(policy, &mut request, &settings, subject, &locations, is_update);
+    if !matches!(verdict, Ok(None) | Err(Stop::Skipped(_)))
+        && let Some(reason) = request.is_left_alone(subject, policy.is_built_in)
+    {
+        return Err(Stop::Skipped(reason));
+    }
+    verdict
+}
+
+fn evaluate_pods<'a>(
+    policy: &Policy,
+    request: &mut Request<'a>,
+    settings: &Settings<'a>,
+    subject: Subject,
+    locations: &[Location<'a>],
+    is_update: bool,
+) -> Result<Option<String>, Stop> {
+    let decoded = request.object(locations);
+    let is_template = matches!(subject, Subject::Workload(_) | Subject::Custom);
+    let mut old = Decoded::default();
+    if is_update {
+        let nodes = match subject {
+            Subject::Pod => &BASE,
+            Subject::PersistentVolume => policy.nodes,
+            _ => &[],
+        };
+        match request.old_object(locations, nodes) {
+            Ok(object) => old = object,
+            // What cannot be read of it is no reason to keep the new object out: it counts as changed.
+            Err(_) if is_template => {}
+            Err(problem) => return Err(problem.into()),
+        }
+    }
+    let Decoded { places, outer } = match decoded {
+        Ok(decoded) => decoded,
+        Err(problem) => {
+            // A template that was there before may stay, readable or not.
+            if is_update
+                && is_template
+                && let Ok(texts) = request.object_texts(locations)
+                && !texts.places.is_empty()
+                && !update::runs_something_new(subject, texts.places, old)
+            {
+                return Err(Stop::Skipped(UNCHANGED));
+            }
+            return Err(problem.into());
         }
     };
-    let sub_resource = envelope.word(SUB_RESOURCE);
-    if !sub_resource.is_empty() && is_among(sub_resource, &HARMLESS_SUB_RESOURCES)
-        || exempt::covers_request(&settings, envelope)
+    if places.is_empty()
+        && let Some(location) = locations.iter().find(|location| !location.is_optional)
     {
-        return Ok(accept());
+        return Err(problem(location.path, "expected at least one pod template, found none", "").into());
     }
-    let Some(location) = request.location(&settings) else {
-        return if settings.get(OTHER_KINDS) == Some("accept") { Ok(accept()) } else { Err(request.other_kind()) };
-    };
-    let is_pod = location.is_pod();
-    let object = request.object(location)?;
-    let old = if is_update && is_pod { request.old_object(location, &BASE)? } else { None };
-    let old_spec = old.map(|old| old.get(SPEC).unwrap_or_default());
-    let old_ephemeral = old_spec.map(ephemeral_containers);
-    let spec = spec_of(object, location)?;
-    if let (Some(old), Some(ephemeral)) = (old_spec, &old_ephemeral)
-        && !update::is_significant(spec, old, ephemeral)
-    {
-        return Ok(accept());
-    }
+    let mut skipped = "the object has no pod template";
+    let old_spec = old.places.first().map(|old| old.object.get(SPEC).unwrap_or_default());
+    let old_ephemeral = old_spec.filter(|_| matches!(subject, Subject::Pod)).map(update::ephemeral_containers);
+    let old_ephemeral = old_ephemeral.as_deref();
     // Most of a pod cannot be changed once it is there.
-    let editable = !(is_update && is_pod);
-    let old = old_ephemeral.as_deref();
-    let pod = Pod::new(object, spec, old, &settings, editable);
-    if exempt::covers_runtime_class(&settings, pod.runtime_class()) {
-        return Ok(accept());
+    let editable = !(is_update && matches!(subject, Subject::Pod));
+    let mut pods = Vec::new();
+    for place in places {
+        if is_update && !update::runs_something_new(subject, core::slice::from_ref(place), old) {
+            skipped = UNCHANGED;
+            continue;
+        }
+        let spec = spec_of(place)?;
+        if exempt::covers_runtime_class(settings, runtime_class(spec)) {
+            skipped = EXEMPT_RUNTIME_CLASSES.path;
+        } else {
+            pods.push(Pod::new(place, spec, outer, subject, old_ephemeral, settings, editable));
+        }
+    }
+    if pods.is_empty() {
+        return Err(Stop::Skipped(skipped));
     }
     if let Some(mutation) = policy.mutate {
         let (text, object) = (request.text(), request.object_text());
-        let parsed = ParsedRequest { policy, settings: &settings, text, object, location, pod: &pod, old };
+        let pods = &*pods;
+        let old = old_ephemeral;
+        let parsed = ParsedRequest { policy, settings, text, object, locations, subject, pods, old, is_update };
         if let Some(reply) = mutation(&parsed) {
-            return reply;
+            return Ok(Some(reply?));
         }
     }
-    Ok(rejection(policy, &pod, &settings, location).unwrap_or_else(accept))
+    Ok(rejection(policy, &pods, settings))
 }
+
+const UNCHANGED: &str = "the update changes nothing that runs";
 
 /// Makes changes and evaluates the changed object: a change is returned only if nothing is left to reject.
 ///
 /// It is called through [`Mutation`], so that only modules that change something have the code for it.
 #[doc(hidden)]
 pub fn mutated(mutate: Mutate, request: &ParsedRequest<'_>) -> Option<Result<String, Unreadable>> {
-    let mut edits = Edits::default();
-    mutate(request.pod, request.settings, &mut edits);
+    let edits = Edits::of(request.pods, |pod, edits| mutate(pod, request.settings, edits));
     let edited = edits.apply(request.text, request.object)?;
     Some(evaluate_edited(request, &edited).map(|rejection| {
         rejection.unwrap_or_else(|| {
+            // The API server refuses every change of such a template; the controller's pods will be changed.
+            if request.is_update && matches!(request.subject, Subject::Workload(workload) if workload.is_immutable()) {
+                return accept();
+            }
             let mut reply = own(r#"{"accepted":true,"mutated_object":"#);
             put(&mut reply, &edited);
+            if request.settings.is(WARN) {
+                put_warning(&mut reply, &edits.report(request.policy.name, MOST_WARNING));
+            }
             put(&mut reply, "}");
             reply
         })
@@ -232,19 +360,42 @@ pub fn mutated(mutate: Mutate, request: &ParsedRequest<'_>) -> Option<Result<Str
 }
 
 fn evaluate_edited(request: &ParsedRequest<'_>, edited: &str) -> Result<Option<String>, Unreadable> {
-    let &ParsedRequest { policy, settings, location, old, .. } = request;
+    let &ParsedRequest { policy, settings, locations, subject, old, .. } = request;
     let (padded, arena) = (pad(edited.as_bytes()), Arena::new());
-    let text = Text::new(&padded, &arena).map_err(|_| own(NOT_UTF8))?;
-    let object = decode_at(&text, 0, location, policy.nodes)?;
-    let pod = Pod::new(object, spec_of(object, location)?, old, settings, false);
-    Ok(rejection(policy, &pod, settings, location))
+    let text = read_text(&padded, &arena)?;
+    let Decoded { places, outer } = decode_at(&text, 0, locations, policy.nodes)?;
+    let mut pods = Vec::new();
+    for place in places {
+        if request.pods.iter().any(|pod| pod.place.path == place.path) {
+            pods.push(Pod::new(place, spec_of(place)?, outer, subject, old, settings, false));
+        }
+    }
+    Ok(rejection(policy, &pods, settings))
 }
 
-fn rejection(policy: &Policy, pod: &Pod<'_>, settings: &Settings, location: Location<'_>) -> Option<String> {
+fn rejection<'v>(policy: &Policy, pods: &[Pod<'v>], settings: &Settings) -> Option<String> {
     let mut found = Violations::default();
-    (policy.check)(pod, settings, &mut found);
+    for pod in pods {
+        found.enter(pod.place);
+        (policy.check)(pod, settings, &mut found);
+    }
     if found.is_empty() {
         return None;
     }
-    Some(reject("403", &found.message(Some(settings)), Some(&found.to_json(location.path))))
+    let message = found.text(Some(settings), MOST_TEXT / 2);
+    let violations = found.to_json(MOST_TEXT - message.len());
+    let mut warning = String::new();
+    if settings.is(WARN) {
+        if policy.is_built_in {
+            let text = found.text(Some(settings), MOST_BUILT_IN_WARNING - WOULD.len());
+            put(&mut warning, WOULD);
+            put(&mut warning, text.strip_prefix("violates").unwrap_or(&text));
+        } else {
+            warning = found.text(Some(settings), MOST_WARNING);
+        }
+    }
+    Some(reject("403", &message, Some(&violations), &warning))
 }
+
+/// What the built-in admission's warnings start with, where its rejections have `violates`.
+const WOULD: &str = "would violate";

@@ -1,6 +1,12 @@
 //! Profiles of seccomp and AppArmor, which settings and pods spell in two ways.
 
-use crate::decode::List;
+use alloc::{string::String, vec};
+
+use crate::{
+    decode::List,
+    pod::{Container, Edits, Pod},
+    text::{own, put, quote},
+};
 
 /// A profile in a setting or a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +52,42 @@ impl<'s> Profile<'s> {
             Some("Unconfined") => Self::Unconfined,
             Some("Localhost") => Self::Localhost(file.unwrap_or_default()),
             _ => Self::Unknown,
+        }
+    }
+
+    /// The object with the fields `type` and `localhostProfile`, as JSON.
+    fn to_json(self) -> String {
+        let mut json = own("{\"type\":\"");
+        match self {
+            Self::Localhost(file) => {
+                put(&mut json, "Localhost\",\"localhostProfile\":");
+                quote(file, &mut json);
+                put(&mut json, "}");
+                return json;
+            }
+            Self::Unconfined => put(&mut json, "Unconfined"),
+            _ => put(&mut json, "RuntimeDefault"),
+        }
+        put(&mut json, "\"}");
+        json
+    }
+
+    /// Sets this profile as a member of `securityContext` for the containers that lack one: at the pod, or at each of
+    /// these containers, if the pod's would reach others as well.
+    pub fn fill_in<'v>(
+        self,
+        member: &'static str,
+        pod: &Pod<'v>,
+        edits: &mut Edits<'v>,
+        at_containers: bool,
+        lacks: impl Fn(&Container<'v>) -> bool,
+    ) {
+        let member = || vec![(member, self.to_json())];
+        for container in pod.containers().filter(lacks) {
+            if !at_containers {
+                return edits.pod(pod, "securityContext", member());
+            }
+            edits.container(&container, "securityContext", member());
         }
     }
 }

@@ -3,18 +3,18 @@
 //! The object's kind says where the pod lives in it. A host sends the kind first, and then the object is decoded as
 //! the decoder comes to it; otherwise the decoder comes back to it at the end.
 
-use alloc::string::String;
+use alloc::{string::String, vec, vec::Vec};
 
 use crate::{
-    decode::{self, Decoder, Deferred, Location, Object, State, Value},
+    decode::{Decoded, Decoder, Located, Location, Object, State},
     json::Text,
     schema::{self, Field, Node, PERSISTENT_VOLUME, POD, SPEC},
     settings::{
         Definition, Settings,
-        common::{PATH_GROUP, PATH_KIND, PATH_PATH, POD_SPEC_PATHS},
+        common::{PATH_AT, PATH_GROUP, PATH_KIND, PATH_OPTIONAL, PATH_PATH, POD_SPEC_PATHS},
     },
-    text::{own, problem, put, quote},
-    workload::WORKLOADS,
+    text::{is, own, problem, put, quote},
+    workload::{self, Workload},
 };
 
 crate::fields! {
@@ -30,18 +30,44 @@ crate::fields! {
     SETTINGS: Any = Root "settings";
 }
 
+/// What of an object's metadata decides whether it is left alone.
+mod metadata {
+    crate::fields! {
+        MIRROR: Any = Root "metadata.annotations[\"kubernetes.io/config.mirror\"]";
+        // Before the list itself, so that its text has the keys of both.
+        IS_CONTROLLER: Bool = Root "metadata.ownerReferences[*].controller";
+        OWNERS: ObjectList = Root "metadata.ownerReferences";
+    }
+}
+use metadata::{IS_CONTROLLER, MIRROR, OWNERS};
+
+static METADATA: [Node; schema::count_flat(&[metadata::FIELDS])] = schema::build_flat(&[metadata::FIELDS]);
+
 static ENVELOPE: [Node; schema::count_flat(&[FIELDS])] = schema::build_flat(&[FIELDS]);
 
-impl Location<'_> {
-    /// Whether it is the one of a Pod.
-    pub(crate) fn is_pod(self) -> bool {
-        self.root == POD && self.path.is_empty()
+/// What an object is, by its kind.
+#[derive(Clone, Copy)]
+pub(crate) enum Subject {
+    Pod,
+    PersistentVolume,
+    /// A kind of Kubernetes that holds a pod template.
+    Workload(&'static Workload),
+    /// A kind of `podSpecPaths`.
+    Custom,
+}
+
+impl Subject {
+    /// Where the pod is in it, if Kubernetes has the kind.
+    fn location(self) -> Location<'static> {
+        let path = if let Self::Workload(workload) = self { workload.template } else { "" };
+        let root = if matches!(self, Self::PersistentVolume) { PERSISTENT_VOLUME } else { POD };
+        Location { path, root, is_optional: false, is_spec: false }
     }
 }
 
 /// An admission request and the settings that came with it.
 pub(crate) struct Request<'a> {
-    text: Text<'a>,
+    text: &'a Text<'a>,
     nodes: &'static [Node],
     envelope: Object<'a>,
     object: State<'a>,
@@ -52,23 +78,19 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// It is not JSON, or the request (not the object in it) is not one; as a sentence.
-    pub(crate) fn read(text: Text<'a>, nodes: &'static [Node]) -> Result<Self, String> {
-        let mut decoder = Decoder::at(&text, 0, &ENVELOPE);
-        decoder.deferred = Some(Deferred { nodes, locate: locate_known, state: State::Pending });
-        let result = decoder.root(0).and_then(|()| Ok(decoder.reader.end()?));
-        if let Err(stop) = result {
-            return Err(decoder.explain(stop));
-        }
-        let object = decoder.deferred.take().map_or(State::Pending, |deferred| deferred.state);
-        Ok(Self { envelope: decoder.take(), text, nodes, object })
+    pub(crate) fn read(text: &'a Text<'a>, nodes: &'static [Node]) -> Result<Self, String> {
+        let mut decoder = Decoder::at(text, 0, &ENVELOPE);
+        decoder.deferred = Some((nodes, locate_known));
+        decoder.root(true)?;
+        Ok(Self { envelope: decoder.take(), text, nodes, object: decoder.object })
     }
 
     pub(crate) fn envelope(&self) -> Object<'a> {
         self.envelope
     }
 
-    pub(crate) fn text(&self) -> &Text<'a> {
-        &self.text
+    pub(crate) fn text(&self) -> &'a Text<'a> {
+        self.text
     }
 
     /// The settings, read from the payload.
@@ -76,8 +98,8 @@ impl<'a> Request<'a> {
     /// # Errors
     /// What is wrong with them, as a sentence.
     pub(crate) fn settings(&self, definition: &Definition) -> Result<Settings<'a>, String> {
-        let given = self.offset(SETTINGS).filter(|_| self.envelope().find_raw(SETTINGS) != Some("{}"));
-        Settings::read(definition, &self.text, given)
+        let given = self.envelope.find_raw(SETTINGS).filter(|&given| given != "{}");
+        Settings::read(definition, self.text, given.map(|given| self.text.offset_of(given)))
     }
 
     /// The text of the object.
@@ -101,51 +123,91 @@ impl<'a> Request<'a> {
         self.envelope().find_raw(field).map(|raw| self.text.offset_of(raw))
     }
 
-    /// Where the pod is in objects of this request's kind; `None` if neither Kubernetes nor the settings say.
-    pub(crate) fn location<'s>(&self, settings: &'s Settings) -> Option<Location<'s>> {
-        let envelope = self.envelope();
-        let (group, kind) = (envelope.word(GROUP), envelope.get(KIND)?);
-        known_location(self.nodes, group, kind).or_else(|| {
-            let mut custom = settings.get(POD_SPEC_PATHS)?.objects();
-            let custom = custom.find(|c| c.get(PATH_GROUP) == Some(group) && c.get(PATH_KIND) == Some(kind))?;
-            Some(Location { path: custom.get(PATH_PATH)?, root: POD })
-        })
+    /// What the object is, and where in it the pods are; no place if neither Kubernetes nor the settings know the kind.
+    pub(crate) fn locations(&self, settings: &Settings<'a>) -> (Subject, Vec<Location<'a>>) {
+        if let Some(subject) = known(self.nodes, self.envelope) {
+            return (subject, vec![subject.location()]);
+        }
+        let mut locations = Vec::new();
+        let (group, kind) = (self.envelope.word(GROUP), self.envelope.word(KIND));
+        for entry in settings.list(POD_SPEC_PATHS.id).objects() {
+            if entry.says(PATH_GROUP, group) && entry.says(PATH_KIND, kind) {
+                locations.push(Location {
+                    path: entry.word(PATH_PATH),
+                    root: POD,
+                    is_optional: entry.is(PATH_OPTIONAL),
+                    is_spec: entry.says(PATH_AT, "spec"),
+                });
+            }
+        }
+        (Subject::Custom, locations)
     }
 
-    /// The object, decoded at its location.
+    /// The object, decoded at its locations.
     ///
     /// # Errors
     /// It cannot be read; a path and a sentence.
-    pub(crate) fn object(&mut self, location: Location<'_>) -> Result<Object<'a>, String> {
+    pub(crate) fn object(&mut self, locations: &[Location<'a>]) -> Result<Decoded<'a>, String> {
         match core::mem::replace(&mut self.object, State::Pending) {
             State::Decoded(object) => Ok(object),
             State::Failed(problem) => Err(problem),
-            State::Pending => self.decode(OBJECT, location, self.nodes),
+            State::Pending => self.decode(OBJECT, locations, self.nodes),
         }
     }
 
-    /// The old object of an update, decoded by this table.
+    /// The object as it was before an update, decoded by this table; nothing if the request does not have it.
     ///
     /// # Errors
     /// It cannot be read; a path and a sentence.
-    pub(crate) fn old_object(
-        &self,
-        location: Location<'_>,
-        nodes: &'static [Node],
-    ) -> Result<Option<Object<'a>>, String> {
+    pub(crate) fn old_object(&self, locations: &[Location<'a>], nodes: &'static [Node]) -> Result<Decoded<'a>, String> {
         if self.envelope().get(OLD_OBJECT).is_none() {
-            return Ok(None);
+            return Ok(Decoded::default());
         }
         // A path alone would be taken for one in the new object.
-        let old = self.decode(OLD_OBJECT, location, nodes);
-        old.map(Some).map_err(|wrong| problem(OLD_OBJECT.path, &wrong, ""))
+        self.decode(OLD_OBJECT, locations, nodes).map_err(|wrong| problem(OLD_OBJECT.path, &wrong, ""))
     }
 
-    fn decode<T>(&self, field: Field<T>, location: Location<'_>, nodes: &'static [Node]) -> Result<Object<'a>, String> {
+    /// The object without its fields: only the texts of what is at its locations.
+    ///
+    /// # Errors
+    /// It cannot be read; a path and a sentence.
+    pub(crate) fn object_texts(&self, locations: &[Location<'a>]) -> Result<Decoded<'a>, String> {
+        self.decode(OBJECT, locations, &[])
+    }
+
+    /// Why the object is neither changed nor rejected; `None` if it may be.
+    ///
+    /// It is asked for after the evaluation, so that what is accepted anyway costs nothing more.
+    #[cold]
+    pub(crate) fn is_left_alone(&self, subject: Subject, by_built_in: bool) -> Option<&'static str> {
+        let mut decoder = Decoder::at(self.text, self.offset(OBJECT)?, &METADATA);
+        decoder.root(false).ok()?;
+        let object = decoder.take();
+        let is_controlled = || {
+            let mut owners = object.list(OWNERS).objects();
+            owners.any(|owner| owner.is(IS_CONTROLLER))
+        };
+        match subject {
+            // The kubelet runs it whatever the API server says.
+            Subject::Pod if !by_built_in && object.at(MIRROR).is_some() => Some("mirror pod"),
+            // Its controller compares it with its own template, and makes another one if they differ.
+            Subject::Workload(workload) if workload.is_copy() && is_controlled() => {
+                Some("its controller's template and its pods are evaluated instead")
+            }
+            _ => None,
+        }
+    }
+
+    fn decode<T>(
+        &self,
+        field: Field<T>,
+        locations: &[Location<'a>],
+        nodes: &'static [Node],
+    ) -> Result<Decoded<'a>, String> {
         let Some(at) = self.offset(field) else {
             return Err(problem(field.path, "expected an object, found nothing", ""));
         };
-        decode_at(&self.text, at, location, nodes)
+        decode_at(self.text, at, locations, nodes)
     }
 }
 
@@ -156,39 +218,36 @@ impl<'a> Request<'a> {
 pub(crate) fn decode_at<'a>(
     text: &Text<'a>,
     at: usize,
-    location: Location<'_>,
+    locations: &[Location<'a>],
     nodes: &'static [Node],
-) -> Result<Object<'a>, String> {
+) -> Result<Decoded<'a>, String> {
     let mut decoder = Decoder::at(text, at, nodes);
-    match decoder.descend(location) {
-        Ok(()) => Ok(decoder.take()),
-        Err(stop) => Err(decoder.explain(stop)),
-    }
+    decoder.descend(locations).map_err(|stop| decoder.explain(stop))
 }
 
-/// The location for the kind among the values that were decoded of a request, if Kubernetes has it.
-fn locate_known(nodes: &'static [Node], values: &[Value<'_>]) -> Option<Location<'static>> {
-    let string = |field: Field<_>| decode::find(values, field.id)?.string();
-    known_location(nodes, string(GROUP).unwrap_or_default(), string(KIND)?)
+/// The location for the kind among what was decoded of a request so far, if Kubernetes has it.
+fn locate_known(nodes: &'static [Node], before: Object<'_>) -> Option<Location<'static>> {
+    known(nodes, before).map(Subject::location)
 }
 
-fn known_location(nodes: &[Node], group: &str, kind: &str) -> Option<Location<'static>> {
-    if let Some(workload) = WORKLOADS.iter().find(|workload| workload.is(group, kind)) {
-        return Some(Location { path: workload.template, root: POD });
+/// What the object is, if Kubernetes has its kind.
+fn known(nodes: &[Node], envelope: Object<'_>) -> Option<Subject> {
+    let (group, kind) = (envelope.word(GROUP), envelope.word(KIND));
+    if let Some(workload) = workload::find(group, kind) {
+        return Some(if workload.template.is_empty() { Subject::Pod } else { Subject::Workload(workload) });
     }
     let reads_volumes = nodes.get(PERSISTENT_VOLUME).is_some_and(|root| root.count != 0);
-    (reads_volumes && group.is_empty() && kind == "PersistentVolume")
-        .then_some(Location { path: "", root: PERSISTENT_VOLUME })
+    (reads_volumes && group.is_empty() && is(kind, "PersistentVolume")).then_some(Subject::PersistentVolume)
 }
 
-/// The pod spec (or the spec of another kind) in an object.
+/// The pod spec (or the spec of another kind) at a place.
 ///
 /// # Errors
 /// It is missing; a path and a sentence.
-pub(crate) fn spec_of<'v>(object: Object<'v>, location: Location<'_>) -> Result<Object<'v>, String> {
-    object.get(SPEC).ok_or_else(|| {
-        let mut path = own(location.path);
-        put(&mut path, if location.path.is_empty() { "spec" } else { ".spec" });
+pub(crate) fn spec_of<'v>(place: &Located<'v>) -> Result<Object<'v>, String> {
+    place.object.get(SPEC).ok_or_else(|| {
+        let mut path = own(place.path);
+        put(&mut path, if place.path.is_empty() { "spec" } else { ".spec" });
         problem(&path, "expected an object, found nothing", "")
     })
 }

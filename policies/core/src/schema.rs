@@ -95,6 +95,8 @@ pub enum Scope {
     Metadata,
     /// At the spec of a PersistentVolume.
     PersistentVolume,
+    /// At the object that holds a pod template, outside of the template.
+    Workload,
     /// At the root of the settings or of the request.
     Root,
 }
@@ -172,6 +174,21 @@ impl Declaration {
     pub const fn allowing(self, allowed: &'static str) -> Self {
         self.documented(Docs { allowed, ..Docs::NONE })
     }
+}
+
+/// The declarations with aliases or options.
+pub(crate) const fn constrained<const N: usize>(declarations: &[Declaration]) -> [Declaration; N] {
+    let mut constrained = [declarations[0]; N];
+    let (mut count, mut i) = (0, 0);
+    while i < declarations.len() {
+        if !declarations[i].aliases.is_empty() || !declarations[i].options.is_empty() {
+            constrained[count] = declarations[i];
+            count += 1;
+        }
+        i += 1;
+    }
+    assert!(count == N, "as many as are constrained");
+    constrained
 }
 
 /// What documentation, forms and tests need of a declaration.
@@ -293,6 +310,7 @@ pub(crate) const NO_FIELD: u32 = 0;
 pub(crate) const ELEMENT: u32 = 1;
 
 /// FNV-1a of a path: links a [`Field`] to its [`Node`]. [`build`] refuses collisions.
+#[inline(never)]
 pub(crate) const fn id(path: &str) -> u32 {
     let mut hash = 0x811c_9dc5u32;
     let mut i = 0;
@@ -325,7 +343,10 @@ impl Node {
     }
 }
 
-const NOTHING: Node =
+/// What the decoder skips.
+pub(crate) static NOTHING: Node = NO_NODE;
+
+const NO_NODE: Node =
     Node { key: "", json_type: JsonType::Object, is_pattern: false, id: NO_FIELD, first: 0, count: 0 };
 
 /// The spec of a pod, in the pod or its template.
@@ -339,7 +360,8 @@ pub const LISTS: [Field<types::ObjectList>; 3] =
 pub(crate) const POD: usize = 0;
 pub(crate) const CONTAINER: usize = 1;
 pub(crate) const PERSISTENT_VOLUME: usize = 2;
-const ROOTS: usize = 3;
+pub(crate) const WORKLOAD: usize = 3;
+const ROOTS: usize = 4;
 const MOST: usize = 240;
 
 /// Most keys in one object: the decoder remembers in 64 bits which it has seen.
@@ -356,7 +378,7 @@ struct Tree {
 
 impl Tree {
     const fn new(roots: usize) -> Self {
-        Self { nodes: [NOTHING; MOST], paths: [""; MOST], next: [0; MOST], length: roots }
+        Self { nodes: [NO_NODE; MOST], paths: [""; MOST], next: [0; MOST], length: roots }
     }
 
     /// The key inside a parent, which is added if it is not there.
@@ -379,14 +401,14 @@ impl Tree {
             self.next[last] = new as u8;
         }
         self.nodes[parent].count += 1;
-        self.nodes[new] = Node { key, is_pattern: matches!(key.as_bytes().last(), Some(b'*')), ..NOTHING };
+        self.nodes[new] = Node { key, is_pattern: matches!(key.as_bytes().last(), Some(b'*')), ..NO_NODE };
         self.length += 1;
         new
     }
 
     /// The table: the same nodes, but the keys of an object next to each other.
     const fn table<const N: usize>(&self, roots: usize) -> [Node; N] {
-        let mut table = [NOTHING; N];
+        let mut table = [NO_NODE; N];
         // Where each node of the table is in the tree, and where the keys inside one went.
         let mut origin = [0; N];
         let mut moved = [0; MOST];
@@ -517,6 +539,7 @@ const fn tree(declarations: &[&[Declaration]]) -> Tree {
                     let spec = tree.child(PERSISTENT_VOLUME, "spec");
                     tree.insert(spec, declaration);
                 }
+                Scope::Workload => tree.insert(WORKLOAD, declaration),
                 Scope::Root => panic!("a pod has no root fields"),
             }
             i += 1;

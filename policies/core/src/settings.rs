@@ -5,15 +5,15 @@ use alloc::string::String;
 use crate::{
     decode::{self, Decoder, FieldType, List, Object, Value},
     json::Text,
-    schema::{Declaration, Field, Node, id, types},
+    schema::{self, Declaration, Field, Node, id, types},
     text::{is_among, problem, split, unlisted},
 };
 
 /// The settings of every policy.
 pub mod common {
     crate::settings! {
-        /// Exempts containers by image: an exact name, or a prefix with a trailing `*`. The image is compared as it is
-        /// written, so `nginx` does not match `docker.io/library/nginx`.
+        /// Exempts containers by image. The image is compared as it is written, so `nginx` does not match
+        /// `docker.io/library/nginx`. In all lists of exemptions an entry is a name, or a prefix with a `*` at its end.
         EXEMPT_IMAGES: StringList = "exempt.images", alias "exemptImages";
         /// Exempts namespaces.
         EXEMPT_NAMESPACES: StringList = "exempt.namespaces";
@@ -29,13 +29,29 @@ pub mod common {
         PATH_GROUP: String = "podSpecPaths[*].group";
         /// The kind.
         PATH_KIND: String = "podSpecPaths[*].kind";
-        /// The dotted path to the pod template (the object that holds the pod's metadata and spec).
+        /// The dotted path to the pod template (the object that holds the pod's metadata and spec). `[*]` goes through
+        /// each element of a list and each member of an object: `spec.replicatedJobs[*].template.spec.template`.
         PATH_PATH: String = "podSpecPaths[*].path";
+        /// What the path leads to: a pod template, or a pod spec itself.
+        PATH_AT: String = "podSpecPaths[*].at", one_of ["template", "spec"];
+        /// Accepts objects in which nothing is at the path: there is no pod to evaluate.
+        PATH_OPTIONAL: Bool = "podSpecPaths[*].optional";
         /// Rejects kinds that hold no pod, or accepts them, for rules that match by wildcard.
         OTHER_KINDS: String = "otherKinds", one_of ["reject", "accept"], default "\"reject\"";
+        /// Repeats the verdict as a warning, which `kubectl` prints in monitor mode as well, and reports changes.
+        WARN: Bool = "warn", default "false";
     }
 }
-use common::{PATH_GROUP, PATH_KIND, PATH_PATH, POD_SPEC_PATHS};
+use common::{
+    EXEMPT_GROUPS, EXEMPT_IMAGES, EXEMPT_NAMESPACES, EXEMPT_RUNTIME_CLASSES, EXEMPT_USERS, PATH_GROUP, PATH_KIND,
+    PATH_PATH, POD_SPEC_PATHS,
+};
+
+static EXEMPTIONS: [Field<types::StringList>; 5] =
+    [EXEMPT_IMAGES, EXEMPT_NAMESPACES, EXEMPT_USERS, EXEMPT_GROUPS, EXEMPT_RUNTIME_CLASSES];
+
+/// Those of the common settings that have aliases or options, which is what declarations are kept for.
+static CONSTRAINED: [Declaration; 3] = schema::constrained(common::SETTINGS);
 
 /// Longest path of a custom kind, in keys.
 const MOST_KEYS: usize = 8;
@@ -79,12 +95,12 @@ impl<'a> Settings<'a> {
     }
 
     /// A setting, or its default; `None` if it has neither.
-    pub fn get<T: FieldType>(&self, setting: Field<T>) -> Option<T::Value<'_>> {
+    pub fn get<T: FieldType>(&self, setting: Field<T>) -> Option<T::Value<'a>> {
         self.find(setting.id).and_then(T::read)
     }
 
     #[inline(never)]
-    fn find(&self, id: u32) -> Option<Object<'_>> {
+    fn find(&self, id: u32) -> Option<Object<'a>> {
         self.given.find(id).or_else(|| decode::find(self.defaults, id))
     }
 
@@ -94,12 +110,12 @@ impl<'a> Settings<'a> {
     }
 
     /// A setting that is a list of strings; empty if it has no default.
-    pub fn strings(&self, setting: Field<types::StringList>) -> List<'_> {
+    pub fn strings(&self, setting: Field<types::StringList>) -> List<'a> {
         self.list(setting.id)
     }
 
     #[inline(never)]
-    fn list(&self, id: u32) -> List<'_> {
+    pub(crate) fn list(&self, id: u32) -> List<'a> {
         self.find(id).map(List::of).unwrap_or_default()
     }
 
@@ -109,38 +125,59 @@ impl<'a> Settings<'a> {
     }
 
     fn validate(&self, definition: &Definition) -> Result<(), String> {
-        for declarations in [common::SETTINGS, definition.declarations] {
-            for declaration in declarations.iter().filter(|declaration| !declaration.options.is_empty()) {
-                self.validate_options(declaration)?;
-            }
-        }
-        for custom in self.get(POD_SPEC_PATHS).unwrap_or_default().objects() {
+        validate_options(self.given, &CONSTRAINED)?;
+        validate_options(self.given, definition.declarations)?;
+        for custom in self.list(POD_SPEC_PATHS.id).objects() {
             let is_named = custom.at(PATH_GROUP).is_some() && custom.at(PATH_KIND).is_some();
             if !is_named || !is_path(custom.word(PATH_PATH)) {
-                let expected = "expected group, kind and path (one to eight keys with dots between them) in ";
+                let expected = "expected group, kind and path (one to eight keys with dots between them, [*] behind a \
+                                list or an object) in ";
                 return Err(problem(POD_SPEC_PATHS.path, expected, custom.raw()));
             }
+            validate_options(custom, &CONSTRAINED)?;
         }
-        Ok(())
+        self.validate_exemptions()
     }
 
-    fn validate_options(&self, declaration: &Declaration) -> Result<(), String> {
-        let Some(value) = self.get(Field::<types::Any>::new(declaration.path)) else { return Ok(()) };
-        // The elements of a list are its children, and a string has none.
-        for string in value.string().into_iter().chain(List::of(value).strings()) {
-            if !is_among(string, declaration.options) {
-                return Err(problem(declaration.path, &unlisted("value", string, declaration.options), ""));
+    /// A name, or a prefix with one trailing `*`; anything else would never match.
+    fn validate_exemptions(&self) -> Result<(), String> {
+        for list in &EXEMPTIONS {
+            for entry in self.strings(*list).objects() {
+                let name = entry.string().unwrap_or_default();
+                let (before, behind) = split(name, b'*');
+                if name.is_empty() || !behind.is_empty() || before.len() + 1 < name.len() {
+                    let expected = "expected a name, or a prefix with one * at its end, found ";
+                    return Err(problem(list.path, expected, entry.raw()));
+                }
             }
         }
         Ok(())
     }
 }
 
+/// Checks the values that only may be one of a few.
+#[inline(never)]
+fn validate_options(given: Object<'_>, declarations: &[Declaration]) -> Result<(), String> {
+    for &Declaration { path, options, .. } in declarations {
+        if options.is_empty() {
+            continue;
+        }
+        for word in given.find(id(path)).unwrap_or_default().words() {
+            if !is_among(word, options) {
+                return Err(problem(path, &unlisted("value", word, options), ""));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn is_path(path: &str) -> bool {
     let mut rest = path;
     for _ in 0..MOST_KEYS {
         let (key, behind) = split(rest, b'.');
-        if key.is_empty() {
+        let (name, stars) = split(key, b'[');
+        let has_stars = name.len() == key.len() || is_among(stars, &["*]", "*][*]"]);
+        if name.is_empty() || name.bytes().any(|byte| matches!(byte, b'*' | b']')) || !has_stars {
             return false;
         }
         // A dot at the end leaves an empty key behind it.
@@ -155,29 +192,26 @@ fn is_path(path: &str) -> bool {
 fn read<'a>(definition: &Definition, text: &Text<'a>, at: usize) -> Result<Object<'a>, String> {
     let mut decoder = Decoder::at(text, at, definition.nodes);
     decoder.strict = true;
-    if let Err(stop) = decoder.root(0) {
-        return Err(decoder.explain(stop));
-    }
-    for declarations in [common::SETTINGS, definition.declarations] {
-        for declaration in declarations.iter().filter(|declaration| !declaration.aliases.is_empty()) {
-            resolve(&mut decoder.values, declaration)?;
-        }
-    }
+    decoder.root(false)?;
+    resolve(&mut decoder.values, &CONSTRAINED)?;
+    resolve(&mut decoder.values, definition.declarations)?;
     Ok(decoder.take())
 }
 
-/// Moves a value given under an alias to the setting's own name.
-fn resolve(given: &mut [Value<'_>], declaration: &Declaration) -> Result<(), String> {
-    let setting = id(declaration.path);
-    let is_given = decode::find(given, setting).is_some();
-    for alias in declaration.aliases {
-        if !decode::rename(given, id(alias), setting) {
-            continue;
+/// Moves values given under an alias to the setting's own name.
+#[inline(never)]
+fn resolve(given: &mut [Value<'_>], declarations: &[Declaration]) -> Result<(), String> {
+    for &Declaration { path, aliases, .. } in declarations {
+        let setting = id(path);
+        let is_given = decode::find(given, setting).is_some();
+        for alias in aliases {
+            if decode::rename(given, id(alias), setting) {
+                if is_given {
+                    return Err(problem(alias, "the same setting as ", path));
+                }
+                break;
+            }
         }
-        if is_given {
-            return Err(problem(alias, "the same setting as ", declaration.path));
-        }
-        break;
     }
     Ok(())
 }

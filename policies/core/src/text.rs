@@ -1,7 +1,7 @@
 //! Small string helpers. `core::fmt` and the standard library's sorting would add ten times the code, which every
 //! policy would pay for in bytes and at each start of a host.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 
 /// Appends text. A call is nine bytes, where `push_str` would be unfolded each time.
 #[inline(never)]
@@ -17,7 +17,14 @@ pub(crate) fn own(text: &str) -> String {
     own
 }
 
-/// Whether a word is one of these. It is a call because comparing with a known text is unfolded.
+/// Whether a word is exactly this. It is a call because comparing with a known text is unfolded, to 250 bytes if that
+/// has 16.
+#[inline(never)]
+pub(crate) fn is(word: &str, known: &str) -> bool {
+    word == known
+}
+
+/// Whether a word is one of these.
 #[inline(never)]
 pub(crate) fn is_among(word: &str, words: &[&str]) -> bool {
     words.contains(&word)
@@ -27,6 +34,12 @@ pub(crate) fn is_among(word: &str, words: &[&str]) -> bool {
 #[inline(never)]
 pub(crate) fn cut(text: &str, start: usize, end: usize) -> &str {
     text.get(start..end).unwrap_or("")
+}
+
+/// Appends the part between two offsets.
+#[inline(never)]
+fn put_part(text: &mut String, whole: &str, start: usize, end: usize) {
+    put(text, cut(whole, start, end));
 }
 
 /// The text before a separator and the text behind it; all of it and nothing without a separator.
@@ -43,7 +56,14 @@ pub(crate) fn put_number(text: &mut String, number: usize) {
         put_number(text, number / 10);
     }
     let digit = number % 10;
-    put(text, cut("0123456789", digit, digit + 1));
+    put_part(text, "0123456789", digit, digit + 1);
+}
+
+/// Appends `, and 7 more`.
+pub(crate) fn put_more(text: &mut String, number: usize) {
+    put(text, ", and ");
+    put_number(text, number);
+    put(text, " more");
 }
 
 /// Appends `[number]`.
@@ -51,6 +71,12 @@ pub(crate) fn put_index(text: &mut String, index: usize) {
     put(text, "[");
     put_number(text, index);
     put(text, "]");
+}
+
+/// Adds a pair to a list. It is a call because the check for room is unfolded each time.
+#[inline(never)]
+pub(crate) fn push<'t>(pairs: &mut Vec<(&'t str, &'t str)>, first: &'t str, second: &'t str) {
+    pairs.push((first, second));
 }
 
 #[inline(never)]
@@ -69,12 +95,23 @@ pub(crate) fn is_in(sorted: &[(&str, &str)], pair: &(&str, &str)) -> bool {
     let mut rest = sorted;
     while let Some(middle) = rest.get(rest.len() / 2) {
         let (before, behind) = rest.split_at(rest.len() / 2);
-        if middle == pair {
+        rest = if is_before(middle, pair) {
+            behind.split_first().map_or(&[], |(_, behind)| behind)
+        } else if is_before(pair, middle) {
+            before
+        } else {
             return true;
-        }
-        rest = if is_before(middle, pair) { behind.split_first().map_or(&[], |(_, behind)| behind) } else { before };
+        };
     }
     false
+}
+
+/// As `items.swap`, which can panic and would be unfolded.
+#[inline(never)]
+fn swap<T>(items: &mut [T], a: usize, b: usize) {
+    if a < items.len() && b < items.len() {
+        items.swap(a, b);
+    }
 }
 
 /// Sorts by a relation.
@@ -83,11 +120,6 @@ pub(crate) fn sort_by<T>(items: &mut [T], less: fn(&T, &T) -> bool) {
     let is_less = |items: &[T], a: usize, b: usize| match (items.get(a), items.get(b)) {
         (Some(a), Some(b)) => less(a, b),
         _ => false,
-    };
-    let swap = |items: &mut [T], a: usize, b: usize| {
-        if let Ok([a, b]) = items.get_disjoint_mut([a, b]) {
-            core::mem::swap(a, b);
-        }
     };
     // First the heap is built from its last parent down, then its top goes behind it again and again.
     let (mut root, mut end) = (items.len() / 2, items.len());
@@ -123,18 +155,18 @@ pub fn quote(text: &str, json: &mut String) {
         if byte >= b' ' && byte != b'"' && byte != b'\\' {
             continue;
         }
-        put(json, cut(text, start, at));
+        put_part(json, text, start, at);
         // The byte itself follows a backslash, and a control character is escaped by its number.
         start = at;
         put(json, "\\");
         if byte < b' ' {
             put(json, if byte < 16 { "u000" } else { "u001" });
             let digit = usize::from(byte & 15);
-            put(json, cut("0123456789abcdef", digit, digit + 1));
+            put_part(json, "0123456789abcdef", digit, digit + 1);
             start += 1;
         }
     }
-    put(json, cut(text, start, text.len()));
+    put_part(json, text, start, text.len());
     put(json, "\"");
 }
 

@@ -1,25 +1,65 @@
 //! Whether an update changes what will run.
 
+use alloc::vec::Vec;
+
 use crate::{
-    decode::Object,
+    decode::{Decoded, Located, Object},
     place::Role,
-    pod::{IMAGE, ephemeral_containers},
-    text::is_in,
+    pod::{IMAGE, NAME},
+    request::Subject,
+    schema::SPEC,
+    text::{is, is_in, push, sort},
 };
 
-/// Whether an update of a pod changes what runs: the number of containers, an image, or an ephemeral container. The
-/// built-in admission has the same rule; everything else was evaluated when the pod was created.
-pub(crate) fn is_significant(new: Object<'_>, old: Object<'_>, old_ephemeral: &[(&str, &str)]) -> bool {
-    for role in [Role::Init, Role::Main] {
-        let mut new = new.get(role.list()).unwrap_or_default().objects();
-        let mut old = old.get(role.list()).unwrap_or_default().objects();
-        loop {
-            match (new.next(), old.next()) {
-                (None, None) => break,
-                (Some(new), Some(old)) if new.get(IMAGE) == old.get(IMAGE) => {}
-                _ => return true,
-            }
+/// Whether an update makes something run at one of these places that did not run there before. Without the old object,
+/// it does.
+///
+/// - Of a pod, only the containers and their images count: the API server lets nobody change the rest of what a
+///   policy reads, and controllers write to pods that are older than the policy.
+/// - Of what holds a template, the template counts, byte by byte: the API server writes both objects with one encoder.
+/// - Of a PersistentVolume, what the policy reads counts: the rest of the spec is written when it is bound.
+pub(crate) fn runs_something_new(subject: Subject, new: &[Located<'_>], old: Decoded<'_>) -> bool {
+    new.iter().any(|new| {
+        let Some(old) = old.places.iter().find(|old| is(old.path, new.path)) else { return true };
+        match subject {
+            Subject::Pod => changes_containers(spec(new), spec(old)),
+            Subject::PersistentVolume => !spec(new).has_same_values(spec(old)),
+            Subject::Workload(_) | Subject::Custom => !is(new.raw, old.raw),
         }
+    })
+}
+
+fn spec<'v>(place: &Located<'v>) -> Object<'v> {
+    place.object.get(SPEC).unwrap_or_default()
+}
+
+/// Whether the number of containers, an image, or an ephemeral container is new, as in the built-in admission.
+fn changes_containers(new: Object<'_>, old: Object<'_>) -> bool {
+    let old_ephemeral = ephemeral_containers(old);
+    let is_new = |container: Object<'_>| !is_in(&old_ephemeral, &(container.word(NAME), container.word(IMAGE)));
+    changes_images(new, old, Role::Init)
+        || changes_images(new, old, Role::Main)
+        || containers(new, Role::Ephemeral).any(is_new)
+}
+
+#[inline(never)]
+fn changes_images(new: Object<'_>, old: Object<'_>, role: Role) -> bool {
+    let mut old = containers(old, role);
+    let is_same = |new: Object<'_>| old.next().is_some_and(|old| is(new.word(IMAGE), old.word(IMAGE)));
+    !containers(new, role).all(is_same) || old.next().is_some()
+}
+
+/// The names and images of the ephemeral containers, sorted.
+#[inline(never)]
+pub(crate) fn ephemeral_containers(spec: Object<'_>) -> Vec<(&str, &str)> {
+    let mut names = Vec::new();
+    for container in containers(spec, Role::Ephemeral) {
+        push(&mut names, container.word(NAME), container.word(IMAGE));
     }
-    !ephemeral_containers(new).iter().all(|container| is_in(old_ephemeral, container))
+    sort(&mut names);
+    names
+}
+
+fn containers(spec: Object<'_>, role: Role) -> impl Iterator<Item = Object<'_>> {
+    spec.list(role.list()).objects()
 }

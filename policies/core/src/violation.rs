@@ -4,11 +4,11 @@
 use alloc::{string::String, vec::Vec};
 
 use crate::{
-    decode::{List, Object},
+    decode::{List, Located, Object},
     place::{Offender, Place},
     schema::{Field, types},
     settings::Settings,
-    text::{own, put, quote, sort_by, split},
+    text::{is, own, push, put, put_more, put_number, quote, sort_by, split},
 };
 
 /// What a control demands, and the texts for what violates it.
@@ -41,36 +41,55 @@ impl Rule {
     pub const PLAIN: Self = Self { control: "", reason: "", detail: "", fix: "", lead: "", setting: None };
 }
 
+/// The bytes that a count of what is left out may take: `, and 10000 more`, `,{"more":10000}`.
+const MORE: usize = 32;
+
 struct Violation<'v> {
     rule: &'static Rule,
     place: Place<'v>,
+    /// Where the pod is in the object.
+    pod: &'v Located<'v>,
 }
 
 /// Everything that a check found, rule by rule.
-#[derive(Default)]
 pub struct Violations<'v> {
     found: Vec<Violation<'v>>,
     rules: Vec<&'static Rule>,
     head: String,
+    /// Where the pod is that is being checked.
+    pod: &'v Located<'v>,
+}
+
+impl Default for Violations<'_> {
+    fn default() -> Self {
+        Self { found: Vec::new(), rules: Vec::new(), head: String::new(), pod: Located::ROOT }
+    }
 }
 
 impl<'v> Violations<'v> {
     /// Adds one.
     pub fn add(&mut self, rule: &'static Rule, place: Place<'v>) {
-        if !self.rules.iter().any(|&known| core::ptr::eq(known, rule)) {
-            self.rules.push(rule);
-        }
-        self.found.push(Violation { rule, place });
+        self.order(&[rule]);
+        self.found.push(Violation { rule, place, pod: self.pod });
     }
 
     /// Fixes the order in which the details of rules come, whichever is found first.
     pub fn order(&mut self, rules: &[&'static Rule]) {
-        self.rules.extend_from_slice(rules);
+        for &rule in rules {
+            if !self.rules.iter().any(|&known| core::ptr::eq(known, rule)) {
+                self.rules.push(rule);
+            }
+        }
     }
 
     /// Sets the start of the text of the verdict.
     pub fn head(&mut self, head: String) {
         self.head = head;
+    }
+
+    /// Sets the place of the pod that is checked next.
+    pub(crate) fn enter(&mut self, pod: &'v Located<'v>) {
+        self.pod = pod;
     }
 
     /// Whether nothing was found.
@@ -84,25 +103,49 @@ impl<'v> Violations<'v> {
         self.found.iter().map(|violation| violation.rule)
     }
 
-    /// The text of the verdict; with settings, it ends with what they allow.
-    pub fn message(&self, settings: Option<&Settings>) -> String {
+    /// The text of the verdict, of at most this many bytes: what does not fit is counted. With settings, it ends with
+    /// what they allow.
+    pub(crate) fn text(&self, settings: Option<&Settings>, most: usize) -> String {
+        // Between so many that fit, and one more than so many, of which the least is shown whatever its length.
+        let (mut fitting, mut count, mut shown) = (1, self.found.len(), self.found.len());
+        loop {
+            let mut text = self.message(settings, self.found.get(..shown).unwrap_or_default());
+            let left = self.found.len() - shown;
+            if left == 0 && text.len() <= most {
+                return text;
+            }
+            if shown == fitting {
+                put_more(&mut text, left);
+                return text;
+            }
+            if left != 0 && text.len() <= most - MORE {
+                fitting = shown
+            } else {
+                count = shown
+            }
+            shown = if count - fitting > 1 { fitting.midpoint(count) } else { fitting };
+        }
+    }
+
+    /// The text about some of them.
+    fn message(&self, settings: Option<&Settings>, found: &[Violation<'v>]) -> String {
         let mut message = String::new();
         put(&mut message, &self.head);
         let mut last: Option<&Rule> = None;
         for &rule in &self.rules {
-            if !self.found.iter().any(|violation| core::ptr::eq(violation.rule, rule)) {
+            if !found.iter().any(|violation| core::ptr::eq(violation.rule, rule)) {
                 continue;
             }
-            let mut group = Group { rule, found: &self.found, settings, by_lead: true };
+            let mut group = Group { rule, found, settings, by_lead: true };
             match last {
-                Some(last) if last.control == rule.control && last.reason == rule.reason => put(&mut message, "; "),
+                Some(last) if is(last.control, rule.control) && is(last.reason, rule.reason) => put(&mut message, "; "),
                 _ => {
                     put(&mut message, if last.is_some() { "), " } else { "" });
                     group.put(rule.reason, &mut message);
                     put(&mut message, " (");
                 }
             }
-            if last.is_none_or(|last| last.lead != rule.lead) {
+            if last.is_none_or(|last| !is(last.lead, rule.lead)) {
                 group.put(rule.lead, &mut message);
             }
             group.by_lead = false;
@@ -115,31 +158,40 @@ impl<'v> Violations<'v> {
         message
     }
 
-    /// Every violation as compact JSON: `[{"control","reason","container","path","value","fix"}]`.
-    /// Paths start at the object, in which the pod is at `template`.
-    pub fn to_json(&self, template: &str) -> String {
+    /// Every violation as compact JSON: `[{"control","reason","container","path","value","fix"}]`, of at most this many
+    /// bytes: the last element is `{"more":7}` if seven do not fit. Paths start at the object.
+    pub(crate) fn to_json(&self, most: usize) -> String {
         let mut json = own("[");
-        let mut start = "{\"control\":";
-        for violation in &self.found {
+        for (index, violation) in self.found.iter().enumerate() {
             let (rule, place) = (violation.rule, &violation.place);
-            put_member(&mut json, start, rule.control);
-            start = ",{\"control\":";
+            put(&mut json, if index == 0 { "" } else { "," });
+            let mut element = String::new();
+            put_member(&mut element, "{\"control\":", rule.control);
             let mut reason = String::new();
             Group { rule, found: core::slice::from_ref(violation), settings: None, by_lead: false }
                 .put(rule.reason, &mut reason);
-            put_member(&mut json, ",\"reason\":", &reason);
+            put_member(&mut element, ",\"reason\":", &reason);
             match place.offender {
-                Offender::Container { name, .. } => put_member(&mut json, ",\"container\":", name),
-                _ => put(&mut json, ",\"container\":null"),
+                Offender::Container { name, .. } => put_member(&mut element, ",\"container\":", name),
+                _ => put(&mut element, ",\"container\":null"),
             }
-            let mut path = own(template);
-            put(&mut path, if template.is_empty() { "" } else { "." });
-            place.put_path(&mut path);
-            put_member(&mut json, ",\"path\":", &path);
-            put(&mut json, ",\"value\":");
-            put(&mut json, place.value.map_or("null", Object::raw));
-            put_member(&mut json, ",\"fix\":", rule.fix);
-            put(&mut json, "}");
+            let mut path = String::new();
+            place.put_path(violation.pod, &mut path);
+            put_member(&mut element, ",\"path\":", &path);
+            put(&mut element, ",\"value\":");
+            put(&mut element, place.value.map_or("null", Object::raw));
+            let mut fix = own(rule.fix);
+            put(&mut fix, if place.hint.is_empty() { "" } else { "; " });
+            put(&mut fix, place.hint);
+            put_member(&mut element, ",\"fix\":", &fix);
+            put(&mut element, "}");
+            if json.len() + element.len() > most - MORE {
+                put(&mut json, "{\"more\":");
+                put_number(&mut json, self.found.len() - index);
+                put(&mut json, "}");
+                break;
+            }
+            put(&mut json, &element);
         }
         put(&mut json, "]");
         json
@@ -209,19 +261,21 @@ impl<'v> Group<'_, 'v> {
         list.count == 1
     }
 
-    fn places(&self) -> impl Iterator<Item = &Place<'v>> {
-        let belongs = |rule: &Rule| {
-            core::ptr::eq(rule, self.rule) || self.by_lead && !rule.lead.is_empty() && rule.lead == self.rule.lead
-        };
-        self.found.iter().filter(move |violation| belongs(violation.rule)).map(|violation| &violation.place)
+    fn violations(&self) -> impl Iterator<Item = &Violation<'v>> {
+        self.found.iter().filter(|violation| self.has(violation.rule))
+    }
+
+    #[inline(never)]
+    fn has(&self, rule: &Rule) -> bool {
+        core::ptr::eq(rule, self.rule) || self.by_lead && !rule.lead.is_empty() && is(rule.lead, self.rule.lead)
     }
 
     /// Puts the values, if there is a message; returns whether there is just one.
     fn put_values(&self, what: &str, message: Option<&mut String>) -> bool {
         let mut values = Vec::new();
-        for place in self.places() {
+        for Violation { place, .. } in self.violations() {
             let key = if let Offender::Annotation(key) = place.offender { key } else { "" };
-            values.push((key, place.value_text()));
+            push(&mut values, key, place.value_text());
         }
         let mut list = Listing { message, quotes: if what == "values" { "\"" } else { "" }, separator: ", ", count: 0 };
         list.add_all(&mut values, what != "list");
@@ -234,21 +288,21 @@ impl<'v> Group<'_, 'v> {
         let mut names = Vec::new();
         let (mut pod, mut noun, mut annotation) = ("", "", "");
         let mut last = None;
-        for place in self.places() {
+        for &Violation { ref place, pod: at, .. } in self.violations() {
             match place.offender {
-                Offender::Pod => pod = "pod",
+                Offender::Pod | Offender::Workload => pod = "pod",
                 Offender::Container { role, index, name } => {
                     noun = "container";
                     // Of one container, all violations of a rule are next to each other.
-                    let this = Some((role, index));
+                    let this = Some((core::ptr::from_ref(at), role, index));
                     if last != this {
-                        names.push(("", name));
+                        push(&mut names, "", name);
                     }
                     last = this;
                 }
                 Offender::Volume(name) => {
                     noun = "volume";
-                    names.push(("", name));
+                    push(&mut names, "", name);
                 }
                 Offender::Annotation(_) if annotation.is_empty() => annotation = "annotation",
                 Offender::Annotation(_) => annotation = "annotations",
@@ -290,10 +344,12 @@ impl Listing<'_> {
             sort_by(words, is_before);
         }
         let mut last = None;
-        for &mut word in words {
-            if last.replace(word) != Some(word) || !is_sorted {
-                self.add(word.0, word.1);
+        for &mut (key, word) in words {
+            let is_again = last.is_some_and(|(last_key, last)| is(last_key, key) && is(last, word));
+            if !is_sorted || !is_again {
+                self.add(key, word);
             }
+            last = Some((key, word));
         }
     }
 

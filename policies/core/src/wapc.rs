@@ -34,6 +34,9 @@ const PAGE: usize = 65536;
 /// The longest operation is `validate_settings`.
 const LONGEST_OPERATION: usize = 32;
 
+/// They are in a list, because comparing with each in turn is unfolded.
+static OPERATIONS: [&[u8]; 3] = [b"validate", b"validate_settings", b"protocol_version"];
+
 /// Answers one call of the host. Returns 1 if the reply is a response, 0 if it is an error.
 pub fn call(policy: &Policy, operation_length: usize, payload_length: usize) -> i32 {
     // SAFETY: an instance has one thread, and nothing of the last call is in use any more.
@@ -50,11 +53,12 @@ pub fn call(policy: &Policy, operation_length: usize, payload_length: usize) -> 
         payload.as_mut_ptr().add(payload_length).write_bytes(0, PADDING);
         payload.set_len(payload_length + PADDING);
     }
-    let reply = match operation.get(..operation_length) {
-        Some(b"validate") => validate(policy, &payload),
-        Some(b"validate_settings") => validate_settings(policy, &payload),
-        Some(b"protocol_version") => return respond(br#""v1""#),
-        _ => return fail(b"unknown operation"),
+    let operation = operation.get(..operation_length);
+    let reply = match OPERATIONS.iter().position(|&known| operation == Some(known)) {
+        Some(0) => validate(policy, &payload),
+        Some(1) => validate_settings(policy, &payload),
+        Some(_) => return respond(br#""v1""#),
+        None => return fail(b"unknown operation"),
     };
     respond(reply.as_bytes())
 }

@@ -124,6 +124,7 @@ fn places(field: &Declaration) -> String {
         Scope::Both => format!("`spec.{path}`, `{CONTAINERS}.{path}`"),
         Scope::Metadata => format!("`metadata.{path}`"),
         Scope::PersistentVolume => format!("`spec.{path}` of a PersistentVolume"),
+        Scope::Workload => format!("`{path}` of a workload"),
         Scope::Root => format!("`{path}`"),
     }
 }

@@ -1,17 +1,22 @@
 //! Rejects containers that use a host port that is not allowed.
 //!
 //! A host port makes a container reachable at the node's address, past Services and network policies. It can take
-//! the place of a service of the node that others trust, and no other pod with that port fits on the node.
+//! the place of a service of the node that others trust, and no other pod with that port fits on the node. In the host
+//! network, each container port is a host port: the API server makes it one in Pods, so templates are evaluated as if
+//! it had done so.
 #![cfg_attr(not(test), no_std)]
 
 use core::ops::RangeInclusive;
 
-use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
+use podfence_core::{Field, Pod, Rule, Settings, String, Violations, problem, types};
 
 podfence_core::fields! {
+    HOST_NETWORK: Bool = Pod "hostNetwork";
     PORTS: ObjectList = Container "ports";
     HOST_PORT: Integer = Container "ports[*].hostPort",
-        allowed "unset, `0`, or within `hostPorts` (none)";
+        allowed "unset, `0`, or within `hostPorts` (none); in a template with `hostNetwork: true`, the `containerPort` \
+            counts if this is unset";
+    CONTAINER_PORT: Integer = Container "ports[*].containerPort";
 }
 
 podfence_core::settings! {
@@ -44,13 +49,44 @@ static BELOW_MIN: Rule = Rule { setting: Some(MIN.path), ..NOT_ALLOWED };
 
 static ABOVE_MAX: Rule = Rule { setting: Some(MAX.path), ..NOT_ALLOWED };
 
+/// A field with a port, and why it counts if that is not plain to see.
+type Counted = (Field<types::Integer>, &'static str);
+
+/// What counts as the host port of a template in the host network: the first that is set and not 0.
+const IN_HOST_NETWORK: &[Counted] = &[
+    (HOST_PORT, ""),
+    (CONTAINER_PORT, "with hostNetwork: true, the API server makes every containerPort of a Pod a hostPort"),
+];
+
+/// What counts elsewhere. In a Pod, the API server has filled it in.
+const ELSEWHERE: &[Counted] = &[(HOST_PORT, "")];
+
 /// Reports host ports that are not allowed.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    let is_incomplete = pod.is_template() && pod.get(HOST_NETWORK) == Some(true);
+    let counted = if is_incomplete { IN_HOST_NETWORK } else { ELSEWHERE };
+    check_ports(pod, counted, |port| refusal(port, settings), found);
+}
+
+/// Checks the control of the Pod Security Standards, which evaluates templates as they are.
+pub fn check_standard<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    check_ports(pod, ELSEWHERE, |_| Some(&NOT_ALLOWED), found);
+}
+
+fn check_ports<'v>(
+    pod: &Pod<'v>,
+    counted: &[Counted],
+    refusal: impl Fn(i64) -> Option<&'static Rule>,
+    found: &mut Violations<'v>,
+) {
     for container in pod.containers() {
         for (index, port) in container.get(PORTS).unwrap_or_default().objects().enumerate() {
-            let Some(number) = port.get(HOST_PORT).filter(|&number| number != 0) else { continue };
-            if let Some(rule) = refusal(number, settings) {
-                found.add(rule, container.at(HOST_PORT).element(index, port).value(port.at(HOST_PORT)));
+            for &(field, hint) in counted {
+                let Some(number) = port.get(field).filter(|&number| number != 0) else { continue };
+                if let Some(rule) = refusal(number) {
+                    found.add(rule, container.at(field).element(index, port).value(port.at(field)).hint(hint));
+                }
+                break;
             }
         }
     }

@@ -117,7 +117,7 @@ podfence_core::settings! {
         default "[]";
 }
 
-podfence_core::policy! { name: "pod-security-standards", check: check, validate: validate }
+podfence_core::policy! { name: "pod-security-standards", check: check, validate: validate, is_built_in: true }
 
 /// The newest minor version that is supported. Later ones are evaluated as this one.
 const NEWEST: u32 = 37;
@@ -168,7 +168,7 @@ static CONTROLS: [Control; 19] = [
         ..BASELINE
     },
     Control { id: "hostPathVolumes", check: |at, found| check_host_path(at.pod, found), ..BASELINE },
-    Control { id: "hostPorts", check: |at, found| host_ports::check(at.pod, at.settings, found), ..BASELINE },
+    Control { id: "hostPorts", check: |at, found| host_ports::check_standard(at.pod, found), ..BASELINE },
     Control {
         id: "hostProbesAndHostLifecycle",
         since: 34,

@@ -26,13 +26,16 @@ static POLICIES: [&Policy; 14] = [
 ];
 
 /// Fields of those policies that no control evaluates.
-const BEYOND: [&str; 6] = [
+const BEYOND: [&str; 9] = [
     "securityContext.appArmorProfile.localhostProfile",
     "securityContext.fsGroup",
     "securityContext.runAsGroup",
     "securityContext.seccompProfile.localhostProfile",
     "securityContext.supplementalGroups",
+    "securityContext.supplementalGroupsPolicy",
+    "securityContext.windowsOptions.runAsUserName",
     "shareProcessNamespace",
+    "spec.volumeClaimTemplates",
 ];
 
 #[test]

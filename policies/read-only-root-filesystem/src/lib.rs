@@ -9,6 +9,8 @@ use podfence_core::{Edits, Pod, Rule, Settings, String, Violations, vec};
 podfence_core::fields! {
     READ_ONLY_ROOT: Bool = Container "securityContext.readOnlyRootFilesystem",
         allowed "`true`";
+    /// Does nothing there.
+    MISPLACED: Any = Pod "securityContext.readOnlyRootFilesystem";
 }
 
 podfence_core::settings! {
@@ -34,7 +36,7 @@ pub fn check<'v>(pod: &Pod<'v>, _: &Settings<'_>, found: &mut Violations<'v>) {
     }
     for container in pod.containers() {
         if container.get(READ_ONLY_ROOT) != Some(true) {
-            found.add(&RULE, container.at(READ_ONLY_ROOT));
+            found.add(&RULE, container.at(READ_ONLY_ROOT).hint(pod.misplaced(MISPLACED)));
         }
     }
 }

@@ -5,7 +5,9 @@
 //! profile of your own on the node can block more.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Edits, Field, Object, Place, Pod, Profile, Rule, Settings, String, Violations, quote, types, vec};
+use podfence_core::{
+    Container, Edits, Field, Object, Place, Pod, Profile, Rule, Settings, String, Violations, quote, types,
+};
 
 podfence_core::fields! {
     PROFILE: Object = Both "securityContext.seccompProfile";
@@ -13,7 +15,7 @@ podfence_core::fields! {
         allowed "within `allowedProfiles` (`RuntimeDefault`, `Localhost`); set at the pod or at each container unless \
             `required` (`true`) is `false`";
     FILE: String = Both "securityContext.seccompProfile.localhostProfile",
-        allowed "within `allowedLocalhostFiles` (any)";
+        allowed "within `allowedLocalhostFiles` (any), and set where the type is `Localhost`";
 }
 
 podfence_core::settings! {
@@ -28,7 +30,8 @@ podfence_core::settings! {
     /// Requires a profile for every container: its own or the pod's. Does not apply to Windows pods.
     REQUIRED: Bool = "required", default "true";
     /// Sets this profile for a pod that has none, if one of its containers has none either: `RuntimeDefault`,
-    /// `Unconfined` or `localhost/<file>`. It must be an allowed one. Windows pods are not changed.
+    /// `Unconfined` or `localhost/<file>`. It must be an allowed one. Beside exempt containers, it is set at each of the
+    /// other containers. Windows pods are not changed.
     DEFAULT_PROFILE: String = "defaultProfile", mutates if set;
 }
 
@@ -49,6 +52,14 @@ static FORBIDDEN_FILE: Rule = Rule {
     detail: "{who} must not set securityContext.seccompProfile.localhostProfile to {values}",
     fix: "set securityContext.seccompProfile.localhostProfile to a file that is allowed",
     setting: Some(FILES.path),
+    ..Rule::PLAIN
+};
+
+static MISSING_FILE: Rule = Rule {
+    control: "seccompProfile",
+    reason: "seccompProfile",
+    detail: "{who} must set securityContext.seccompProfile.localhostProfile",
+    fix: "set securityContext.seccompProfile.localhostProfile to the file of the profile",
     ..Rule::PLAIN
 };
 
@@ -134,13 +145,15 @@ fn check_profiles<'v>(
 type Refusal = Option<(&'static Rule, Field<types::String>)>;
 
 fn refusal(is: Profile<'_>, settings: &Settings<'_>) -> Refusal {
+    // Old kubelets ran such a container without a profile.
+    if is == Profile::Localhost("") {
+        return Some((&MISSING_FILE, FILE));
+    }
     let files = settings.strings(FILES);
     let mut wrong = (&FORBIDDEN_TYPE, TYPE);
     for allowed in settings.strings(ALLOWED).strings().map(Profile::of_setting) {
         let is_allowed = match (allowed, is) {
-            (Profile::Any | Profile::Localhost(""), Profile::Localhost(file)) => {
-                files.has("*") || !file.is_empty() && files.has(file)
-            }
+            (Profile::Any | Profile::Localhost(""), Profile::Localhost(file)) => files.has("*") || files.has(file),
             (Profile::Any, _) => true,
             (allowed, is) => allowed == is && is != Profile::Unknown,
         };
@@ -154,23 +167,12 @@ fn refusal(is: Profile<'_>, settings: &Settings<'_>) -> Refusal {
     Some(wrong)
 }
 
-/// Sets the default profile for a pod if one of its containers would run without a profile.
+/// Sets the default profile for containers that would run without a profile.
 pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
-    let Some(default) = settings.get(DEFAULT_PROFILE) else { return };
-    if pod.is_windows() || !pod.containers().any(|container| container.effective(PROFILE).is_none()) {
-        return;
+    if let Some(default) = settings.get(DEFAULT_PROFILE).filter(|_| !pod.is_windows()) {
+        let lacks = |container: &Container<'v>| container.effective(PROFILE).is_none();
+        Profile::of_setting(default).fill_in("seccompProfile", pod, edits, pod.has_exempt_containers(), lacks);
     }
-    let json = match Profile::of_setting(default) {
-        Profile::Localhost(file) => {
-            let mut json = String::from("{\"type\":\"Localhost\",\"localhostProfile\":");
-            quote(file, &mut json);
-            json.push('}');
-            json
-        }
-        Profile::Unconfined => String::from("{\"type\":\"Unconfined\"}"),
-        _ => String::from("{\"type\":\"RuntimeDefault\"}"),
-    };
-    edits.pod(pod, "securityContext", vec![("seccompProfile", json)]);
 }
 
 /// Validates what the types of the settings cannot express.

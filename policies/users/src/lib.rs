@@ -21,6 +21,10 @@ podfence_core::fields! {
         allowed "as `runAsGroup` requires (any)";
     SUPPLEMENTAL_GROUPS: Any = Pod "securityContext.supplementalGroups",
         allowed "a list of integers, as `supplementalGroups` requires (any)";
+    GROUPS_POLICY: String = Pod "securityContext.supplementalGroupsPolicy",
+        allowed "`Strict` if `supplementalGroups.requireStrict` (`false`) is `true`";
+    USER_NAME: String = Both "securityContext.windowsOptions.runAsUserName",
+        allowed "none of `runAsUser.forbiddenWindowsUserNames` (none)";
     FS_GROUP: Integer = Pod "securityContext.fsGroup",
         allowed "as `fsGroup` requires (any)";
 }
@@ -42,6 +46,9 @@ podfence_core::settings! {
     USER_MIN: Integer = "runAsUser.ranges[*].min";
     /// The last user of the range.
     USER_MAX: Integer = "runAsUser.ranges[*].max";
+    /// Forbids these values of `windowsOptions.runAsUserName`, such as `ContainerAdministrator`. Upper and lower case
+    /// are the same, and a name without a domain matches every domain.
+    FORBIDDEN_NAMES: StringList = "runAsUser.forbiddenWindowsUserNames", default "[]";
     /// Selects which primary groups are allowed. `MustRunAs`: each container needs a group in one of the ranges, its
     /// own or the pod's. `MayRunAs`: a group that is set must be in one of the ranges. `RunAsAny`: any group.
     /// Windows pods need no group for `MustRunAs`.
@@ -66,6 +73,9 @@ podfence_core::settings! {
     SUPPLEMENTAL_MIN: Integer = "supplementalGroups.ranges[*].min";
     /// The last group of the range.
     SUPPLEMENTAL_MAX: Integer = "supplementalGroups.ranges[*].max";
+    /// Requires `supplementalGroupsPolicy: Strict`. Without it, the `/etc/group` of the image adds any group to the
+    /// user's. Recommended with ranges. Does not apply to Windows pods.
+    REQUIRE_STRICT: Bool = "supplementalGroups.requireStrict", default "false";
     /// Selects which groups of volumes are allowed. `MustRunAs`: the pod needs a group in one of the ranges.
     /// `MayRunAs`: a group that is set must be in one of the ranges. `RunAsAny`: any group. The aliases `rule` and
     /// `ranges` are the settings of Kubewarden's `allowed-fsgroups-psp`. Windows pods need no group for `MustRunAs`.
@@ -78,7 +88,9 @@ podfence_core::settings! {
     FS_MIN: Integer = "fsGroup.ranges[*].min";
     /// The last group of the range.
     FS_MAX: Integer = "fsGroup.ranges[*].max";
-    /// Sets missing users and groups that `MustRunAs` requires to the `min` of the first range, instead of rejecting.
+    /// Sets missing users and groups that `MustRunAs` requires to the `min` of the first range, instead of rejecting;
+    /// `runAsNonRoot: true` where `runAsNonRoot` or `MustRunAsNonRoot` requires it and neither the pod nor the container
+    /// sets it; and a missing `supplementalGroupsPolicy: Strict`.
     /// Values that the pod or the container sets are never replaced. Windows pods are not changed.
     MUTATE: Bool = "mutate", default "false", mutates if true;
     /// The Kubewarden policy's setting: `true` means `mutate: false`. `false` has no effect here; set `mutate: true`
@@ -138,6 +150,23 @@ static USER_UNKNOWN: Rule = Rule {
     detail: "pod or {who} must set securityContext.runAsNonRoot=true or securityContext.runAsUser",
     fix: "set securityContext.runAsNonRoot of the pod to true, or securityContext.runAsUser to another user than 0",
     setting: Some(USER_RULE.path),
+    ..Rule::PLAIN
+};
+
+static USER_NAME_FORBIDDEN: Rule = Rule {
+    control: "runAsUser",
+    reason: "runAsUserName",
+    detail: "{who} must not set securityContext.windowsOptions.runAsUserName to {values}",
+    fix: "set securityContext.windowsOptions.runAsUserName to another user, such as ContainerUser",
+    setting: Some(FORBIDDEN_NAMES.path),
+    ..Rule::PLAIN
+};
+
+static GROUPS_NOT_STRICT: Rule = Rule {
+    control: "supplementalGroups",
+    reason: "supplementalGroupsPolicy",
+    detail: "{who} must set securityContext.supplementalGroupsPolicy=Strict",
+    fix: "set securityContext.supplementalGroupsPolicy of the pod to Strict",
     ..Rule::PLAIN
 };
 
@@ -243,7 +272,14 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     }
     check_containers(pod, &USER, RUN_AS_USER, settings, found);
     check_containers(pod, &GROUP, RUN_AS_GROUP, settings, found);
+    let forbidden = settings.strings(FORBIDDEN_NAMES);
+    forbid(pod, USER_NAME, &USER_NAME_FORBIDDEN, found, |name| {
+        forbidden.strings().any(|other| is_same_user(name, other))
+    });
     check_supplemental_groups(pod, settings, found);
+    if needs_strict(pod, settings) && pod.get(GROUPS_POLICY) != Some("Strict") {
+        found.add(&GROUPS_NOT_STRICT, pod.at(GROUPS_POLICY));
+    }
     let allowed = pod.get(FS_GROUP).map(|group| FS.allow(group, settings));
     check_pod(pod, &FS, pod.at(FS_GROUP), allowed, settings, found);
 }
@@ -352,7 +388,29 @@ fn can_require(pod: &Pod<'_>) -> bool {
     !pod.is_windows() && pod.containers().next().is_some()
 }
 
-/// Sets users and groups that are required and missing.
+/// Whether two names are of one Windows user: `DOMAIN\\name`, where a name without a domain is of any.
+fn is_same_user(a: &str, b: &str) -> bool {
+    let name = |user: &str| user.bytes().rposition(|byte| byte == b'\\').map_or(0, |at| at + 1);
+    let (at_a, at_b) = (name(a), name(b));
+    let is_any = at_a == 0 || at_b == 0;
+    let (from_a, from_b) = if is_any { (at_a, at_b) } else { (0, 0) };
+    a.get(from_a..).unwrap_or("").eq_ignore_ascii_case(b.get(from_b..).unwrap_or(""))
+}
+
+/// Whether supplemental groups must be those of the pod alone.
+fn needs_strict(pod: &Pod<'_>, settings: &Settings<'_>) -> bool {
+    settings.is(REQUIRE_STRICT) && can_require(pod)
+}
+
+/// Whether a container may run as root only because nothing is set. PodSecurityPolicy filled that in.
+fn needs_non_root(pod: &Pod<'_>, container: &Container<'_>, settings: &Settings<'_>) -> bool {
+    let by_rule = || settings.get(USER_RULE) == Some("MustRunAsNonRoot") && container.effective(RUN_AS_USER).is_none();
+    pod.get(HOST_USERS) != Some(false)
+        && container.effective(RUN_AS_NON_ROOT).is_none()
+        && (settings.is(NON_ROOT) || by_rule())
+}
+
+/// Sets users, groups and `runAsNonRoot` where they are required and missing.
 pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
     if !settings.is(MUTATE) || !can_require(pod) {
         return;
@@ -365,9 +423,15 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
                 members.push((key, String::from(first)));
             }
         }
+        if needs_non_root(pod, &container, settings) {
+            members.push(("runAsNonRoot", String::from("true")));
+        }
         edits.container(&container, "securityContext", members);
     }
     let mut members = Vec::new();
+    if needs_strict(pod, settings) && pod.get(GROUPS_POLICY).is_none() {
+        members.push(("supplementalGroupsPolicy", String::from("\"Strict\"")));
+    }
     if let (None, Some(first)) = (pod.get(FS_GROUP), FS.first(settings)) {
         members.push(("fsGroup", String::from(first)));
     }

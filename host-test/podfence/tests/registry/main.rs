@@ -13,6 +13,9 @@ use podfence_support::{Printed, Workplace, module, policies};
 use serde_json::{Value, json};
 use server::{Line, Registry};
 
+/// The tag of a policy.
+const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
+
 /// A policy that is small, and one that goes over a line that breaks on the way.
 const POLICIES: [&str; 2] = ["privileged", "users"];
 
@@ -52,7 +55,7 @@ fn what_is_pushed_comes_back() {
     let workplace = workplace();
     let place = registry.place();
     let reference = publish(&workplace, &registry, "privileged");
-    let tagged = format!("{place}/privileged:v0.1.0");
+    let tagged = format!("{place}/privileged:{VERSION}");
     assert_eq!(reference, format!("{tagged}@{}", digest(&reference)));
 
     let by_digest = format!("registry://{place}/privileged@{}", digest(&reference));
@@ -62,7 +65,7 @@ fn what_is_pushed_comes_back() {
     }
 
     // Kubewarden's layout.
-    let manifest = registry.manifest("podfence/privileged", "v0.1.0");
+    let manifest = registry.manifest("podfence/privileged", VERSION);
     assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
     assert_eq!(manifest["config"]["mediaType"], "application/vnd.wasm.config.v1+json");
     assert_eq!(manifest["config"]["size"], 2);
@@ -90,7 +93,7 @@ fn a_version_is_published_once() {
     let mut other = workplace.read("privileged.wasm");
     other.extend([0, 2, 1, b'x']);
     workplace.write("other.wasm", other);
-    let tagged = format!("{}/privileged:v0.1.0", registry.place());
+    let tagged = format!("{}/privileged:{VERSION}", registry.place());
     assert_eq!(
         workplace.fails(2, &["push", "other.wasm", "--to", &registry.place()]),
         format!(
@@ -239,7 +242,7 @@ fn what_was_changed_is_noticed() {
     workplace.succeeds(&["sign", "--key", &key, &reference]);
     let tagged = reference.split_once('@').unwrap().0;
     let module = workplace.read("privileged.wasm");
-    let layer = registry.manifest("podfence/privileged", "v0.1.0")["layers"][0]["digest"].as_str().unwrap().to_owned();
+    let layer = registry.manifest("podfence/privileged", VERSION)["layers"][0]["digest"].as_str().unwrap().to_owned();
     let suffix = "; the registry, or somebody on the way, changed it\n";
 
     let mut flipped = module.clone();
@@ -283,7 +286,7 @@ fn what_is_no_policy_is_not_pulled() {
     let other = format!("{}/other@{}", registry.place(), digest(&reference));
     assert_eq!(workplace.fails(2, &["pull", &other]), format!("error: {other} is not in the registry\n"));
 
-    let manifest = registry.manifest("podfence/privileged", "v0.1.0");
+    let manifest = registry.manifest("podfence/privileged", VERSION);
     let mut image = manifest.clone();
     image["layers"][0]["mediaType"] = json!("application/vnd.oci.image.layer.v1.tar");
     let mut two = manifest.clone();
@@ -323,7 +326,7 @@ fn who_may_not_is_told_how_to_log_in() {
     let push = ["push".to_owned(), "privileged.wasm".to_owned(), "--to".to_owned(), registry.place()];
     let address = registry.address();
     let refused = format!(
-        "error: {}/privileged:v0.1.0: {address} refuses access to podfence/privileged; `docker login {address}` stores \
+        "error: {}/privileged:{VERSION}: {address} refuses access to podfence/privileged; `docker login {address}` stores \
          credentials\n",
         registry.place()
     );
@@ -390,9 +393,9 @@ fn a_registry_that_goes_away_leaves_nothing_half_published() {
         let line = Line::to(&registry, length);
         let place = format!("{}/podfence", line.address());
         let error = workplace.fails(2, &["push", "users.wasm", "--to", &place]);
-        let expected = format!("error: {place}/users:v0.1.0: {}", line.address());
+        let expected = format!("error: {place}/users:{VERSION}: {}", line.address());
         assert!(error.starts_with(&expected), "{error}");
-        let tagged = format!("{}/users:v0.1.0", registry.place());
+        let tagged = format!("{}/users:{VERSION}", registry.place());
         assert_eq!(workplace.fails(2, &["pull", &tagged]), format!("error: {tagged} is not in the registry\n"));
     }
     publish(&workplace, &registry, "users");

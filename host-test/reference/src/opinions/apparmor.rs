@@ -3,20 +3,21 @@ use serde_json::Value;
 
 use crate::draw::{Draw, Members};
 use crate::fields::join;
-use crate::opinion::{Opinion, Pod, Violation, get, text, values, violation};
-use crate::opinions::seccomp::wrong_field;
+use crate::opinion::{Mutable, Opinion, Pod, Violation, get, text, values, violation};
+use crate::opinions::seccomp::{fill_in, wrong_field};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
     values: &[
+        values(FIELD, 40, &[], &[]),
         values("securityContext.appArmorProfile.type", 0, &["RuntimeDefault", "Localhost"], &["Unconfined", "", "*"]),
         values("securityContext.appArmorProfile.localhostProfile", 50, &["p", "x/p"], &["", "*"]),
-        values(ANNOTATIONS, 50, &["runtime/default", "localhost/p", ""], &["unconfined", "docker/default", "localhost/", "x"]),
+        values(ANNOTATIONS, 70, &["runtime/default", "localhost/p", ""], &["unconfined", "docker/default", "localhost/", "x"]),
     ],
     settings,
     check,
     message: None,
-    mutate: None,
+    mutate: Some(mutate),
 };
 
 const ANNOTATIONS: &str = "annotations[\"container.apparmor.security.beta.kubernetes.io/*\"]";
@@ -36,7 +37,20 @@ fn settings(draw: &mut Draw) -> Value {
     settings.texts("allowedProfiles", &profiles);
     settings.texts("allowedLocalhostFiles", &["*", "p", ""]);
     settings.flag("required");
+    settings.text("defaultProfile", &["RuntimeDefault", "runtime/default", "Unconfined", "localhost/p", "localhost/a\"é"]);
     settings.done()
+}
+
+fn mutate(pod: &mut Mutable<'_>) {
+    let before = pod.before();
+    let annotations = get(&before, "metadata.annotations").as_object().into_iter().flatten();
+    let annotated: Vec<&str> = annotations
+        .filter(|(_, value)| value.as_str().is_some_and(|value| !value.is_empty()))
+        .filter_map(|(key, _)| key.strip_prefix("container.apparmor.security.beta.kubernetes.io/"))
+        .collect();
+    // Kubernetes refuses a pod's profile beside an annotation with another one.
+    let is_for_each = pod.has_exempt_containers() || !annotated.is_empty();
+    fill_in(pod, FIELD, is_for_each, |container| !annotated.contains(&text(container, "name")));
 }
 
 /// Translates an annotation into the type and the file of a profile; the type is empty for an unknown annotation.

@@ -89,7 +89,12 @@ fn mutate(pod: &mut Mutable<'_>) {
         }
         let dropped: Vec<String> = texts(container, DROP).into_iter().map(str::to_owned).collect();
         let known: Vec<&str> = dropped.iter().map(String::as_str).collect();
-        let missing = required(settings).into_iter().filter(|name| !drops(&known, name));
+        // The built-in admission only recognizes `ALL` in upper case.
+        let is_dropped = |name: &str| match canonical(name).as_str() {
+            "ALL" => known.contains(&"ALL"),
+            _ => drops(&known, name),
+        };
+        let missing = required(settings).into_iter().filter(|name| !is_dropped(name));
         // Names without `CAP_` are those that container runtimes drop.
         let missing: Vec<String> = missing
             .map(|name| match canonical(name).as_str() {

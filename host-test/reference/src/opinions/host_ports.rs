@@ -6,7 +6,16 @@ use crate::opinion::{Opinion, Pod, Violation, get, list, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
-    values: &[values("ports[*].hostPort", 60, &["0", "80", "8080"], &["443", "-1", "65535", "65536", "79", "81", "9223372036854775807"])],
+    values: &[
+        values(
+            "ports[*].hostPort",
+            60,
+            &["0", "80", "8080"],
+            &["443", "-1", "65535", "65536", "79", "81", "9223372036854775807"],
+        ),
+        values("ports[*].containerPort", 10, &["80", "8080"], &["0", "443", "-1", "65536"]),
+        values("hostNetwork", 60, &["false", "true"], &["true"]),
+    ],
     settings,
     check,
     message: None,
@@ -42,16 +51,19 @@ fn check(pod: &Pod<'_>) -> Vec<Violation> {
     if !get(settings, "min").is_null() || !get(settings, "max").is_null() {
         ranges.push(settings.clone());
     }
+    // The API server completes Pods, before anybody else sees them. A template it leaves as it is.
+    let is_incomplete = pod.is_template && get(pod.spec, "hostNetwork") == true;
     let mut found = Vec::new();
     for container in pod.containers() {
         for (index, port) in list(container.value, "ports").iter().enumerate() {
-            let port = get(port, "hostPort").as_i64().unwrap_or(0);
+            let number = |name: &str| get(port, name).as_i64().unwrap_or(0);
+            let name = if number("hostPort") == 0 && is_incomplete { "containerPort" } else { "hostPort" };
             let is_in = |range: &Value| {
                 let bound = |name: &str, default: i64| get(range, name).as_i64().unwrap_or(default);
-                bound("min", 0) <= port && port <= bound("max", 65535)
+                bound("min", 0) <= number(name) && number(name) <= bound("max", 65535)
             };
-            if port != 0 && !ranges.iter().any(is_in) {
-                found.push(container.violation("hostPorts", &format!("ports[{index}].hostPort")));
+            if number(name) != 0 && !ranges.iter().any(is_in) {
+                found.push(container.violation("hostPorts", &format!("ports[{index}].{name}")));
             }
         }
     }

@@ -2,7 +2,7 @@ use podfence_seccomp::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Mutable, Opinion, Pod, Violation, get, setting_texts, text, values};
+use crate::opinion::{Mutable, Opinion, Pod, Violation, get, set, setting_texts, text, values};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -41,6 +41,10 @@ fn settings(draw: &mut Draw) -> Value {
 
 /// The field of a profile that is not allowed. AppArmor profiles have the same settings.
 pub fn wrong_field(settings: &Value, kind: &str, file: &str) -> Option<&'static str> {
+    // Whatever is allowed, such a container would run without a profile.
+    if kind == "Localhost" && file.is_empty() {
+        return Some("localhostProfile");
+    }
     let allowed = setting_texts(settings, "allowedProfiles", &["RuntimeDefault", "Localhost"]);
     let files = setting_texts(settings, "allowedLocalhostFiles", &["*"]);
     let has = |spellings: &[&str]| spellings.iter().any(|spelling| allowed.contains(spelling));
@@ -82,11 +86,19 @@ fn check(pod: &Pod<'_>) -> Vec<Violation> {
 }
 
 fn mutate(pod: &mut Mutable<'_>) {
+    let is_for_each = pod.has_exempt_containers();
+    fill_in(pod, FIELD, is_for_each, |_| true);
+}
+
+/// Sets the default profile for the containers that lack one, at the pod or at each of them. AppArmor does the same.
+pub fn fill_in(pod: &mut Mutable<'_>, field: &str, is_for_each: bool, lacks: impl Fn(&Value) -> bool) {
     let default = text(pod.settings, "defaultProfile");
     let before = pod.before();
     let before = Pod::new(&before, pod.settings);
-    let lacks_one = before.containers().iter().any(|container| before.effective(container, FIELD).is_null());
-    if default.is_empty() || before.is_windows() || !lacks_one {
+    let lacks_one = |container: &Value| {
+        get(container, field).is_null() && get(before.spec, field).is_null() && lacks(container)
+    };
+    if default.is_empty() || before.is_windows() {
         return;
     }
     let profile = match (default, default.strip_prefix("localhost/")) {
@@ -94,5 +106,13 @@ fn mutate(pod: &mut Mutable<'_>) {
         ("Unconfined", _) => json!({"type": "Unconfined"}),
         _ => json!({"type": "RuntimeDefault"}),
     };
-    pod.set(FIELD, profile);
+    if is_for_each {
+        pod.containers(|container| {
+            if lacks_one(container) {
+                set(container, field, profile.clone());
+            }
+        });
+    } else if before.containers().iter().any(|container| lacks_one(container.value)) {
+        pod.set(field, profile);
+    }
 }

@@ -2,7 +2,7 @@ use podfence_users::POLICY;
 use serde_json::{Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Mutable, Opinion, Pod, Violation, get, list, set, text, values, violation};
+use crate::opinion::{Mutable, Opinion, Pod, Violation, get, list, set, text, texts, values, violation};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -11,6 +11,8 @@ pub static OPINION: Opinion = Opinion {
         values(NON_ROOT, 10, &["true"], &["false"]),
         values(USER, 60, &["1000", "1500"], &["0", "-1", "9223372036854775807", "2001"]),
         values(GROUP, 50, &["1000", "1500"], &["0", "2001"]),
+        values(USER_NAME, 80, &["ContainerUser", "CORP\\\\bob"], &["containeradministrator", "User Manager\\\\ContainerAdministrator", "corp\\\\BOB", "bob", ""]),
+        values(STRICT, 40, &["Strict"], &["Merge", "strict"]),
         values(FS_GROUP, 50, &["1000", "1500"], &["0", "2001"]),
         values(
             SUPPLEMENTAL,
@@ -30,6 +32,8 @@ const USER: &str = "securityContext.runAsUser";
 const GROUP: &str = "securityContext.runAsGroup";
 const SUPPLEMENTAL: &str = "securityContext.supplementalGroups";
 const FS_GROUP: &str = "securityContext.fsGroup";
+const USER_NAME: &str = "securityContext.windowsOptions.runAsUserName";
+const STRICT: &str = "securityContext.supplementalGroupsPolicy";
 
 fn settings(draw: &mut Draw) -> Value {
     let mut settings = Members::new(draw);
@@ -46,6 +50,13 @@ fn settings(draw: &mut Draw) -> Value {
         if ["MustRunAs", "MayRunAs"].contains(&rule) {
             let ranges = [json!({"min": 1000, "max": 2000}), json!({"min": 0, "max": 0}), json!({"min": 1500, "max": 1500})];
             value["ranges"] = (0..=settings.draw.below(2)).map(|_| ranges[settings.draw.below(3)].clone()).collect();
+        }
+        if name == "runAsUser" && settings.draw.percent(30) {
+            let names = settings.draw.some(&["ContainerAdministrator", "CORP\\Bob", "bob"], 1, 2);
+            value["forbiddenWindowsUserNames"] = json!(names);
+        }
+        if name == "supplementalGroups" && settings.draw.percent(40) {
+            value["requireStrict"] = json!(true);
         }
         settings.put(name, value);
     }
@@ -83,6 +94,16 @@ fn check(pod: &Pod<'_>) -> Vec<Violation> {
             }
         }
     }
+    let forbidden = texts(pod.settings, "runAsUser.forbiddenWindowsUserNames");
+    for (name, place) in pod.both(USER_NAME) {
+        if forbidden.iter().any(|other| is_same_user(name.as_str().unwrap_or_default(), other)) {
+            found.push(place.of("runAsUser"));
+        }
+    }
+    let is_linux = !pod.is_windows() && !pod.containers().is_empty();
+    if pod.is("supplementalGroups.requireStrict") && is_linux && text(pod.spec, STRICT) != "Strict" {
+        found.push(violation("supplementalGroups", format!("spec.{STRICT}")));
+    }
     for (name, field) in [("supplementalGroups", SUPPLEMENTAL), ("fsGroup", FS_GROUP)] {
         let (has_ranges, must) = rules(pod.settings, name);
         let value = get(pod.spec, field);
@@ -99,6 +120,16 @@ fn check(pod: &Pod<'_>) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Whether two names are of one Windows user; one without a domain is of any.
+fn is_same_user(a: &str, b: &str) -> bool {
+    let split = |user: &str| {
+        let user = user.to_ascii_lowercase();
+        user.rsplit_once('\\').map_or((None, user.clone()), |(domain, name)| (Some(domain.to_owned()), name.to_owned()))
+    };
+    let ((domain_a, name_a), (domain_b, name_b)) = (split(a), split(b));
+    name_a == name_b && (domain_a.is_none() || domain_b.is_none() || domain_a == domain_b)
 }
 
 fn check_root(pod: &Pod<'_>) -> Vec<Violation> {
@@ -139,7 +170,14 @@ fn mutate(pod: &mut Mutable<'_>) {
         Some(get(range, "min").clone())
     };
     let ids = [("runAsUser", USER), ("runAsGroup", GROUP)];
+    let is_asked = get(before.spec, "hostUsers") != false;
+    let by_setting = get(settings, "runAsNonRoot") != false;
+    let by_rule = ["", "MustRunAsNonRoot"].contains(&text(settings, "runAsUser.rule"));
     pod.containers(|container| {
+        let is_unset = |field: &str| get(container, field).is_null() && get(before.spec, field).is_null();
+        if is_asked && is_unset(NON_ROOT) && (by_setting || by_rule && is_unset(USER)) {
+            set(container, NON_ROOT, json!(true));
+        }
         for (name, field) in ids {
             let is_unset = get(container, field).is_null() && get(before.spec, field).is_null();
             if let Some(first) = first(name).filter(|_| is_unset) {
@@ -147,6 +185,9 @@ fn mutate(pod: &mut Mutable<'_>) {
             }
         }
     });
+    if get(settings, "supplementalGroups.requireStrict") == true && get(before.spec, STRICT).is_null() {
+        pod.set(STRICT, json!("Strict"));
+    }
     if let Some(first) = first("fsGroup").filter(|_| get(before.spec, FS_GROUP).is_null()) {
         pod.set(FS_GROUP, first);
     }
