@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use podfence_scan::custom_kinds::{self, CustomKind};
 use serde_json::{Map, Value, json};
 
 use crate::gatekeeper::object;
@@ -44,32 +45,41 @@ pub fn module_url(registry: &str, policy: &str) -> String {
 
 /// All files, by their paths within the tree.
 ///
-/// The registry is without a scheme; without one, it is the one in the metadata of the policies.
-pub fn tree(registry: Option<&str>) -> BTreeMap<PathBuf, String> {
+/// The registry is without a scheme; without one, it is the one in the metadata of the policies. The policies evaluate
+/// objects of these custom kinds as well.
+pub fn tree(registry: Option<&str>, kinds: &[&CustomKind]) -> BTreeMap<PathBuf, String> {
+    let rules = |of: &Published| {
+        let rules = of.rules.as_array().into_iter().flatten().cloned();
+        Value::from_iter(rules.chain(kinds.iter().map(|kind| kind.rule())))
+    };
+    let with_kinds = |mut settings: Map<String, Value>| {
+        custom_kinds::add_to_settings(kinds, &mut settings);
+        Value::Object(settings)
+    };
     let module = |of: &Published| module_url(registry.unwrap_or(&of.registry), of.policy);
     let get =
         |policy: &str| published::find(policy).unwrap_or_else(|| panic!("no policy {policy}, which a level needs"));
     let mut files = BTreeMap::new();
     let single = published::all().iter().filter(|of| of.policy != WHOLE).map(|of| {
         let name = format!("podfence-{}", of.policy);
-        let document = cluster_admission_policy(of.policy, &name, &module(of), json!({}), of.rules.clone());
+        let document = cluster_admission_policy(of.policy, &name, &module(of), with_kinds(Map::new()), rules(of));
         (of.policy.to_owned(), document)
     });
     choice(&mut files, "policies", single);
     let whole = get(WHOLE);
     for level in Level::ALL {
         let level_name = level.name();
-        let settings = json!({"level": level_name});
+        let settings = with_kinds(object([("level", json!(level_name))]));
         let name = format!("podfence-{level_name}");
-        let policy = cluster_admission_policy(WHOLE, &name, &module(whole), settings, whole.rules.clone());
+        let policy = cluster_admission_policy(WHOLE, &name, &module(whole), settings, rules(whole));
         choice(&mut files, level_name, [(WHOLE.to_owned(), policy)]);
         let mut members = Map::new();
         for single in singles(level) {
-            let member = json!({"module": module(get(single.policy)), "settings": single.settings});
+            let member = json!({"module": module(get(single.policy)), "settings": with_kinds(single.settings.clone())});
             members.insert(single.policy.replace('-', "_"), member);
         }
         let directory = format!("{level_name}-group");
-        choice(&mut files, &directory, [("group".to_owned(), group(level, members, &whole.rules))]);
+        choice(&mut files, &directory, [("group".to_owned(), group(level, members, &rules(whole)))]);
     }
     files
 }

@@ -27,7 +27,7 @@ const POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {con
     {name: nginx, image: nginx, securityContext: {privileged: true}}]}}";
 
 fn tree() -> BTreeMap<PathBuf, String> {
-    deploy::tree(None)
+    deploy::tree(None, &[])
 }
 
 /// All files below a directory.
@@ -57,7 +57,7 @@ fn the_tree_is_what_is_generated() {
 
 #[test]
 fn another_registry_changes_nothing_but_the_modules() {
-    let other = deploy::tree(Some("localhost:5000/fence"));
+    let other = deploy::tree(Some("localhost:5000/fence"), &[]);
     for (path, text) in tree() {
         let expected =
             text.replace(&format!("registry://{}/", published::registry()), "registry://localhost:5000/fence/");

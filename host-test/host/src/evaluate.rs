@@ -154,6 +154,11 @@ impl AdmissionResponse {
         serde_json::from_slice(&bytes).ok()
     }
 
+    /// Why the policy accepted the request without judging it: its audit annotation `skipped`.
+    pub fn skipped(&self) -> Option<&str> {
+        Some(self.audit_annotations.as_ref()?.get("skipped")?)
+    }
+
     /// The status message, or the empty text.
     pub fn message(&self) -> &str {
         self.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default()

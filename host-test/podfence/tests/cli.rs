@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::Stdio;
 
 use podfence_fixtures::discover;
+use podfence_scan::custom_kinds;
 use podfence_support::{Printed, Workplace, policies};
 use serde_json::{Value, json};
 
@@ -15,14 +16,20 @@ const ACCEPTS: &str = r#"{"valid":true,"accepted":true}"#;
 const REJECTS: &str = r#"{"valid":true,"accepted":false,"message":"no \u001b[31mway","code":403}"#;
 const MUTATES: &str = r#"{"valid":true,"accepted":true,"mutated_object":{"kind":"Pod"},"warnings":["changed"]}"#;
 const REFUSES: &str = r#"{"valid":false,"message":"unknown key `x`"}"#;
+const SKIPS: &str = r#"{"valid":true,"accepted":true,"audit_annotations":{"skipped":"exemptNames"}}"#;
 const BREAKS: &str = r#"{"valid":true}"#;
 
 /// A directory with a module for each of the replies above, and a few inputs.
 fn workplace() -> Workplace {
     let workplace = Workplace::new(env!("CARGO_BIN_EXE_podfence"));
-    for (name, reply) in
-        [("accepts", ACCEPTS), ("rejects", REJECTS), ("mutates", MUTATES), ("refuses", REFUSES), ("breaks", BREAKS)]
-    {
+    for (name, reply) in [
+        ("accepts", ACCEPTS),
+        ("rejects", REJECTS),
+        ("mutates", MUTATES),
+        ("refuses", REFUSES),
+        ("skips", SKIPS),
+        ("breaks", BREAKS),
+    ] {
         workplace.write(&format!("{name}.wasm"), replying(reply, ""));
     }
     workplace.write("pod.yaml", POD);
@@ -589,6 +596,83 @@ fn run_judges_by_the_documents_of_a_cluster() {
     let expected =
         "Service default/s: no policy matches it\nPod default/(no name): ClusterAdmissionPolicy/m: allowed\n";
     assert_eq!(out, expected);
+}
+
+#[test]
+fn what_nothing_judged_is_no_success() {
+    let workplace = workplace();
+    let error = "error: nothing was judged: no policy matches the request, or all of it was skipped\n";
+    let output = workplace.ends(&run("skips.wasm", &[]), 2);
+    assert_eq!(output, ("allowed, not judged: exemptNames\n".to_owned(), error.to_owned()));
+
+    workplace.write("service.yaml", b"{apiVersion: v1, kind: Service, metadata: {name: s}}\n");
+    workplace.write("a.yaml", document("a", "protect", "accepts", None).as_bytes());
+    let run = ["run", "--policies", "a.yaml", "--modules", ".", "-r"];
+    let output = workplace.ends(&[&run[..], &["service.yaml"]].concat(), 2);
+    assert_eq!(output, ("no policy matches it\n".to_owned(), error.to_owned()));
+}
+
+/// Puts a value at a path as `podSpecPaths` writes it; `[*]` is the first element of a list.
+fn put(object: &mut Value, path: &str, value: Value) {
+    let mut place = object;
+    for key in path.split('.') {
+        place = match key.strip_suffix("[*]") {
+            Some(list) => {
+                let list = &mut place[list];
+                if list.is_null() {
+                    *list = json!([{}]);
+                }
+                &mut list[0]
+            }
+            None => &mut place[key],
+        };
+    }
+    *place = value;
+}
+
+#[test]
+fn every_pod_of_a_known_custom_kind_is_judged() {
+    let workplace = workplace();
+    workplace.write("privileged.wasm", podfence_support::module("privileged"));
+    let template = |privileged: bool| json!({"spec": {"containers": [{"name": "c", "image": "i", "securityContext": {"privileged": privileged}}]}});
+    for project in custom_kinds::projects() {
+        let run = ["run", "privileged.wasm", "--kinds", project, "-r", "object.json"];
+        for kind in custom_kinds::of_project(project).expect("a project of the table") {
+            let api_version = format!("{}/{}", kind.group, kind.api_versions[0]);
+            let mut object =
+                json!({"apiVersion": api_version, "kind": kind.kind, "metadata": {"name": "a"}, "spec": {}});
+            for pod in kind.pods.iter().filter(|pod| !pod.optional) {
+                put(&mut object, &pod.path, template(false));
+            }
+            for pod in &kind.pods {
+                let mut object = object.clone();
+                put(&mut object, &pod.path, template(true));
+                workplace.write("object.json", object.to_string().as_bytes());
+                let (out, _) = workplace.ends(&[&run[..], &["-o", "json"]].concat(), 1);
+                let place = pod.path.replace("[*]", "[0]");
+                let place = format!("{place}.spec.containers[0].securityContext.privileged");
+                assert!(out.contains(&place), "{object}: {out}");
+            }
+            workplace.write("object.json", object.to_string().as_bytes());
+            let is_certain = kind.pods.iter().any(|pod| !pod.optional);
+            let (out, _) = workplace.ends(&run, if is_certain { 0 } else { 2 });
+            let expected =
+                if is_certain { "allowed\n" } else { "allowed, not judged: the object has no pod template\n" };
+            assert_eq!(out, expected, "{object}");
+        }
+    }
+}
+
+#[test]
+fn deploy_adds_the_custom_kinds_that_are_asked_for() {
+    let workplace = workplace();
+    workplace.succeeds(&["deploy", "--kinds", "argo-rollouts,jobset", "--out", "deploy"]);
+    let text = fs::read_to_string(workplace.path("deploy/monitor/policies/privileged.yaml")).unwrap();
+    for expected in ["- rollouts", "- jobsets", "path: spec.template", "group: jobset.x-k8s.io"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let error = workplace.fails(2, &["deploy", "--kinds", "argo", "--out", "other"]);
+    assert!(error.contains("[possible values: argo-rollouts, "), "{error}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Knows no engine and no registry, and builds for `wasm32-unknown-unknown` as well.
 #![forbid(unsafe_code)]
 
+pub mod custom_kinds;
 pub mod read;
 pub mod request;
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use podfence_cluster::deploy;
 
+use super::KindsArgument;
 use crate::text::origin;
 
 /// Generates the Kubernetes manifests that deploy the policies from your registry.
@@ -19,6 +20,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "HOST/PATH", value_parser = registry)]
     registry: Option<String>,
 
+    #[command(flatten)]
+    kinds: KindsArgument,
+
     /// The directory to write to: a new or an empty one
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -26,7 +30,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let files = deploy::tree(self.registry.as_deref());
+        let files = deploy::tree(self.registry.as_deref(), &self.kinds.get());
         // What is left of another version would be applied with the rest.
         if fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_some()) {
             bail!("{}: is not empty", origin(&self.out));

@@ -14,9 +14,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use podfence_host::evaluate::settings_object;
 use podfence_host::{Host, Limits};
+use podfence_scan::custom_kinds::{self, CustomKind};
 use podfence_scan::read::{self, LARGEST_DOCUMENT, LARGEST_MODULE};
 use podfence_scan::{AdmissionRequest, request};
 use serde_json::{Map, Value};
@@ -90,6 +92,23 @@ impl LimitArguments {
     fn host(&self) -> Result<Host> {
         let limits = Limits { timeout: self.timeout, memory: usize::from(self.memory) << 20, ..Limits::default() };
         Ok(Host::new(limits)?)
+    }
+}
+
+/// Which custom kinds the policies evaluate.
+#[derive(Args)]
+struct KindsArgument {
+    /// Custom kinds whose pods are evaluated as well, by project, or `all`
+    #[arg(long, value_name = "PROJECTS", value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(custom_kinds::projects().chain(["all"])))]
+    kinds: Vec<String>,
+}
+
+impl KindsArgument {
+    fn get(&self) -> Vec<&'static CustomKind> {
+        let is_asked = |project: &str| self.kinds.iter().any(|name| name == project || name == "all");
+        let projects = custom_kinds::projects().filter(|project| is_asked(project));
+        projects.filter_map(custom_kinds::of_project).flatten().collect()
     }
 }
 

@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use podfence_host::evaluate::SettingsError;
 use podfence_host::{Evaluation, Mode, Policy, inspect};
-use podfence_scan::AdmissionRequest;
+use podfence_scan::{AdmissionRequest, custom_kinds};
 use serde_json::Value;
 
-use super::{COULD_NOT_JUDGE, DENIED, LimitArguments, Output, read_module, read_requests, read_settings};
+use super::{
+    COULD_NOT_JUDGE, DENIED, KindsArgument, LimitArguments, Output, read_module, read_requests, read_settings,
+};
 use crate::text::{module_name, origin, printable};
 
 use documents::Cluster;
@@ -25,7 +27,8 @@ const DENIED_STYLE: Style = AnsiColor::Red.on_default().bold();
 /// Judges a manifest, an AdmissionRequest or an AdmissionReview.
 ///
 /// By one module with settings, or with --policies by the documents that a cluster has, each with its rules,
-/// selectors, settings and mode. Exit code 0: all allowed; 1: something denied; 2: could not judge.
+/// selectors, settings and mode. Exit code 0: all allowed; 1: something denied; 2: could not judge, or nothing was
+/// judged.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The policy: a waPC module
@@ -33,7 +36,7 @@ pub(super) struct Arguments {
     module: Option<PathBuf>,
 
     /// Policies and groups as documents: a file, a directory of files, or `-` for what `kubectl kustomize` prints
-    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["module", "settings", "allowed_to_mutate", "message"])]
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["module", "settings", "kinds", "allowed_to_mutate", "message"])]
     policies: Option<PathBuf>,
 
     /// Where the modules of --policies are, each under the last part of its URL: NAME.wasm
@@ -48,6 +51,9 @@ pub(super) struct Arguments {
     /// The policy's settings, a YAML or JSON file or an inline object [default: {}]
     #[arg(short, long, value_name = "FILE|JSON")]
     settings: Option<String>,
+
+    #[command(flatten)]
+    kinds: KindsArgument,
 
     /// What becomes of a verdict [default: protect, or what the policies say]
     #[arg(long, value_enum)]
@@ -94,10 +100,10 @@ impl Arguments {
         policy.validate_settings().map_err(|error| settings_refused(module, error))?;
 
         let mut out = anstream::stdout().lock();
-        let mut code = 0;
+        let mut outcome = Outcome::default();
         for request in &requests {
             let evaluation = policy.evaluate(request);
-            code = code.max(exit_code(&evaluation));
+            outcome.add(&evaluation);
             match self.output {
                 Output::Human => {
                     if requests.len() > 1 {
@@ -112,14 +118,15 @@ impl Arguments {
             }
         }
         out.flush()?;
-        Ok(ExitCode::from(code))
+        outcome.exit_code()
     }
 
     fn policy(&self, path: &Path, mode: Mode) -> Result<Policy> {
         let origin = || origin(path);
         let bytes = read_module(path)?;
         let module = self.limits.host()?.load(&bytes).with_context(origin)?;
-        let settings = read_settings(self.settings.as_deref())?;
+        let mut settings = read_settings(self.settings.as_deref())?;
+        custom_kinds::add_to_settings(&self.kinds.get(), &mut settings);
         let metadata = inspect::metadata(&bytes).with_context(origin)?;
         let mutating = metadata.is_none_or(|metadata| metadata["mutating"] == Value::Bool(true));
         Ok(Policy {
@@ -142,13 +149,31 @@ fn settings_refused(module: &Path, error: SettingsError) -> anyhow::Error {
     anyhow::anyhow!("{}: {message}", origin(module))
 }
 
-fn exit_code(evaluation: &Evaluation) -> u8 {
-    if evaluation.failure.is_some() {
-        COULD_NOT_JUDGE
-    } else if evaluation.response.allowed {
-        0
-    } else {
-        DENIED
+/// The worst of several answers, and whether any of them was a judgement.
+#[derive(Default)]
+struct Outcome {
+    worst: u8,
+    is_judged: bool,
+}
+
+impl Outcome {
+    fn add(&mut self, evaluation: &Evaluation) {
+        let code = if evaluation.failure.is_some() {
+            COULD_NOT_JUDGE
+        } else if evaluation.response.allowed {
+            0
+        } else {
+            DENIED
+        };
+        self.worst = self.worst.max(code);
+        self.is_judged |= evaluation.response.skipped().is_none();
+    }
+
+    fn exit_code(&self) -> Result<ExitCode> {
+        if !self.is_judged {
+            bail!("nothing was judged: no policy matches the request, or all of it was skipped");
+        }
+        Ok(ExitCode::from(self.worst))
     }
 }
 
@@ -170,6 +195,8 @@ fn write_answer(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> 
     if let Some(failure) = &evaluation.failure {
         let reason = printable(&failure.reason());
         writeln!(out, "{style}{verdict}{style:#}, could not judge: {reason}")?;
+    } else if let Some(reason) = response.skipped() {
+        writeln!(out, "{style}{verdict}{style:#}, not judged: {}", printable(reason))?;
     } else if response.message().is_empty() {
         writeln!(out, "{style}{verdict}{style:#}")?;
     } else {

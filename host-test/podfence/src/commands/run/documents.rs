@@ -13,7 +13,7 @@ use podfence_scan::AdmissionRequest;
 use podfence_scan::read::{self, LARGEST_DOCUMENT};
 use serde::Serialize;
 
-use super::{Output, exit_code, read_module, title, write_answer};
+use super::{Outcome, Output, read_module, title, write_answer};
 use crate::text::{origin, printable};
 
 /// The policies of a cluster, and where their modules are.
@@ -36,14 +36,14 @@ impl Cluster<'_> {
         let documents = self.documents()?;
         let policies = self.deploy(host, &documents)?;
         let mut out = anstream::stdout().lock();
-        let mut code = 0;
+        let mut outcome = Outcome::default();
         for request in requests {
             let title = if requests.len() > 1 { printable(&title(request)) + ": " } else { String::new() };
             let mut is_seen = false;
             for policy in &policies {
                 let Some(evaluation) = policy.evaluate(request) else { continue };
                 is_seen = true;
-                code = code.max(exit_code(&evaluation));
+                outcome.add(&evaluation);
                 let name = &policy.document.name;
                 match output {
                     Output::Human => {
@@ -62,7 +62,7 @@ impl Cluster<'_> {
             }
         }
         out.flush()?;
-        Ok(ExitCode::from(code))
+        outcome.exit_code()
     }
 
     fn documents(&self) -> Result<Vec<Document>> {
