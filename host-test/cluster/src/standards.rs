@@ -82,20 +82,5 @@ const RESTRICTED: [Single; 14] = [
 
 /// What containers start with, less what forges packets.
 fn capabilities() -> Parameters {
-    const ALLOWED: [&str; 13] = [
-        "AUDIT_WRITE",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "MKNOD",
-        "NET_BIND_SERVICE",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_CHROOT",
-    ];
-    object([("allowedCapabilities", json!(ALLOWED)), ("requiredDropCapabilities", json!([]))])
+    object([("allowedCapabilities", json!(podfence_capabilities::DEFAULTS)), ("requiredDropCapabilities", json!([]))])
 }

@@ -116,7 +116,7 @@ pub fn check_restricted<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
 }
 
 /// The capabilities that a container starts with, except `NET_RAW`.
-static DEFAULTS: [&str; 13] = [
+pub static DEFAULTS: [&str; 13] = [
     "AUDIT_WRITE",
     "CHOWN",
     "DAC_OVERRIDE",
