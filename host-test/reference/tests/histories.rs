@@ -130,7 +130,9 @@ fn act(draw: &mut Draw, kind: Kind, object: &Value, number: usize) -> (Value, &'
         }
         5 => {
             let spec = containers.split('.').fold(&mut new, |at, key| &mut at[key]);
-            if let Some(first) = spec.get_mut("containers").and_then(|containers| containers.get_mut(0)) {
+            if let Some(first) = spec.get_mut("containers").and_then(|containers| containers.get_mut(0))
+                && first.is_object()
+            {
                 first["image"] = json!(format!("image:{number}"));
             }
         }

@@ -157,16 +157,21 @@ pub fn push(
 /// How often an upload is tried whose blobs the registry does not find afterwards.
 const ATTEMPTS: u32 = 4;
 
+/// Whether an upload may succeed the next time. A registry that stores files shows what another push is just writing,
+/// and refuses the manifest then, or fails.
+fn is_passing(error: &OciError) -> bool {
+    let error = error.to_string();
+    error.contains("MANIFEST_BLOB_UNKNOWN") || error.contains("code: 500")
+}
+
 /// Uploads blobs and manifest.
-///
-/// A registry that stores files shows a blob that another push is just writing, and refuses the manifest then.
 fn upload(registry: &Registry, artifact: &Artifact, reference: &Reference) -> Result<(), OciError> {
     let mut attempt = 1;
     loop {
         registry.push_blob(reference, CONFIG)?;
         registry.push_blob(reference, &artifact.module)?;
         match registry.push_manifest(reference, &artifact.manifest, OCI_IMAGE_MEDIA_TYPE) {
-            Err(error) if attempt < ATTEMPTS && error.to_string().contains("MANIFEST_BLOB_UNKNOWN") => {
+            Err(error) if attempt < ATTEMPTS && is_passing(&error) => {
                 thread::sleep(Duration::from_millis(100 << attempt));
                 attempt += 1;
             }
