@@ -64,10 +64,11 @@ pub(crate) fn pod_rules() -> Vec<Value> {
 
 /// Whether settings make a policy change objects.
 pub fn is_mutating(policy: &str, settings: &Value) -> bool {
+    let written = Value::to_string;
     let declared = find(policy).into_iter().flat_map(|published| &published.mutating_settings);
     declared.into_iter().any(|(name, expected)| match (&settings[name.as_str()], expected) {
         (Value::Null, _) => false,
-        (value, Some(expected)) => value.to_string() == *expected,
+        (value, Some(expected)) => written(value) == *expected,
         (_, None) => true,
     })
 }

@@ -368,19 +368,12 @@ impl PodSecurityPolicySpec {
                 "Podfence judges the value of the pod itself as well where every container has its own",
             );
         }
-        if is_non_root {
-            outcome.warn(
-                "spec.runAsUser.rule",
-                "PodSecurityPolicy set runAsNonRoot: true where nothing is set, and was content with a runAsUser; \
-                 Podfence rejects a pod that does not set runAsNonRoot: true, unless it has a user namespace of its \
-                 own (hostUsers: false)",
-            );
-        }
         if rules[2] == "MustRunAs" {
             outcome.warn("spec.supplementalGroups.rule", "Podfence takes an empty list for none, and fills it in");
         }
         settings.insert("runAsNonRoot".to_owned(), json!(is_non_root));
-        if is_changed {
+        // PodSecurityPolicy set runAsNonRoot: true as well.
+        if is_changed || is_non_root {
             settings.insert("mutate".to_owned(), json!(true));
         }
         outcome.add("users", Value::Object(settings));
