@@ -140,37 +140,9 @@ pub fn push(
     reference: &Reference,
     may_replace: bool,
 ) -> Result<Push, ArtifactError> {
-    let result = match registry.find_manifest(reference)? {
-        Some((_, found)) if found == artifact.digest => Push::Unchanged,
-        Some((_, found)) if !may_replace => {
-            return Err(ArtifactError::Published { reference: reference.whole(), found });
-        }
-        _ => {
-            upload(registry, artifact, reference)?;
-            Push::Pushed
-        }
-    };
-    pull(registry, &reference.clone_with_digest(artifact.digest.clone()))?;
-    Ok(result)
-}
-
-/// How often an upload is tried whose blobs the registry does not find afterwards.
-const ATTEMPTS: u32 = 4;
-
-/// Whether an upload may succeed the next time. A registry that stores files shows what another push is just writing,
-/// and refuses the manifest then, or fails.
-fn is_passing(error: &OciError) -> bool {
-    let error = error.to_string();
-    error.contains("MANIFEST_BLOB_UNKNOWN") || error.contains("code: 500")
-}
-
-/// Uploads blobs and manifest.
-fn upload(registry: &Registry, artifact: &Artifact, reference: &Reference) -> Result<(), OciError> {
     let mut attempt = 1;
     loop {
-        registry.push_blob(reference, CONFIG)?;
-        registry.push_blob(reference, &artifact.module)?;
-        match registry.push_manifest(reference, &artifact.manifest, OCI_IMAGE_MEDIA_TYPE) {
+        match push_once(registry, artifact, reference, may_replace) {
             Err(error) if attempt < ATTEMPTS && is_passing(&error) => {
                 thread::sleep(Duration::from_millis(100 << attempt));
                 attempt += 1;
@@ -178,6 +150,38 @@ fn upload(registry: &Registry, artifact: &Artifact, reference: &Reference) -> Re
             result => return result,
         }
     }
+}
+
+/// How often a push is tried that another one disturbs.
+const ATTEMPTS: u32 = 5;
+
+/// Whether a push may succeed the next time. A registry that stores files shows what another push is just writing: it
+/// refuses the manifest of such blobs, and fails to read such a manifest.
+fn is_passing(error: &ArtifactError) -> bool {
+    let error = error.to_string();
+    error.contains("MANIFEST_BLOB_UNKNOWN") || error.contains("code: 500")
+}
+
+fn push_once(
+    registry: &Registry,
+    artifact: &Artifact,
+    reference: &Reference,
+    may_replace: bool,
+) -> Result<Push, ArtifactError> {
+    let result = match registry.find_manifest(reference)? {
+        Some((_, found)) if found == artifact.digest => Push::Unchanged,
+        Some((_, found)) if !may_replace => {
+            return Err(ArtifactError::Published { reference: reference.whole(), found });
+        }
+        _ => {
+            registry.push_blob(reference, CONFIG)?;
+            registry.push_blob(reference, &artifact.module)?;
+            registry.push_manifest(reference, &artifact.manifest, OCI_IMAGE_MEDIA_TYPE)?;
+            Push::Pushed
+        }
+    };
+    pull(registry, &reference.clone_with_digest(artifact.digest.clone()))?;
+    Ok(result)
 }
 
 /// What came from a registry.
