@@ -36,14 +36,9 @@ pub struct PodPath {
 static PROJECTS: LazyLock<BTreeMap<String, Vec<CustomKind>>> =
     LazyLock::new(|| serde_saphyr::from_str(include_str!("custom-kinds.yaml")).expect("custom-kinds.yaml is valid"));
 
-/// The projects that have custom kinds, by name.
-pub fn projects() -> impl Iterator<Item = &'static str> {
-    PROJECTS.keys().map(String::as_str)
-}
-
-/// The custom kinds of a project; `None` if the table does not know it.
-pub fn of_project(name: &str) -> Option<&'static [CustomKind]> {
-    PROJECTS.get(name).map(Vec::as_slice)
+/// The projects by name, each with its custom kinds.
+pub fn projects() -> impl Iterator<Item = (&'static str, &'static [CustomKind])> {
+    PROJECTS.iter().map(|(name, kinds)| (name.as_str(), kinds.as_slice()))
 }
 
 impl CustomKind {
@@ -98,8 +93,7 @@ mod tests {
 
     #[test]
     fn what_the_settings_say_of_a_kind_stays_alone() {
-        let kinds: Vec<&CustomKind> =
-            ["argo-rollouts", "knative"].iter().flat_map(|of| of_project(of).unwrap()).collect();
+        let kinds: Vec<&CustomKind> = ["argo-rollouts", "knative"].iter().flat_map(|of| &PROJECTS[*of]).collect();
         let given = json!({"podSpecPaths": [{"group": "serving.knative.dev", "kind": "Service", "path": "x"}]});
         let Value::Object(mut settings) = given else { unreachable!() };
         add_to_settings(&kinds, &mut settings);

@@ -100,15 +100,14 @@ impl LimitArguments {
 struct KindsArgument {
     /// Custom kinds whose pods are evaluated as well, by project, or `all`
     #[arg(long, value_name = "PROJECTS", value_delimiter = ',',
-        value_parser = PossibleValuesParser::new(custom_kinds::projects().chain(["all"])))]
+        value_parser = PossibleValuesParser::new(custom_kinds::projects().map(|(name, _)| name).chain(["all"])))]
     kinds: Vec<String>,
 }
 
 impl KindsArgument {
     fn get(&self) -> Vec<&'static CustomKind> {
         let is_asked = |project: &str| self.kinds.iter().any(|name| name == project || name == "all");
-        let projects = custom_kinds::projects().filter(|project| is_asked(project));
-        projects.filter_map(custom_kinds::of_project).flatten().collect()
+        custom_kinds::projects().filter(|(name, _)| is_asked(name)).flat_map(|(_, kinds)| kinds).collect()
     }
 }
 
