@@ -5,7 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod custom_kinds;
+pub mod finding;
+pub mod lines;
+pub mod object;
 pub mod read;
 pub mod request;
+pub mod yaml;
 
 pub use request::AdmissionRequest;

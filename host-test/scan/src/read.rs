@@ -6,14 +6,15 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::finding::Position;
+use crate::lines::Lines;
+use crate::yaml::{self, Broken, Duplicate};
+
 /// The most that is read of a module, in bytes: ten times the largest policy known.
 pub const LARGEST_MODULE: u64 = 64 << 20;
 
 /// The most that is read of a manifest, request or settings file, in bytes.
 pub const LARGEST_DOCUMENT: u64 = 16 << 20;
-
-/// serde_json's limit; a custom resource definition comes near half of it.
-const DEEPEST: usize = 128;
 
 /// Why an input cannot be used. Names no file: the caller knows which.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +39,16 @@ pub enum InputError {
         /// Its column, in bytes.
         column: usize,
     },
-    /// Broken YAML; the text tells line and column.
-    #[error("is not YAML: {0}")]
-    Yaml(String),
-    /// Broken JSON; the text tells line and column.
-    #[error("is not JSON: {0}")]
-    Json(serde_json::Error),
+    /// A document that kubectl cannot read, or that readers of YAML read differently.
+    #[error("line {line}, column {column}: {problem}")]
+    Broken {
+        /// From 1.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
+        /// What was found, and what was expected.
+        problem: String,
+    },
     /// A document that is neither a manifest, a request nor a review. Counted from 1.
     #[error("document {document}: {problem}")]
     Document {
@@ -82,18 +87,30 @@ fn read_up_to(source: impl Read, limit: u64) -> Result<Vec<u8>, InputError> {
     Ok(bytes)
 }
 
-/// All documents of a YAML or JSON text; empty ones are left out.
+/// All documents of a YAML or JSON text, as kubectl reads them; empty ones are left out.
 ///
 /// # Errors
-/// When it is not UTF-8, or neither YAML nor JSON, with line and column.
+/// One cannot be read, or an object in it has a key twice.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Value>, InputError> {
-    let text = utf8(bytes)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if !text.trim_start().starts_with(['{', '[']) {
-        return parse_yaml(text);
+    let text = yaml::decode(bytes);
+    let broken = |broken: Broken| {
+        let Position { line, col: column, .. } = Lines::new(&text).position(broken.at);
+        InputError::Broken { line, column, problem: broken.message }
+    };
+    let mut documents = Vec::new();
+    for document in yaml::documents(&text) {
+        let document = document.map_err(broken)?;
+        if let Some(Duplicate { key, last, .. }) = document.duplicates().first() {
+            let message = format!("found the key {key:?} twice in an object, expected it once");
+            return Err(broken(Broken { at: last.start, message }));
+        }
+        if !document.is_empty() {
+            let value = serde_json::from_str(&document.json);
+            let at = document.bytes().start;
+            documents.push(value.map_err(|error| broken(Broken { at, message: error.to_string() }))?);
+        }
     }
-    // Flow style YAML starts the same way.
-    parse_json(text).or_else(|error| parse_yaml(text).map_err(|_| InputError::Json(error)))
+    Ok(documents)
 }
 
 /// The text of a file.
@@ -109,23 +126,6 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, InputError> {
     })
 }
 
-fn parse_json(text: &str) -> Result<Vec<Value>, serde_json::Error> {
-    serde_json::Deserializer::from_str(text).into_iter().collect()
-}
-
-fn parse_yaml(text: &str) -> Result<Vec<Value>, InputError> {
-    let options = serde_saphyr::options! {
-        with_snippet: false,
-        budget: serde_saphyr::budget! {
-            max_depth: DEEPEST,
-            max_nodes: 4_000_000,
-            max_events: 8_000_000,
-        },
-    };
-    serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|error| InputError::Yaml(error.render_with_formatter(&serde_saphyr::UserMessageFormatter)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,15 +133,14 @@ mod tests {
     #[test]
     fn broken_text_is_located() {
         for (text, expected) in [
-            ("a: 1\nb: [1, 2\n", "is not YAML: "),
-            ("a: 1\na: 2\n", "is not YAML: "),
-            ("{\"a\": 1,\n \"b\" 2}", "is not JSON: expected `:` at line 2 column 6"),
+            ("a: 1\nb: [1, 2\n", "line 2, column 4: unclosed bracket '['"),
+            ("a: 1\na: 2\n", "line 2, column 1: found the key \"a\" twice in an object, expected it once"),
+            ("{\"a\": 1,\n \"b\" 2}", "line 2, column 6: JSON: found '2', expected `:`"),
         ] {
-            let problem = parse(text.as_bytes()).unwrap_err().to_string();
-            assert!(problem.starts_with(expected), "{problem}");
-            assert!(problem.contains("line "), "{problem}");
+            assert_eq!(parse(text.as_bytes()).unwrap_err().to_string(), expected);
         }
-        let error = parse(b"a: 1\nb: \xff").unwrap_err().to_string();
+        assert_eq!(parse(b"a: \xff").unwrap(), [serde_json::json!({"a": "\u{fffd}"})]);
+        let error = utf8(b"a: 1\nb: \xff").unwrap_err().to_string();
         assert_eq!(error, "is not UTF-8: line 2, column 4");
     }
 }
