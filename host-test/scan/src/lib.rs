@@ -4,12 +4,16 @@
 //! Knows no engine and no registry, and builds for `wasm32-unknown-unknown` as well.
 #![forbid(unsafe_code)]
 
+pub mod baseline;
+pub mod config;
 pub mod custom_kinds;
 pub mod finding;
+pub mod fingerprint;
 pub mod lines;
 pub mod object;
 pub mod read;
 pub mod request;
+pub mod suppress;
 pub mod yaml;
 
 pub use request::AdmissionRequest;

@@ -1,0 +1,12 @@
+//! Suppresses findings: by comments in the files and by `ignore` entries of the configuration. The third way is the
+//! [baseline](crate::baseline).
+//!
+//! Reports what suppresses nothing and what has expired, so that no exception is forgotten.
+
+mod comments;
+mod entries;
+mod exceptions;
+
+pub use comments::{Comment, CommentOutcome, ContainerLines, DocumentPlace, Source, Target, by_comments};
+pub use entries::{ConfigOutcome, by_config};
+pub use exceptions::exceptions;
