@@ -10,6 +10,7 @@ pub mod custom_kinds;
 pub mod finding;
 pub mod fingerprint;
 pub mod lines;
+pub mod locate;
 pub mod object;
 pub mod read;
 pub mod request;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 pub use event::Bytes;
 pub use text::decode;
-pub use tree::{Duplicate, Found, Tree};
+pub use tree::{Duplicate, Element, Found, Tree};
 
 use event::{Json, Yaml};
 use split::{Chunk, Chunks, Syntax};

@@ -483,7 +483,12 @@ impl Tree {
         Some(found)
     }
 
-    /// The elements of a list at a path, or nothing.
+    /// Where its first key is, in bytes of the file.
+    pub fn first_key(&self) -> Option<usize> {
+        let Content::Map(entries) = &self.nodes[self.root?].content else { return None };
+        entries.iter().filter_map(|(_, id)| self.nodes[*id].key.as_ref()).map(|key| key.start).min()
+    }
+
     fn child(&self, id: Id, key: &str) -> Option<Id> {
         match &self.nodes[id].content {
             Content::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, id)| *id),
