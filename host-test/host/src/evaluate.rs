@@ -194,15 +194,38 @@ pub struct Cause {
     pub message: String,
 }
 
-/// A policy's reply to `validate`.
-#[derive(Debug, Deserialize)]
-struct ValidationResponse {
-    accepted: bool,
-    message: Option<String>,
-    code: Option<u16>,
-    mutated_object: Option<Value>,
-    audit_annotations: Option<BTreeMap<String, String>>,
-    warnings: Option<Vec<String>>,
+/// A policy's reply to `validate`, with the changed object in this form.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ValidationResponse<M> {
+    /// The verdict.
+    pub accepted: bool,
+    /// Why.
+    pub message: Option<String>,
+    /// HTTP code.
+    pub code: Option<u16>,
+    /// The object as the policy wants it; it may be what was sent.
+    pub mutated_object: Option<M>,
+    /// For the audit log.
+    pub audit_annotations: Option<BTreeMap<String, String>>,
+    /// For the user who made the request.
+    pub warnings: Option<Vec<String>>,
+}
+
+impl<'r, M: Deserialize<'r>> ValidationResponse<M> {
+    /// Reads a reply.
+    ///
+    /// # Errors
+    /// It is not JSON, or not a validation response.
+    pub fn read(reply: &'r [u8]) -> Result<Self, Failure> {
+        serde_json::from_slice(reply).map_err(|error| Failure::Reply(error.to_string()))
+    }
+}
+
+impl<M> ValidationResponse<M> {
+    /// Why the policy accepted the request without judging it: its audit annotation `skipped`.
+    pub fn skipped(&self) -> Option<&str> {
+        Some(self.audit_annotations.as_ref()?.get("skipped")?)
+    }
 }
 
 /// A policy's reply to `validate_settings`.
@@ -222,6 +245,49 @@ struct Payload<'a> {
 /// The payload of `validate`: compact JSON, as the server sends it to a module.
 pub fn validate_payload(request: &AdmissionRequest, settings: &Map<String, Value>) -> Vec<u8> {
     serde_json::to_vec(&Payload { request, settings }).expect("JSON values serialise")
+}
+
+/// A request to create an object, as the text that all policies get, each with its own settings behind it.
+///
+/// The object is never parsed here: what has it as text pays for no tree of values.
+#[derive(Debug, Clone, Default)]
+pub struct CreationText {
+    payload: Vec<u8>,
+    /// Where the request ends.
+    end: usize,
+}
+
+impl CreationText {
+    /// Takes the place of the request before, in the same memory: `request` without its object, and the object as
+    /// JSON.
+    pub fn set(&mut self, request: &AdmissionRequest, object: &str) {
+        self.payload.clear();
+        self.payload.extend_from_slice(br#"{"request":"#);
+        serde_json::to_writer(&mut self.payload, request).expect("JSON values serialise");
+        let brace = self.payload.pop();
+        debug_assert_eq!(brace, Some(b'}'), "a request is an object");
+        self.payload.extend_from_slice(br#","object":"#);
+        self.payload.extend_from_slice(object.as_bytes());
+        self.payload.push(b'}');
+        self.end = self.payload.len();
+    }
+
+    /// The payload of `validate`, which says the same as that of [`validate_payload`]. `settings` are JSON.
+    ///
+    /// # Errors
+    /// It is larger than [`LARGEST_BODY`].
+    pub fn payload(&mut self, settings: &str) -> Result<&[u8], Failure> {
+        self.payload.truncate(self.end);
+        self.payload.extend_from_slice(br#","settings":"#);
+        self.payload.extend_from_slice(settings.as_bytes());
+        self.payload.push(b'}');
+        check_size(&self.payload)?;
+        Ok(&self.payload)
+    }
+}
+
+fn check_size(payload: &[u8]) -> Result<(), Failure> {
+    if payload.len() > LARGEST_BODY { Err(Failure::TooLarge { size: payload.len() }) } else { Ok(()) }
 }
 
 impl Policy {
@@ -253,13 +319,9 @@ impl Policy {
 
     fn judge(&self, request: &AdmissionRequest) -> Result<AdmissionResponse, Failure> {
         let payload = validate_payload(request, &self.settings);
-        if payload.len() > LARGEST_BODY {
-            return Err(Failure::TooLarge { size: payload.len() });
-        }
+        check_size(&payload)?;
         let reply = self.module.call("validate", &payload).map_err(Failure::Call)?;
-        let verdict: ValidationResponse =
-            serde_json::from_slice(&reply).map_err(|error| Failure::Reply(error.to_string()))?;
-        respond(request, verdict)
+        respond(request, ValidationResponse::read(&reply)?)
     }
 
     /// The mode first, then mutation, then the custom message: the server's order.
@@ -277,10 +339,7 @@ impl Policy {
     }
 
     fn mutation_refused(&self, response: AdmissionResponse) -> AdmissionResponse {
-        let message = format!(
-            "Request rejected by policy {}. The policy attempted to mutate the request, but it is currently configured to not allow mutations.",
-            self.name
-        );
+        let message = mutation_refused(&self.name);
         AdmissionResponse {
             allowed: false,
             patch_type: None,
@@ -291,6 +350,13 @@ impl Policy {
     }
 }
 
+/// What the server says of a policy that changes an object and may not.
+pub fn mutation_refused(policy: &str) -> String {
+    format!(
+        "Request rejected by policy {policy}. The policy attempted to mutate the request, but it is currently configured to not allow mutations."
+    )
+}
+
 fn failed(request: &AdmissionRequest, failure: &Failure) -> AdmissionResponse {
     AdmissionResponse {
         uid: request.uid.clone(),
@@ -299,7 +365,7 @@ fn failed(request: &AdmissionRequest, failure: &Failure) -> AdmissionResponse {
     }
 }
 
-fn respond(request: &AdmissionRequest, verdict: ValidationResponse) -> Result<AdmissionResponse, Failure> {
+fn respond(request: &AdmissionRequest, verdict: ValidationResponse<Value>) -> Result<AdmissionResponse, Failure> {
     let patch = match (&request.object, &verdict.mutated_object) {
         (_, None) => None,
         (None, Some(_)) => return Err(Failure::MutatedNothing),

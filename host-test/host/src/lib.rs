@@ -18,6 +18,7 @@ pub mod engine;
 pub mod evaluate;
 pub mod inspect;
 pub mod measure;
+pub mod reuse;
 pub mod sample;
 pub mod suite;
 pub mod wapc;
@@ -25,4 +26,5 @@ mod wasi;
 
 pub use engine::{Host, HostError, Limits, LoadError, Module};
 pub use evaluate::{AdmissionResponse, Evaluation, Mode, Policy};
+pub use reuse::Reused;
 pub use wapc::{CallError, Instance};
