@@ -41,6 +41,11 @@ pub fn projects() -> impl Iterator<Item = (&'static str, &'static [CustomKind])>
     PROJECTS.iter().map(|(name, kinds)| (name.as_str(), kinds.as_slice()))
 }
 
+/// The custom kind of this group and name.
+pub fn find(group: &str, kind: &str) -> Option<&'static CustomKind> {
+    PROJECTS.values().flatten().find(|of| of.kind == kind && of.group == group)
+}
+
 impl CustomKind {
     /// The rule of a policy that sends objects of this kind to it.
     pub fn rule(&self) -> Value {
@@ -89,6 +94,13 @@ mod tests {
         kinds.sort();
         kinds.dedup();
         assert_eq!(kinds.len(), all);
+    }
+
+    #[test]
+    fn plurals_are_regular() {
+        for kind in PROJECTS.values().flatten() {
+            assert_eq!(crate::request::plural(&kind.kind), kind.resources);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::custom_kinds;
 use crate::read::{InputError, parse};
 
 /// `AdmissionRequest` of `admission.k8s.io/v1`, with the fields that the policy-server keeps.
@@ -63,6 +64,14 @@ pub struct GroupVersionKind {
     /// For example `Pod`.
     #[serde(default)]
     pub kind: String,
+}
+
+impl GroupVersionKind {
+    /// Of `apiVersion` and `kind`.
+    pub fn new(api_version: &str, kind: &str) -> Self {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        Self { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() }
+    }
 }
 
 /// The type of a collection.
@@ -172,18 +181,36 @@ fn creation_of(object: Value, index: usize) -> Result<AdmissionRequest, String> 
     }
     let api_version = text(&object, "/apiVersion").ok_or_else(|| missing("apiVersion"))?;
     let kind = text(&object, "/kind").ok_or_else(|| missing("kind"))?;
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let kind = GroupVersionKind { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() };
+    let of = Metadata {
+        name: text(&object, "/metadata/name"),
+        namespace: text(&object, "/metadata/namespace"),
+        uid: text(&object, "/metadata/uid"),
+    };
+    let request = creation(GroupVersionKind::new(api_version, kind), &of, index);
+    Ok(AdmissionRequest { object: Some(object), ..request })
+}
+
+/// What a request repeats of an object's metadata.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Metadata<'m> {
+    /// None when the server is to make one.
+    pub name: Option<&'m str>,
+    /// As it is written.
+    pub namespace: Option<&'m str>,
+    /// The server's.
+    pub uid: Option<&'m str>,
+}
+
+/// The request that creates an object, without the object. `index` tells requests apart whose objects have no uid.
+pub fn creation(kind: GroupVersionKind, of: &Metadata<'_>, index: usize) -> AdmissionRequest {
     let resource =
         GroupVersionResource { group: kind.group.clone(), version: kind.version.clone(), resource: plural(&kind.kind) };
-    let uid = text(&object, "/metadata/uid")
-        .map_or_else(|| format!("00000000-0000-4000-8000-{:012}", index + 1), str::to_owned);
-    Ok(AdmissionRequest {
-        uid,
+    AdmissionRequest {
+        uid: of.uid.map_or_else(|| format!("00000000-0000-4000-8000-{:012}", index + 1), str::to_owned),
         request_kind: Some(kind.clone()),
         request_resource: Some(resource.clone()),
-        name: text(&object, "/metadata/name").map(str::to_owned),
-        namespace: namespace(&object, &kind),
+        name: of.name.map(str::to_owned),
+        namespace: of.namespace.or_else(|| default_namespace(&kind)).map(str::to_owned),
         operation: "CREATE".to_owned(),
         user_info: UserInfo {
             username: Some("podfence".to_owned()),
@@ -195,18 +222,15 @@ fn creation_of(object: Value, index: usize) -> Result<AdmissionRequest, String> 
         resource,
         sub_resource: None,
         request_sub_resource: None,
-        object: Some(object),
+        object: None,
         old_object: None,
         options: None,
-    })
+    }
 }
 
-/// As `kubectl` would fill it in, where the kind is known to have one.
-fn namespace(object: &Value, kind: &GroupVersionKind) -> Option<String> {
-    if let Some(namespace) = text(object, "/metadata/namespace") {
-        return Some(namespace.to_owned());
-    }
-    let namespaced = matches!(
+/// What `kubectl` would fill in, where the kind is known to be in namespaces.
+fn default_namespace(kind: &GroupVersionKind) -> Option<&'static str> {
+    let is_namespaced = matches!(
         (kind.group.as_str(), kind.kind.as_str()),
         (
             "",
@@ -220,11 +244,11 @@ fn namespace(object: &Value, kind: &GroupVersionKind) -> Option<String> {
                 | "PersistentVolumeClaim"
         ) | ("apps" | "batch", _)
     );
-    namespaced.then(|| "default".to_owned())
+    (is_namespaced || custom_kinds::find(&kind.group, &kind.kind).is_some()).then_some("default")
 }
 
 /// The resource of a kind by the rule that Kubernetes' own types follow.
-fn plural(kind: &str) -> String {
+pub fn plural(kind: &str) -> String {
     let lower = kind.to_lowercase();
     let ends_with = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
     if lower == "endpoints" {
