@@ -25,24 +25,44 @@ use crate::matching::Matching;
 pub struct Document {
     /// For messages, for example `ClusterAdmissionPolicy/podfence-privileged`.
     pub name: String,
-    matching: Matching,
+    /// Which requests it gets to see.
+    pub matching: Matching,
     /// What becomes of the verdict.
     pub mode: Mode,
-    body: Body,
+    /// What judges.
+    pub body: Body,
 }
 
+/// What judges in a policy or a group.
 #[derive(Debug)]
-enum Body {
-    Policy { run: Run, mutating: bool, message: Option<String> },
-    Group { members: BTreeMap<String, Run>, expression: Expression, message: String },
+pub enum Body {
+    /// One module.
+    Policy {
+        /// The module.
+        run: Run,
+        /// Whether a patch is passed on; without it, a patch is a rejection.
+        mutating: bool,
+        /// Replaces the message of a rejection.
+        message: Option<String>,
+    },
+    /// Several, and what makes one verdict of theirs.
+    Group {
+        /// By the names that the expression calls.
+        members: BTreeMap<String, Run>,
+        /// When a request is allowed.
+        expression: Expression,
+        /// Why it is not.
+        message: String,
+    },
 }
 
 /// A module with settings.
-#[derive(Debug)]
-struct Run {
+#[derive(Debug, Clone)]
+pub struct Run {
     /// The name of the module, without where it is and its version.
-    module: String,
-    settings: Map<String, Value>,
+    pub module: String,
+    /// Its settings.
+    pub settings: Map<String, Value>,
 }
 
 /// A policy or a group with its modules, ready to judge.

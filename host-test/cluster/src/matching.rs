@@ -1,8 +1,12 @@
 //! Which requests a policy gets to see: rules and selectors, as the API server matches them for a webhook.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::admissionregistration::v1::RuleWithOperations;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use podfence_scan::AdmissionRequest;
+use serde::Deserialize as _;
+use serde_json::Value;
 
 /// The label that every namespace has: its name.
 pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -21,6 +25,15 @@ pub struct Matching {
 }
 
 impl Matching {
+    /// What rules match, without selectors. Rules are written as in a policy.
+    ///
+    /// # Errors
+    /// They are no rules; the field, and what is expected there.
+    pub fn of_rules(rules: &Value) -> Result<Matching, String> {
+        let rules = Vec::deserialize(rules).map_err(|error| format!("rules: {error}"))?;
+        Ok(Matching { rules, ..Matching::default() })
+    }
+
     /// Says what is wrong, or what only a cluster can tell.
     ///
     /// # Errors
@@ -62,6 +75,14 @@ impl Matching {
                 let mut objects = [&request.object, &request.old_object].into_iter().flatten();
                 objects.any(|object| selects(selector, |key| object.get("metadata")?.get("labels")?.get(key)?.as_str()))
             })
+    }
+
+    /// Whether the policy gets to see the request that creates an object with these labels, which `request` need not
+    /// hold. Nothing is known of its namespace but the name.
+    pub fn matches_creation(&self, request: &AdmissionRequest, labels: &BTreeMap<String, String>) -> bool {
+        self.is_in_namespace(request, |_| None)
+            && self.rules.iter().any(|rule| rule_matches(rule, request))
+            && self.object_selector.as_ref().is_none_or(|selector| selects(selector, |key| Some(labels.get(key)?)))
     }
 
     fn is_in_namespace<'l>(&self, request: &'l AdmissionRequest, label: impl Fn(&str) -> Option<&'l str>) -> bool {

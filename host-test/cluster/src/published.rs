@@ -11,6 +11,9 @@ include!(concat!(env!("OUT_DIR"), "/metadata.rs"));
 /// The annotation that says where the module is: `REGISTRY/POLICY`.
 const URL: &str = "io.kubewarden.policy.ociUrl";
 
+/// The annotation that says where its docs are.
+const DOCS: &str = "io.kubewarden.policy.url";
+
 /// The annotation with the first sentence of its docs.
 const DESCRIPTION: &str = "io.kubewarden.policy.description";
 
@@ -26,6 +29,8 @@ pub struct Published {
     pub registry: String,
     /// What it rejects, in one sentence.
     pub description: String,
+    /// The URL of its docs.
+    pub docs: String,
     /// The requests that the policy evaluates.
     pub rules: Value,
     /// Settings with which it changes objects, each with the value that does; any value if there is none.
@@ -83,10 +88,11 @@ impl Published {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (text.to_owned(), None),
         };
-        let description = annotations.get(DESCRIPTION).expect("generated metadata").clone();
+        let text = |annotation| annotations.get(annotation).expect("generated metadata").clone();
         Self {
             policy,
-            description,
+            description: text(DESCRIPTION),
+            docs: text(DOCS),
             registry: url.expect("generated metadata").to_owned(),
             rules,
             mutating_settings: settings.split(", ").filter(|text| !text.is_empty()).map(setting).collect(),

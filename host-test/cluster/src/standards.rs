@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::gatekeeper::{Equivalent, Parameters, object};
 
 /// A level of the standards that asks for something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// No known way out of a container.
     Baseline,

@@ -7,7 +7,7 @@
 
 mod gatekeeper;
 pub mod kubewarden;
-mod psa;
+pub(crate) mod psa;
 mod psp;
 mod read;
 

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::{NO_WARNINGS, Outcome, labels_of, read::read};
 
-const PREFIX: &str = "pod-security.kubernetes.io/";
+pub(crate) const PREFIX: &str = "pod-security.kubernetes.io/";
 const POLICY: &str = "pod-security-standards";
 
 /// A mode, and what it judges.
-const MODES: [&str; 3] = ["enforce", "audit", "warn"];
+pub(crate) const MODES: [&str; 3] = ["enforce", "audit", "warn"];
 
 /// Writes the policies of a namespace's labels.
 ///
@@ -69,7 +69,7 @@ fn version_of(levels: &Map<String, Value>, mode: &str, path: &str, outcome: &mut
     }
 }
 
-fn is_version(version: &str) -> bool {
+pub(crate) fn is_version(version: &str) -> bool {
     let minor = version.strip_prefix("v1.").unwrap_or_default();
     let is_number = minor.bytes().all(|digit| digit.is_ascii_digit()) && (minor == "0" || !minor.starts_with('0'));
     version == "latest" || !minor.is_empty() && minor.len() <= 9 && is_number
@@ -92,7 +92,7 @@ struct Exemptions {
 }
 
 /// Whether a document is the plugin's configuration, or holds it.
-pub(super) fn is_configuration(version: &str, kind: &str) -> bool {
+pub(crate) fn is_configuration(version: &str, kind: &str) -> bool {
     let (group, _) = version.split_once('/').unwrap_or_default();
     matches!(
         (group, kind),
@@ -112,7 +112,7 @@ fn plugin(document: &Value) -> Option<(&Value, String)> {
 }
 
 /// Who and what is not judged, as the setting `exempt`; none where nobody is exempt.
-pub(super) fn exemptions(document: &Value) -> Option<Value> {
+pub(crate) fn exemptions(document: &Value) -> Option<Value> {
     let (configuration, _) = plugin(document)?;
     let (Configuration { exemptions, .. }, _) = read(configuration).ok()?;
     let Exemptions { usernames, namespaces, runtime_classes } = exemptions?;
@@ -120,6 +120,52 @@ pub(super) fn exemptions(document: &Value) -> Option<Value> {
     let given = lists.into_iter().filter_map(|(name, list)| Some((name.to_owned(), json!(list?))));
     let exempt: Map<String, Value> = given.filter(|(_, list)| list != &json!([])).collect();
     (!exempt.is_empty()).then_some(Value::Object(exempt))
+}
+
+/// The defaults of a configuration, valid.
+pub(crate) struct Defaults {
+    /// By mode, and by mode with `-version`.
+    pub(crate) defaults: Map<String, Value>,
+    /// Where the configuration is in the document, with a dot at its end if it is not the document.
+    path: String,
+    /// Fields that are not known, and of what.
+    unknown: Vec<(String, &'static str)>,
+}
+
+/// Reads the defaults in the plugin's configuration; `None` if the document does not hold it.
+///
+/// # Errors
+/// The configuration is in another file, or is not one that the API server starts with.
+pub(crate) fn defaults(document: &Value) -> Result<Option<Defaults>, String> {
+    let Some((configuration, path)) = plugin(document) else { return Ok(None) };
+    if configuration.is_null() {
+        return Err(format!(
+            "{}: expected the configuration itself; migrate the file at `path`",
+            path.trim_end_matches('.')
+        ));
+    }
+    let (read, fields): (Configuration, _) = read(configuration).map_err(|problem| format!("{path}{problem}"))?;
+    let fields = fields.iter().filter(|field| !matches!(field.as_str(), "apiVersion" | "kind"));
+    let mut unknown: Vec<_> = fields.map(|field| (format!("{path}{field}"), "PodSecurityConfiguration")).collect();
+    let mut defaults = read.defaults.unwrap_or_default();
+    for (key, value) in &defaults {
+        let field = format!("{path}defaults.{key}");
+        let is_right = match (key.strip_suffix("-version").unwrap_or(key), value.as_str()) {
+            (mode, _) if !MODES.contains(&mode) => {
+                unknown.push((field, "the defaults"));
+                continue;
+            }
+            (_, Some(version)) if key.ends_with("-version") => is_version(version),
+            (_, level) => matches!(level, Some("privileged" | "baseline" | "restricted")),
+        };
+        if !is_right {
+            let expected =
+                if key.ends_with("-version") { "latest or v1.x" } else { "privileged, baseline or restricted" };
+            return Err(format!("{field}: expected {expected}, found {value}"));
+        }
+    }
+    defaults.retain(|key, _| MODES.contains(&key.strip_suffix("-version").unwrap_or(key)));
+    Ok(Some(Defaults { defaults, path, unknown }))
 }
 
 /// Writes the policies of the defaults, for namespaces that have no label.
@@ -132,36 +178,12 @@ pub(super) fn configuration(document: &Value, outcome: &mut Outcome<'_>) -> Resu
             outcome.warn(&format!("plugins[{index}]"), &format!("plugin {} is left out", other["name"]));
         }
     }
-    let Some((configuration, path)) = plugin(document) else {
+    let Some(Defaults { defaults, path, unknown }) = defaults(document)? else {
         outcome.warn("plugins", "no plugin PodSecurity, so there is nothing to migrate");
         return Ok(false);
     };
-    if configuration.is_null() {
-        return Err(format!(
-            "{}: expected the configuration itself; migrate the file at `path`",
-            path.trim_end_matches('.')
-        ));
-    }
-    let (read, unknown): (Configuration, _) = read(configuration).map_err(|problem| format!("{path}{problem}"))?;
-    for field in unknown.iter().filter(|field| !matches!(field.as_str(), "apiVersion" | "kind")) {
-        outcome.warn(&format!("{path}{field}"), "no field of PodSecurityConfiguration; it is left out");
-    }
-    let defaults = read.defaults.unwrap_or_default();
-    for (key, value) in &defaults {
-        let field = format!("{path}defaults.{key}");
-        let is_right = match (key.strip_suffix("-version").unwrap_or(key), value.as_str()) {
-            (mode, _) if !MODES.contains(&mode) => {
-                outcome.warn(&field, "no field of the defaults; it is left out");
-                continue;
-            }
-            (_, Some(version)) if key.ends_with("-version") => is_version(version),
-            (_, level) => matches!(level, Some("privileged" | "baseline" | "restricted")),
-        };
-        if !is_right {
-            let expected =
-                if key.ends_with("-version") { "latest or v1.x" } else { "privileged, baseline or restricted" };
-            return Err(format!("{field}: expected {expected}, found {value}"));
-        }
+    for (field, of) in unknown {
+        outcome.warn(&field, &format!("no field of {of}; it is left out"));
     }
     outcome.warn(
         &format!("{path}defaults"),

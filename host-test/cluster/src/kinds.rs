@@ -1,0 +1,134 @@
+//! Whether a kind holds pods, by its group, version and name, or by the look of an object.
+
+use podfence_core::workload::WORKLOADS;
+use podfence_scan::custom_kinds::{self, CustomKind};
+use podfence_scan::request::GroupVersionKind;
+use serde_json::Value;
+
+/// The version of all workloads.
+const VERSION: &str = "v1";
+
+/// The groups in which Kubernetes has or had its workloads.
+const GROUPS: [&str; 4] = ["", "apps", "batch", "extensions"];
+
+/// What is known of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// Kubernetes has it, and it holds a pod.
+    Workload,
+    /// A custom kind of which is known where its pods are.
+    Custom(&'static CustomKind),
+    /// It looks like one of these, and is none: why.
+    Miswritten(String),
+    /// It holds no pod, or nothing is known of it.
+    Other,
+}
+
+/// Says what is known of a kind.
+pub fn classify(of: &GroupVersionKind) -> Known {
+    let GroupVersionKind { group, version, kind } = of;
+    let found = api_version(group, version);
+    if let Some(custom) = custom_kinds::find(group, kind) {
+        if custom.api_versions.contains(version) {
+            return Known::Custom(custom);
+        }
+        let known: Vec<String> = custom.api_versions.iter().map(|version| api_version(group, version)).collect();
+        return Known::Miswritten(format!("apiVersion of {kind}: expected {}, found {found}", known.join(" or ")));
+    }
+    if !GROUPS.contains(&group.as_str()) {
+        return Known::Other;
+    }
+    let Some(workload) = WORKLOADS.iter().find(|workload| workload.kind.eq_ignore_ascii_case(kind)) else {
+        return Known::Other;
+    };
+    let expected = api_version(workload.group, VERSION);
+    if workload.kind != kind {
+        Known::Miswritten(format!("kind: expected {} of {expected}, found {kind} of {found}", workload.kind))
+    } else if found != expected {
+        Known::Miswritten(format!("apiVersion of {kind}: expected {expected}, found {found}"))
+    } else {
+        Known::Workload
+    }
+}
+
+fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+/// Where an object, as compact JSON, holds what looks like a pod: the path of a list `containers` below a `spec`.
+pub fn containers(json: &str) -> Option<String> {
+    if !json.contains(r#""containers":[{"#) {
+        return None;
+    }
+    match serde_json::from_str(json) {
+        Ok(object) => find(&object, ""),
+        // Nested too deeply to be looked through.
+        Err(_) => Some("containers".to_owned()),
+    }
+}
+
+fn find(value: &Value, path: &str) -> Option<String> {
+    let members = match value {
+        Value::Object(members) => members,
+        Value::Array(elements) => {
+            return elements.iter().enumerate().find_map(|(index, of)| find(of, &format!("{path}[{index}]")));
+        }
+        _ => return None,
+    };
+    let dot = if path.is_empty() { "" } else { "." };
+    members.iter().find_map(|(key, value)| {
+        let path = format!("{path}{dot}{key}");
+        let first = value.get("containers").and_then(|of| of.get(0));
+        if key == "spec" && first.is_some_and(Value::is_object) {
+            return Some(format!("{path}.containers"));
+        }
+        find(value, &path)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_known_by_group_version_and_name() {
+        let known = |api_version, kind| classify(&GroupVersionKind::new(api_version, kind));
+        assert_eq!(known("v1", "Pod"), Known::Workload);
+        assert_eq!(known("batch/v1", "CronJob"), Known::Workload);
+        assert!(matches!(known("argoproj.io/v1alpha1", "Rollout"), Known::Custom(kind) if kind.kind == "Rollout"));
+        assert!(matches!(known("apps.kruise.io/v1alpha1", "DaemonSet"), Known::Custom(_)));
+        for other in [("v1", "Service"), ("example.com/v1", "Pod"), ("apps/v1", "ControllerRevision")] {
+            assert_eq!(known(other.0, other.1), Known::Other);
+        }
+        for (api_version, kind, problem) in [
+            ("v1", "pod", "kind: expected Pod of v1, found pod of v1"),
+            (
+                "extensions/v1beta1",
+                "Deployment",
+                "apiVersion of Deployment: expected apps/v1, found extensions/v1beta1",
+            ),
+            ("apps/v1beta2", "DaemonSet", "apiVersion of DaemonSet: expected apps/v1, found apps/v1beta2"),
+            ("batch/v1beta1", "CronJob", "apiVersion of CronJob: expected batch/v1, found batch/v1beta1"),
+            ("v1", "Deployment", "apiVersion of Deployment: expected apps/v1, found v1"),
+            ("argoproj.io/v1", "Rollout", "apiVersion of Rollout: expected argoproj.io/v1alpha1, found argoproj.io/v1"),
+        ] {
+            assert_eq!(known(api_version, kind), Known::Miswritten(problem.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_pod_is_found() {
+        let deep = format!("{}{}{}", r#"{"a":"#.repeat(200), r#"{"containers":[{}]}"#, "}".repeat(200));
+        for (json, path) in [
+            (r#"{"spec":{"containers":[{"name":"a"}]}}"#, Some("spec.containers")),
+            (r#"{"spec":{"sets":[{},{"spec":{"containers":[{}]}}]}}"#, Some("spec.sets[1].spec.containers")),
+            (r#"{"spec":{"containers":[]}}"#, None),
+            (r#"{"containers":[{}]}"#, None),
+            (r#"{"spec":{"properties":{"spec":{"containers":{"items":[{}]}}}}}"#, None),
+            (r#"{"data":{"a":"\"spec\":{\"containers\":[{}]}"}}"#, None),
+            (&deep, Some("containers")),
+        ] {
+            assert_eq!(containers(json).as_deref(), path, "{json}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! An object of a file as a policy would get to see it: with the defaults of the API server that decide a verdict, and
+//! without what only a controller may say.
+
+use std::borrow::Cow;
+
+use podfence_scan::object::Object;
+use serde_json::Value;
+
+/// The object as JSON.
+///
+/// - In a Pod in the host network, each container port is a host port. In a template it is not yet one.
+/// - The copies that a controller makes of its template are judged with it. In a file nobody vouches for it, so that
+///   `controller` is taken out of what owns a ReplicaSet or a ReplicationController.
+///
+/// Policies know the other defaults themselves. Few objects are changed; the others cost a search for a word.
+pub fn as_stored(object: &Object) -> Cow<'_, str> {
+    let json = object.json.as_str();
+    let change: fn(&mut Value) = match object.kind.kind.as_str() {
+        "Pod" if json.contains(r#""hostNetwork":true"#) => add_host_ports,
+        "ReplicaSet" | "ReplicationController" if json.contains(r#""controller":true"#) => remove_controller,
+        _ => return Cow::Borrowed(json),
+    };
+    match serde_json::from_str(json) {
+        Ok(mut value) => {
+            change(&mut value);
+            Cow::Owned(value.to_string())
+        }
+        // Nested too deeply, which the policies refuse themselves.
+        Err(_) => Cow::Borrowed(json),
+    }
+}
+
+fn add_host_ports(pod: &mut Value) {
+    let Some(spec) = pod.get_mut("spec").filter(|spec| spec["hostNetwork"] == true) else { return };
+    for list in ["initContainers", "containers"] {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        let ports = containers.filter_map(|container| container.get_mut("ports")?.as_array_mut()).flatten();
+        for port in ports.filter_map(Value::as_object_mut) {
+            let is_unset = port.get("hostPort").is_none_or(|of| of.is_null() || *of == 0);
+            if let Some(number) = port.get("containerPort").cloned().filter(|_| is_unset) {
+                port.insert("hostPort".to_owned(), number);
+            }
+        }
+    }
+}
+
+fn remove_controller(copy: &mut Value) {
+    let owners = copy.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut);
+    for owner in owners.into_iter().flatten().filter_map(Value::as_object_mut) {
+        owner.remove("controller");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use podfence_scan::request::GroupVersionKind;
+    use std::collections::BTreeMap;
+
+    fn stored(api_version: &str, kind: &str, json: &str) -> String {
+        let object = Object {
+            kind: GroupVersionKind::new(api_version, kind),
+            name: String::new(),
+            is_generated: false,
+            namespace: None,
+            uid: None,
+            labels: BTreeMap::new(),
+            controller: None,
+            json: json.to_owned(),
+        };
+        as_stored(&object).into_owned()
+    }
+
+    #[test]
+    fn a_pod_in_the_host_network_has_host_ports() {
+        let spec = r#"{"hostNetwork":true,"containers":[{"ports":[{"containerPort":80},{"containerPort":81,"hostPort":8081},{"hostPort":0,"containerPort":82}]}]}"#;
+        let pod = format!(r#"{{"spec":{spec}}}"#);
+        let expected = r#"{"spec":{"hostNetwork":true,"containers":[{"ports":[{"containerPort":80,"hostPort":80},{"containerPort":81,"hostPort":8081},{"hostPort":82,"containerPort":82}]}]}}"#;
+        assert_eq!(stored("v1", "Pod", &pod), expected);
+        let template = format!(r#"{{"spec":{{"template":{{"spec":{spec}}}}}}}"#);
+        assert_eq!(stored("apps/v1", "Deployment", &template), template);
+        let elsewhere = r#"{"metadata":{"hostNetwork":true},"spec":{"containers":[{"ports":[{"containerPort":80}]}]}}"#;
+        assert_eq!(stored("v1", "Pod", elsewhere), elsewhere);
+    }
+
+    #[test]
+    fn nobody_vouches_for_a_copy() {
+        let json = r#"{"metadata":{"ownerReferences":[{"name":"a","controller":true},{"name":"b"}]}}"#;
+        let expected = r#"{"metadata":{"ownerReferences":[{"name":"a"},{"name":"b"}]}}"#;
+        assert_eq!(stored("apps/v1", "ReplicaSet", json), expected);
+        assert_eq!(stored("v1", "ReplicationController", json), expected);
+        assert_eq!(stored("batch/v1", "Job", json), json);
+    }
+}
