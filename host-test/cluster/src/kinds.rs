@@ -18,7 +18,9 @@ pub enum Known {
     Workload,
     /// A custom kind of which is known where its pods are.
     Custom(&'static CustomKind),
-    /// It looks like one of these, and is none: why.
+    /// Such a custom kind in another version: why.
+    OtherVersion(String),
+    /// It looks like one of Kubernetes, whose API server does not have it: why.
     Miswritten(String),
     /// It holds no pod, or nothing is known of it.
     Other,
@@ -33,7 +35,7 @@ pub fn classify(of: &GroupVersionKind) -> Known {
             return Known::Custom(custom);
         }
         let known: Vec<String> = custom.api_versions.iter().map(|version| api_version(group, version)).collect();
-        return Known::Miswritten(format!("apiVersion of {kind}: expected {}, found {found}", known.join(" or ")));
+        return Known::OtherVersion(format!("apiVersion of {kind}: expected {}, found {found}", known.join(" or ")));
     }
     if !GROUPS.contains(&group.as_str()) {
         return Known::Other;
@@ -97,6 +99,8 @@ mod tests {
         assert_eq!(known("batch/v1", "CronJob"), Known::Workload);
         assert!(matches!(known("argoproj.io/v1alpha1", "Rollout"), Known::Custom(kind) if kind.kind == "Rollout"));
         assert!(matches!(known("apps.kruise.io/v1alpha1", "DaemonSet"), Known::Custom(_)));
+        let problem = "apiVersion of Rollout: expected argoproj.io/v1alpha1, found argoproj.io/v1";
+        assert_eq!(known("argoproj.io/v1", "Rollout"), Known::OtherVersion(problem.to_owned()));
         for other in [("v1", "Service"), ("example.com/v1", "Pod"), ("apps/v1", "ControllerRevision")] {
             assert_eq!(known(other.0, other.1), Known::Other);
         }
@@ -110,7 +114,6 @@ mod tests {
             ("apps/v1beta2", "DaemonSet", "apiVersion of DaemonSet: expected apps/v1, found apps/v1beta2"),
             ("batch/v1beta1", "CronJob", "apiVersion of CronJob: expected batch/v1, found batch/v1beta1"),
             ("v1", "Deployment", "apiVersion of Deployment: expected apps/v1, found v1"),
-            ("argoproj.io/v1", "Rollout", "apiVersion of Rollout: expected argoproj.io/v1alpha1, found argoproj.io/v1"),
         ] {
             assert_eq!(known(api_version, kind), Known::Miswritten(problem.to_owned()));
         }

@@ -16,7 +16,7 @@ use serde_json::Value;
 pub fn as_stored(object: &Object) -> Cow<'_, str> {
     let json = object.json.as_str();
     let change: fn(&mut Value) = match object.kind.kind.as_str() {
-        "Pod" if json.contains(r#""hostNetwork":true"#) => add_host_ports,
+        "Pod" if json.contains(r#""hostNetwork":true"#) && json.contains(r#""containerPort":"#) => add_host_ports,
         "ReplicaSet" | "ReplicationController" if json.contains(r#""controller":true"#) => remove_controller,
         _ => return Cow::Borrowed(json),
     };
