@@ -7,6 +7,7 @@ mod inspect;
 mod migrate;
 mod publish;
 mod run;
+mod scan;
 mod test;
 
 use std::path::Path;

@@ -1,0 +1,589 @@
+//! Judges objects by the selected policies.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use podfence_cluster::expression::Expression;
+use podfence_cluster::kinds::{self, Known};
+use podfence_cluster::matching::Matching;
+use podfence_cluster::pod_security::{Levels, Standard};
+use podfence_cluster::stored::as_stored;
+use podfence_host::Reused;
+use podfence_host::evaluate::{CreationText, Failure, ValidationResponse, mutation_refused};
+use podfence_scan::AdmissionRequest;
+use podfence_scan::custom_kinds::{self, CustomKind};
+use podfence_scan::finding::Severity;
+use podfence_scan::object::Object;
+use podfence_scan::request::{Metadata, creation};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::modules::Loaded;
+
+/// The policy that evaluates the levels of the Pod Security Standards.
+pub(super) const STANDARDS: &str = "pod-security-standards";
+
+/// The control of violations that say what cannot be read.
+const UNREADABLE: &str = "unreadable";
+
+/// What policies say when there was no pod to evaluate.
+const NO_POD: [&str; 2] = ["the kind holds no pod", "the object has no pod template"];
+
+/// The policies that judge, with their modules.
+pub(crate) struct Judge {
+    pub(super) modules: Vec<Loaded>,
+    pub(super) policies: Vec<Policy>,
+    pub(super) standards: Option<Standards>,
+    pub(super) notes: Vec<String>,
+}
+
+/// What one thread judges with.
+pub(crate) struct Worker<'j> {
+    text: CreationText,
+    /// One for each module.
+    instances: Vec<Reused<'j>>,
+}
+
+/// What came of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Outcome {
+    /// Rejections, and what could not be judged.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// Whether it was judged.
+    pub(crate) state: State,
+}
+
+/// Whether an object was judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    /// By at least one policy.
+    Judged,
+    /// There is no pod in it.
+    NoPod,
+    /// It looks like a pod, and nothing judges it: why.
+    NotJudged(String),
+    /// It holds a pod, and no policy gets to see it.
+    NotSelected,
+    /// Every policy that gets to see it exempts it: the reason.
+    Skipped(String),
+}
+
+/// A rejection, or that a policy could not judge.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Verdict {
+    /// The policy by the name of its module, or the name of a group.
+    pub(crate) policy: String,
+    /// The document that it is of, for example `ClusterAdmissionPolicy/privileged`.
+    pub(crate) document: Option<String>,
+    /// The level of the Pod Security Standards, as `--enforce` takes it.
+    pub(crate) level: Option<String>,
+    /// How much it counts.
+    pub(crate) severity: Severity,
+    /// The URL of the policy's docs, or the empty text.
+    pub(crate) docs: String,
+    /// The policy's message.
+    pub(crate) message: String,
+    /// At least one, unless this is a failure.
+    pub(crate) violations: Vec<Violation>,
+    /// Why it could not be judged, or not all of it.
+    pub(crate) failure: Option<String>,
+}
+
+/// A violation, as policies report it in the audit annotation `violations`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Violation {
+    /// The control.
+    pub(crate) control: String,
+    /// The short text.
+    pub(crate) reason: String,
+    /// The long text.
+    #[serde(default)]
+    pub(crate) message: Option<String>,
+    /// The container, where it is about one.
+    #[serde(default)]
+    pub(crate) container: Option<String>,
+    /// Where in the object; empty for the object as a whole.
+    #[serde(default)]
+    pub(crate) path: String,
+    /// What stands there.
+    #[serde(default)]
+    pub(crate) value: Value,
+    /// How to fix it.
+    #[serde(default)]
+    pub(crate) fix: String,
+}
+
+/// A policy or a group.
+pub(super) struct Policy {
+    pub(super) name: String,
+    pub(super) document: Option<String>,
+    pub(super) severity: Severity,
+    /// Which objects it gets to see.
+    pub(super) matching: Matching,
+    /// Whether it gets to see the custom kinds of the table as well.
+    pub(super) has_custom_kinds: bool,
+    pub(super) body: Body,
+}
+
+/// What judges in a policy or a group.
+pub(super) enum Body {
+    Module {
+        run: Run,
+        /// Replaces the module's message.
+        message: Option<String>,
+    },
+    Group {
+        members: BTreeMap<String, Run>,
+        expression: Expression,
+        message: String,
+    },
+}
+
+/// A module with settings.
+pub(super) struct Run {
+    /// Its index among the modules.
+    pub(super) module: usize,
+    pub(super) settings: SettingsText,
+    /// Whether it may change an object. If not, a change is a rejection.
+    pub(super) is_mutating: bool,
+}
+
+/// Settings as JSON.
+pub(super) struct SettingsText {
+    plain: String,
+    /// With the places of the pods in a custom kind. A policy reads its settings in each call, so that each object
+    /// comes with no more of them than it needs.
+    custom: Vec<(&'static CustomKind, String)>,
+}
+
+impl SettingsText {
+    /// As they are.
+    pub(super) fn plain(settings: &Map<String, Value>) -> Self {
+        Self { plain: text(settings), custom: Vec::new() }
+    }
+
+    /// With the custom kinds of the table.
+    pub(super) fn with_custom_kinds(settings: &Map<String, Value>) -> Self {
+        let with = |kind| {
+            let mut settings = settings.clone();
+            custom_kinds::add_to_settings(&[kind], &mut settings);
+            text(&settings)
+        };
+        let kinds = custom_kinds::projects().flat_map(|(_, kinds)| kinds);
+        Self { plain: text(settings), custom: kinds.map(|kind| (kind, with(kind))).collect() }
+    }
+
+    fn of(&self, known: &Known) -> &str {
+        let Known::Custom(kind) = *known else { return &self.plain };
+        self.custom.iter().find(|(of, _)| std::ptr::eq(*of, kind)).map_or(&self.plain, |(_, settings)| settings)
+    }
+}
+
+fn text(settings: &Map<String, Value>) -> String {
+    serde_json::to_string(settings).expect("JSON values serialise")
+}
+
+/// The levels of the Pod Security Standards.
+pub(super) struct Standards {
+    /// The index of its module.
+    pub(super) module: usize,
+    pub(super) matching: Matching,
+    /// The setting `exempt`.
+    pub(super) exempt: Option<Value>,
+    /// For a namespace without labels.
+    pub(super) default: Arc<Plan>,
+    /// Whether labels of namespaces count, and what is evaluated where they say nothing: beside another label, and
+    /// without any.
+    pub(super) labels: Option<[Levels; 2]>,
+    /// By the names of the namespaces. Thousands of them have a few plans.
+    pub(super) namespaces: HashMap<String, Arc<Plan>>,
+}
+
+/// What is evaluated in a namespace, errors first.
+pub(super) struct Plan {
+    levels: Levels,
+    pub(super) steps: Vec<Step>,
+}
+
+/// A level to evaluate.
+pub(super) struct Step {
+    level: String,
+    severity: Severity,
+    pub(super) run: Run,
+}
+
+impl Plan {
+    /// Each level once.
+    pub(super) fn new(levels: Levels, exempt: Option<&Value>, module: usize) -> Plan {
+        let Levels { enforce, audit, warn } = &levels;
+        let mut seen: Vec<&Standard> = Vec::new();
+        let mut steps = Vec::new();
+        for (standard, severity) in [(enforce, Severity::Error), (warn, Severity::Warning), (audit, Severity::Warning)]
+        {
+            let Some(mut settings) = standard.settings().filter(|_| !seen.contains(&standard)) else { continue };
+            seen.push(standard);
+            if let Some(exempt) = exempt {
+                settings.insert("exempt".to_owned(), exempt.clone());
+            }
+            let settings = SettingsText::with_custom_kinds(&settings);
+            steps.push(Step {
+                level: standard.to_string(),
+                severity,
+                run: Run { module, settings, is_mutating: true },
+            });
+        }
+        Plan { levels, steps }
+    }
+}
+
+/// What a module says of an object.
+enum Answer {
+    Accepted,
+    Skipped(String),
+    Rejected(Rejection),
+    Failed(String),
+}
+
+struct Rejection {
+    message: String,
+    violations: Vec<Violation>,
+    /// How many violations the policy left out of its list.
+    left_out: u64,
+}
+
+impl Judge {
+    /// What one thread needs.
+    pub(crate) fn worker(&self) -> Worker<'_> {
+        let instances = self.modules.iter().map(|of| Reused::new(&of.module)).collect();
+        Worker { text: CreationText::default(), instances }
+    }
+
+    /// Reads the labels of a namespace, if they count. Returns what is wrong with them, for which the API server
+    /// refuses the namespace.
+    pub(crate) fn set_namespace(&mut self, name: &str, labels: &BTreeMap<String, String>) -> Vec<String> {
+        let Some(standards) = &mut self.standards else { return Vec::new() };
+        let Some([labelled, unlabelled]) = &standards.labels else { return Vec::new() };
+        let defaults = if Levels::are_in(labels) { labelled } else { unlabelled };
+        let (levels, problems) = Levels::of_labels(labels, defaults);
+        let mut plans = std::iter::once(&standards.default).chain(standards.namespaces.values());
+        let plan = match plans.find(|plan| plan.levels == levels) {
+            Some(plan) => Arc::clone(plan),
+            None => Arc::new(Plan::new(levels, standards.exempt.as_ref(), standards.module)),
+        };
+        standards.namespaces.insert(name.to_owned(), plan);
+        problems
+    }
+
+    /// What the policies do not do in a scan, and what was left out.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The modules by name, each with the digest of its file in hexadecimal.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.modules.iter().map(|of| (of.name.as_str(), of.sha256.as_str()))
+    }
+
+    /// Judges an object by every policy that gets to see it.
+    pub(crate) fn judge<'j>(&'j self, worker: &mut Worker<'j>, object: &Object) -> Outcome {
+        let known = kinds::classify(&object.kind);
+        // Its plural may be that of the right kind, and then the rules would match.
+        if let Known::Miswritten(why) = known {
+            return Outcome { verdicts: Vec::new(), state: State::NotJudged(why) };
+        }
+        let of = Metadata {
+            name: (!object.is_generated && !object.name.is_empty()).then_some(&object.name),
+            namespace: object.namespace.as_deref().filter(|of| !of.is_empty()),
+            uid: object.uid.as_deref(),
+        };
+        let request = creation(object.kind.clone(), &of, 0);
+        let mut asking = Asking { judge: self, worker, known: &known, request: &request, object, is_text_set: false };
+        let mut tally = Tally::default();
+        for policy in &self.policies {
+            if sees(&policy.matching, policy.has_custom_kinds, &request, object, &known) {
+                asking.ask_policy(policy, &mut tally);
+            }
+        }
+        if let Some(standards) = &self.standards
+            && sees(&standards.matching, true, &request, object, &known)
+        {
+            asking.ask_standards(standards, &mut tally);
+        }
+        let state = tally.state().unwrap_or_else(|| unseen(known, object));
+        Outcome { verdicts: tally.verdicts, state }
+    }
+}
+
+fn sees(
+    matching: &Matching,
+    has_custom_kinds: bool,
+    request: &AdmissionRequest,
+    object: &Object,
+    known: &Known,
+) -> bool {
+    has_custom_kinds && matches!(known, Known::Custom(_)) || matching.matches_creation(request, &object.labels)
+}
+
+/// The state of an object that no policy gets to see.
+fn unseen(known: Known, object: &Object) -> State {
+    match known {
+        Known::Workload | Known::Custom(_) => State::NotSelected,
+        Known::OtherVersion(why) | Known::Miswritten(why) => State::NotJudged(why),
+        Known::Other => match kinds::containers(&object.json) {
+            None => State::NoPod,
+            Some(path) => State::NotJudged(format!(
+                "kind {:?} of group {:?} is not known, and has containers at {path}: say where its pods are with the \
+                 setting podSpecPaths of a policy",
+                object.kind.kind, object.kind.group
+            )),
+        },
+    }
+}
+
+/// What the policies said so far.
+#[derive(Default)]
+struct Tally {
+    verdicts: Vec<Verdict>,
+    is_judged: bool,
+    skipped: Option<String>,
+}
+
+impl Tally {
+    /// Keeps the verdict of a policy, if it is not that the object is accepted.
+    fn add(&mut self, answer: Answer, verdict: impl FnOnce() -> Verdict) {
+        match answer {
+            Answer::Accepted => self.is_judged = true,
+            Answer::Skipped(reason) => self.skip(reason),
+            Answer::Rejected(Rejection { message, violations, left_out }) => {
+                self.is_judged = true;
+                let failure =
+                    (left_out > 0).then(|| format!("{left_out} more violations: the policy lists no more than these"));
+                self.verdicts.push(Verdict { message, violations, failure, ..verdict() });
+            }
+            Answer::Failed(why) => {
+                self.is_judged = true;
+                self.verdicts.push(Verdict { failure: Some(why), ..verdict() });
+            }
+        }
+    }
+
+    fn skip(&mut self, reason: String) {
+        self.skipped.get_or_insert(reason);
+    }
+
+    /// The state, unless no policy got to see the object.
+    fn state(&self) -> Option<State> {
+        match &self.skipped {
+            _ if self.is_judged => Some(State::Judged),
+            Some(reason) if NO_POD.contains(&reason.as_str()) => Some(State::NoPod),
+            Some(reason) => Some(State::Skipped(reason.clone())),
+            None => None,
+        }
+    }
+}
+
+/// One object, and who is asked about it.
+struct Asking<'a, 'j> {
+    judge: &'j Judge,
+    worker: &'a mut Worker<'j>,
+    known: &'a Known,
+    request: &'a AdmissionRequest,
+    object: &'a Object,
+    /// Whether the worker has the text of the request.
+    is_text_set: bool,
+}
+
+impl Asking<'_, '_> {
+    fn ask_policy(&mut self, policy: &Policy, tally: &mut Tally) {
+        let (answer, docs) = match &policy.body {
+            Body::Module { run, message } => {
+                let mut answer = self.ask(run);
+                if let (Answer::Rejected(rejection), Some(message)) = (&mut answer, message) {
+                    rejection.message.clone_from(message);
+                }
+                (answer, self.judge.modules[run.module].docs.clone())
+            }
+            Body::Group { members, expression, message } => {
+                (self.ask_group(members, expression, message), String::new())
+            }
+        };
+        tally.add(answer, || Verdict {
+            policy: policy.name.clone(),
+            document: policy.document.clone(),
+            level: None,
+            severity: policy.severity,
+            docs,
+            message: String::new(),
+            violations: Vec::new(),
+            failure: None,
+        });
+    }
+
+    /// Asks members as the expression needs them, each once. What they report is the group's, if it rejects.
+    fn ask_group(&mut self, members: &BTreeMap<String, Run>, expression: &Expression, message: &str) -> Answer {
+        let mut asked: BTreeMap<&str, Answer> = BTreeMap::new();
+        let is_accepted = expression.evaluate(|name| {
+            let Some((name, run)) = members.get_key_value(name) else { return false };
+            let answer = asked.entry(name).or_insert_with(|| self.ask(run));
+            matches!(answer, Answer::Accepted | Answer::Skipped(_))
+        });
+        let mut all = Rejection { message: message.to_owned(), violations: Vec::new(), left_out: 0 };
+        let (mut is_judged, mut skipped) = (false, None);
+        for answer in asked.into_values() {
+            match answer {
+                Answer::Failed(why) => return Answer::Failed(why),
+                Answer::Accepted => is_judged = true,
+                Answer::Skipped(reason) => skipped = Some(reason),
+                Answer::Rejected(Rejection { mut violations, left_out, .. }) => {
+                    is_judged = true;
+                    all.violations.append(&mut violations);
+                    all.left_out += left_out;
+                }
+            }
+        }
+        match skipped {
+            Some(reason) if is_accepted && !is_judged => Answer::Skipped(reason),
+            _ if is_accepted => Answer::Accepted,
+            _ => {
+                if all.violations.is_empty() {
+                    all.violations.push(whole_object("group", message));
+                }
+                Answer::Rejected(all)
+            }
+        }
+    }
+
+    /// Evaluates the levels of the namespace. A warning counts only where no error says the same.
+    fn ask_standards(&mut self, standards: &Standards, tally: &mut Tally) {
+        let namespace = self.request.namespace.as_deref().unwrap_or_default();
+        let steps = &standards.namespaces.get(namespace).unwrap_or(&standards.default).steps;
+        if steps.is_empty() {
+            let reason = format!("the level of namespace {namespace:?} is privileged");
+            return tally.skip(reason);
+        }
+        let first = tally.verdicts.len();
+        for Step { level, severity, run } in steps {
+            let mut answer = self.ask(run);
+            if let Answer::Rejected(rejection) = &mut answer {
+                let before = tally.verdicts.get(first..).unwrap_or_default();
+                rejection.violations.retain(|of| {
+                    let is_same = |other: &Violation| {
+                        other.path == of.path && other.container == of.container && other.value == of.value
+                    };
+                    !before.iter().flat_map(|verdict| &verdict.violations).any(is_same)
+                });
+                if rejection.violations.is_empty() && rejection.left_out == 0 {
+                    answer = Answer::Accepted;
+                }
+            }
+            tally.add(answer, || Verdict {
+                policy: STANDARDS.to_owned(),
+                document: None,
+                level: Some(level.clone()),
+                severity: *severity,
+                docs: self.judge.modules[run.module].docs.clone(),
+                message: String::new(),
+                violations: Vec::new(),
+                failure: None,
+            });
+        }
+    }
+
+    fn ask(&mut self, run: &Run) -> Answer {
+        match self.reply(run) {
+            Ok(response) => self.read(response, run),
+            Err(failure) => Answer::Failed(failure.reason()),
+        }
+    }
+
+    fn reply(&mut self, run: &Run) -> Result<ValidationResponse<Box<RawValue>>, Failure> {
+        if !self.is_text_set {
+            self.worker.text.set(self.request, &as_stored(self.object));
+            self.is_text_set = true;
+        }
+        let payload = self.worker.text.payload(run.settings.of(self.known))?;
+        let loaded = &self.judge.modules[run.module];
+        let reply = if loaded.is_pure {
+            self.worker.instances[run.module].call("validate", payload)
+        } else {
+            loaded.module.call("validate", payload)
+        };
+        ValidationResponse::read(&reply.map_err(Failure::Call)?)
+    }
+
+    fn read(&self, response: ValidationResponse<Box<RawValue>>, run: &Run) -> Answer {
+        let name = &self.judge.modules[run.module].name;
+        if response.accepted {
+            if let Some(reason) = response.skipped() {
+                return Answer::Skipped(reason.to_owned());
+            }
+            return match &response.mutated_object {
+                Some(mutated) if !run.is_mutating && is_change(&as_stored(self.object), mutated) => {
+                    let message = mutation_refused(name);
+                    Answer::Rejected(Rejection { violations: vec![whole_object(name, &message)], message, left_out: 0 })
+                }
+                _ => Answer::Accepted,
+            };
+        }
+        let message = response.message.unwrap_or_default();
+        let listed =
+            response.audit_annotations.as_ref().and_then(|annotations| read_list(annotations.get("violations")?));
+        let (violations, left_out) = match listed {
+            Some(listed) => listed,
+            None if response.code == Some(400) => (vec![unreadable(&message)], 0),
+            None => (vec![whole_object(name, &message)], 0),
+        };
+        Answer::Rejected(Rejection { message, violations, left_out })
+    }
+}
+
+/// An element of the audit annotation.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Element {
+    Violation(Violation),
+    More { more: u64 },
+}
+
+/// The violations of an audit annotation, and how many it leaves out; `None` if it is no list of them.
+fn read_list(annotation: &str) -> Option<(Vec<Violation>, u64)> {
+    // Nearly always, nothing is left out, and then the elements need not be told apart.
+    if let Ok(violations) = serde_json::from_str::<Vec<Violation>>(annotation) {
+        return (!violations.is_empty()).then_some((violations, 0));
+    }
+    let elements: Vec<Element> = serde_json::from_str(annotation).ok()?;
+    let (mut violations, mut left_out) = (Vec::new(), 0);
+    for element in elements {
+        match element {
+            Element::Violation(violation) => violations.push(violation),
+            Element::More { more } => left_out += more,
+        }
+    }
+    (!violations.is_empty()).then_some((violations, left_out))
+}
+
+fn whole_object(control: &str, message: &str) -> Violation {
+    Violation {
+        control: control.to_owned(),
+        reason: message.to_owned(),
+        message: Some(message.to_owned()),
+        container: None,
+        path: String::new(),
+        value: Value::Null,
+        fix: String::new(),
+    }
+}
+
+/// What cannot be read, where the message says: `spec.containers[0].image: expected a string, found a number`.
+fn unreadable(message: &str) -> Violation {
+    let is_path = |path: &&str| !path.contains(' ') && !path.starts_with("request.") && !path.starts_with("settings");
+    let path = message.split_once(": ").map(|(path, _)| path).filter(is_path).unwrap_or_default();
+    Violation { path: path.to_owned(), ..whole_object(UNREADABLE, message) }
+}
+
+/// Whether a policy returned another object than it was sent.
+fn is_change(object: &str, mutated: &RawValue) -> bool {
+    let read = |text| serde_json::from_str::<Value>(text).ok();
+    read(object) != read(mutated.get())
+}

@@ -1,0 +1,5 @@
+//! `podfence scan`
+
+mod judge;
+mod modules;
+mod select;

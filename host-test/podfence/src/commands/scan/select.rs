@@ -1,0 +1,292 @@
+//! Which policies judge, by the arguments and the configuration.
+
+mod documents;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use podfence_cluster::documents::{Body as DocumentBody, Document};
+use podfence_cluster::matching::Matching;
+use podfence_cluster::pod_security::{Levels, Standard};
+use podfence_cluster::published;
+use podfence_cluster::standards::Level;
+use podfence_host::evaluate::SettingsError;
+use podfence_host::{Host, Mode};
+use podfence_scan::custom_kinds::{self, CustomKind};
+use podfence_scan::finding::Severity;
+use podfence_scan::request::plural;
+use serde_json::{Map, Value, json};
+
+use super::judge::{Body, Judge, Plan, Policy, Run, STANDARDS, SettingsText, Standards};
+use super::modules::{Loaded, Places};
+use documents::Documents;
+
+/// What the user selects.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selection {
+    /// The level whose violations are errors: `LEVEL` or `LEVEL:VERSION`.
+    pub(crate) enforce: Option<String>,
+    /// The level whose violations are warnings.
+    pub(crate) warn: Option<String>,
+    /// Whether the labels of namespaces count.
+    pub(crate) namespace_labels: bool,
+    /// Documents of policies: files, directories, or `-` for standard input.
+    pub(crate) policies: Vec<PathBuf>,
+    /// Single policies.
+    pub(crate) policy: Vec<Single>,
+    /// A directory of modules.
+    pub(crate) modules: Option<PathBuf>,
+    /// Leaves out documents of policies that Podfence has no equivalent of.
+    pub(crate) skip_unknown: bool,
+}
+
+/// A policy by its name.
+#[derive(Debug, Clone)]
+pub(crate) struct Single {
+    /// The name of its module.
+    pub(crate) name: String,
+    /// None for the defaults.
+    pub(crate) settings: Option<Map<String, Value>>,
+    /// How much its violations count.
+    pub(crate) severity: Severity,
+}
+
+impl Selection {
+    /// Reads the policies and compiles their modules.
+    ///
+    /// # Errors
+    /// A level, a document, a module or settings are wrong, or nothing would be judged.
+    pub(crate) fn judge(&self, host: &Host) -> Result<Judge> {
+        self.judge_with(host, &Places::new(self.modules.as_deref()))
+    }
+
+    fn judge_with(&self, host: &Host, places: &Places) -> Result<Judge> {
+        let flags = self.flags()?;
+        for single in &self.policy {
+            check_name(&single.name)?;
+        }
+        let documents = Documents::read(&self.policies, self.skip_unknown)?;
+        let is_other = self.namespace_labels || !self.policies.is_empty() || !self.policy.is_empty();
+        let has_standards = flags.is_some() || self.namespace_labels || documents.configuration.is_some() || !is_other;
+
+        let mut names: BTreeSet<&str> = documents.policies.iter().flat_map(modules_of).collect();
+        names.extend(self.policy.iter().map(|single| single.name.as_str()));
+        names.extend(has_standards.then_some(STANDARDS));
+        let names: Vec<&str> = names.into_iter().collect();
+        let modules = places.load(host, &names)?;
+
+        let mut making = Making { modules: &modules, notes: documents.notes };
+        let mut policies = Vec::new();
+        for document in documents.policies {
+            policies.push(making.of_document(document)?);
+        }
+        for single in &self.policy {
+            policies.push(making.single(single)?);
+        }
+        let standards = if has_standards {
+            let (defaults, exempt) = documents.configuration.map_or((None, None), |of| (Some(of.defaults), of.exempt));
+            let standards = making.standards(flags, defaults, exempt, self.namespace_labels)?;
+            let judges_nothing = standards.default.steps.is_empty() && standards.labels.is_none();
+            if judges_nothing && policies.is_empty() {
+                bail!("nothing would be judged: the level privileged asks for nothing");
+            }
+            (!judges_nothing).then_some(standards)
+        } else {
+            None
+        };
+        if policies.is_empty() && standards.is_none() {
+            bail!("nothing would be judged: none of the policies sees anything that runs a pod");
+        }
+        let notes = making.notes;
+        Ok(Judge { modules, policies, standards, notes })
+    }
+
+    /// The levels of `--enforce` and `--warn`, if one of them is given.
+    fn flags(&self) -> Result<Option<Levels>> {
+        let read = |flag: &str, text: &Option<String>| match text {
+            Some(text) => Standard::parse(text).map(Some).map_err(|problem| anyhow!("{flag}: {problem}")),
+            None => Ok(None),
+        };
+        Ok(match (read("--enforce", &self.enforce)?, read("--warn", &self.warn)?) {
+            (None, None) => None,
+            (Some(enforce), None) => Some(Levels { enforce, ..Levels::default() }),
+            (enforce, Some(warn)) => {
+                Some(Levels { enforce: enforce.unwrap_or(usual().enforce), warn, ..Levels::default() })
+            }
+        })
+    }
+}
+
+/// What is evaluated if nothing is selected.
+fn usual() -> Levels {
+    Levels {
+        enforce: Standard::latest(Some(Level::Baseline)),
+        warn: Standard::latest(Some(Level::Restricted)),
+        ..Levels::default()
+    }
+}
+
+/// A name becomes a part of a path, so that it must not be one itself.
+fn check_name(name: &str) -> Result<()> {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    if name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && name.chars().all(is_letter) {
+        return Ok(());
+    }
+    let known: Vec<&str> = published::all().iter().map(|of| of.policy).collect();
+    bail!("--policy: {name:?} is no name of a policy; there are: {}", known.join(", "))
+}
+
+fn modules_of(document: &Document) -> Vec<&str> {
+    match &document.body {
+        DocumentBody::Policy { run, .. } => vec![run.module.as_str()],
+        DocumentBody::Group { members, .. } => members.values().map(|run| run.module.as_str()).collect(),
+    }
+}
+
+fn with_custom_kinds(settings: &Map<String, Value>) -> Map<String, Value> {
+    let kinds: Vec<&CustomKind> = custom_kinds::projects().flat_map(|(_, kinds)| kinds).collect();
+    let mut settings = settings.clone();
+    custom_kinds::add_to_settings(&kinds, &mut settings);
+    settings
+}
+
+/// The rules that send the kinds of the setting `podSpecPaths` to a policy, which does not ask for versions.
+fn rules_of_given_kinds(settings: &Map<String, Value>) -> Vec<Value> {
+    let entries = settings.get("podSpecPaths").and_then(Value::as_array).into_iter().flatten();
+    let rule = |entry: &Value| {
+        let (group, kind) = (entry["group"].as_str()?, entry["kind"].as_str()?);
+        Some(json!({
+            "apiGroups": [group],
+            "apiVersions": ["*"],
+            "resources": [plural(kind)],
+            "operations": ["CREATE"],
+        }))
+    };
+    entries.filter_map(rule).collect()
+}
+
+/// Makes what judges of what is selected, with the modules.
+struct Making<'m> {
+    modules: &'m [Loaded],
+    notes: Vec<String>,
+}
+
+impl Making<'_> {
+    fn index(&self, name: &str) -> usize {
+        self.modules.iter().position(|of| of.name == name).expect("all modules that are selected were loaded")
+    }
+
+    fn of_document(&mut self, document: Document) -> Result<Policy> {
+        let modules = self.modules;
+        let loaded = document.deploy(|name| anyhow::Ok(modules[self.index(name)].module.clone()))?;
+        loaded.validate_settings()?;
+        let Document { name: title, matching, mode, body } = document;
+        let mut run = |run: podfence_cluster::documents::Run, is_mutating| {
+            let settings = self.without_requesters(&title, run.settings);
+            Run { module: self.index(&run.module), settings: SettingsText::plain(&settings), is_mutating }
+        };
+        let (name, body) = match body {
+            DocumentBody::Policy { run: of, mutating, message } => {
+                (of.module.clone(), Body::Module { run: run(of, mutating), message })
+            }
+            DocumentBody::Group { members, expression, message } => {
+                let members = members.into_iter().map(|(name, of)| (name, run(of, false))).collect();
+                let name = title.split_once('/').map_or(title.as_str(), |(_, name)| name);
+                (name.to_owned(), Body::Group { members, expression, message })
+            }
+        };
+        let severity = match mode {
+            Mode::Protect => Severity::Error,
+            Mode::Monitor => Severity::Warning,
+        };
+        Ok(Policy { name, document: Some(title), severity, matching, has_custom_kinds: false, body })
+    }
+
+    fn single(&mut self, single: &Single) -> Result<Policy> {
+        let origin = format!("--policy {}", single.name);
+        let given = single.settings.clone().unwrap_or_default();
+        let module = self.index(&single.name);
+        // Another project's policy may not have the setting.
+        let has_custom_kinds = published::find(&single.name).is_some();
+        let all = if has_custom_kinds { with_custom_kinds(&given) } else { given.clone() };
+        self.validate(&origin, module, all)?;
+        let loaded = &self.modules[module];
+        let usual = || published::find(STANDARDS).map(|of| of.rules.clone());
+        let mut rules = loaded.rules.clone().or_else(usual).unwrap_or_default();
+        if let Some(rules) = rules.as_array_mut() {
+            rules.extend(rules_of_given_kinds(&given));
+        }
+        let matching = Matching::of_rules(&rules).map_err(|problem| anyhow!("{origin}: {problem}"))?;
+        let settings = self.without_requesters(&origin, given);
+        let text = if has_custom_kinds { SettingsText::with_custom_kinds } else { SettingsText::plain };
+        let settings = text(&settings);
+        Ok(Policy {
+            name: single.name.clone(),
+            document: None,
+            severity: single.severity,
+            matching,
+            has_custom_kinds,
+            body: Body::Module { run: Run { module, settings, is_mutating: true }, message: None },
+        })
+    }
+
+    fn standards(
+        &mut self,
+        flags: Option<Levels>,
+        configured: Option<Levels>,
+        exempt: Option<Value>,
+        namespace_labels: bool,
+    ) -> Result<Standards> {
+        let module = self.index(STANDARDS);
+        let rules = self.modules[module].rules.clone().unwrap_or_default();
+        let matching = Matching::of_rules(&rules).map_err(anyhow::Error::msg)?;
+        let exempt = exempt.map(|exempt| Map::from_iter([("exempt".to_owned(), exempt)]));
+        let exempt = exempt.and_then(|of| self.without_requesters("the AdmissionConfiguration", of).remove("exempt"));
+        if let Some(exempt) = &exempt {
+            self.validate(
+                "the AdmissionConfiguration",
+                module,
+                Map::from_iter([("exempt".to_owned(), exempt.clone())]),
+            )?;
+        }
+        let unlabelled = flags.or_else(|| configured.clone()).unwrap_or_else(usual);
+        let default = Arc::new(Plan::new(unlabelled.clone(), exempt.as_ref(), module));
+        let labels = namespace_labels.then(|| [configured.unwrap_or_default(), unlabelled]);
+        Ok(Standards { module, matching, exempt, default, labels, namespaces: HashMap::new() })
+    }
+
+    /// Takes out exemptions of users and groups: a file has neither.
+    fn without_requesters(&mut self, origin: &str, mut settings: Map<String, Value>) -> Map<String, Value> {
+        let Some(exempt) = settings.get_mut("exempt").and_then(Value::as_object_mut) else { return settings };
+        let removed: Vec<&str> = ["users", "groups"].into_iter().filter(|key| exempt.remove(*key).is_some()).collect();
+        if !removed.is_empty() {
+            let removed = removed.iter().map(|key| format!("exempt.{key}")).collect::<Vec<_>>().join(" and ");
+            self.notes.push(format!("{origin}: {removed} do not count in a scan: nobody sends a request"));
+        }
+        settings
+    }
+
+    fn validate(&self, origin: &str, module: usize, settings: Map<String, Value>) -> Result<()> {
+        let Loaded { name, module, .. } = &self.modules[module];
+        let policy = podfence_host::Policy {
+            name: name.clone(),
+            module: module.clone(),
+            settings,
+            mode: Mode::Protect,
+            allowed_to_mutate: true,
+            message: None,
+        };
+        policy
+            .validate_settings()
+            .map_err(|error| match error {
+                SettingsError::Call(error) => anyhow!("settings cannot be validated: {}", error.reason()),
+                error => anyhow!("settings: {error}"),
+            })
+            .with_context(|| origin.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! The documents of `--policies`, of all projects that are known.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use podfence_cluster::documents::{self, Document};
+use podfence_cluster::gatekeeper::TEMPLATES;
+use podfence_cluster::migrate::{Options, migrate};
+use podfence_cluster::pod_security::Configuration;
+use podfence_cluster::published;
+use podfence_scan::read::{self, LARGEST_DOCUMENT};
+use serde_json::Value;
+
+use crate::text::origin;
+
+/// What there is in the documents.
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    /// Policies and groups, in the order of the documents.
+    pub(super) policies: Vec<Document>,
+    /// The configuration of the built-in PodSecurity admission.
+    pub(super) configuration: Option<Configuration>,
+    /// What was left out, and what is not as in the cluster.
+    pub(super) notes: Vec<String>,
+}
+
+/// What a document is.
+enum Kind {
+    Kubewarden,
+    Constraint,
+    Configuration,
+    /// A policy of a kind that Podfence cannot evaluate.
+    Unknown,
+    Kustomization,
+    /// No policy.
+    Other,
+}
+
+impl Documents {
+    /// Reads files and directories.
+    ///
+    /// # Errors
+    /// A file cannot be read, a policy is wrong or of a kind that is not known, or there is no policy at all in a file
+    /// or directory.
+    pub(super) fn read(paths: &[PathBuf], skip_unknown: bool) -> Result<Documents> {
+        let mut read = Documents::default();
+        let mut unknown = Vec::new();
+        for path in paths {
+            let mut is_policy = false;
+            for file in files(path)? {
+                let bytes = read::file(&file, LARGEST_DOCUMENT).with_context(|| origin(&file))?;
+                let values = read::parse(&bytes).with_context(|| origin(&file))?;
+                for value in values.iter().flat_map(items) {
+                    match kind_of(value) {
+                        Kind::Other => continue,
+                        Kind::Kustomization => {
+                            documents::read(std::slice::from_ref(value)).with_context(|| origin(&file))?;
+                            continue;
+                        }
+                        Kind::Unknown => unknown.push(format!("{}: {}", origin(&file), title(value))),
+                        Kind::Kubewarden => {
+                            let policies = documents::read(std::slice::from_ref(value));
+                            read.policies.extend(policies.with_context(|| origin(&file))?);
+                        }
+                        Kind::Constraint => read.add_constraint(value).with_context(|| origin(&file))?,
+                        Kind::Configuration => read.add_configuration(value).with_context(|| origin(&file))?,
+                    }
+                    is_policy = true;
+                }
+            }
+            if !is_policy {
+                bail!("{}: no policies in it", origin(path));
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(read);
+        }
+        if !skip_unknown {
+            bail!(
+                "policies that Podfence has no equivalent of; --skip-unknown leaves them out:\n  {}",
+                unknown.join("\n  ")
+            );
+        }
+        read.notes.extend(unknown.into_iter().map(|unknown| format!("{unknown}: no equivalent; it is left out")));
+        Ok(read)
+    }
+
+    /// Adds the policies that decide as a constraint. In a file, pods stand in the templates of workloads, so that
+    /// these are judged as well where it judges pods.
+    fn add_constraint(&mut self, constraint: &Value) -> Result<()> {
+        let options = Options { registry: published::registry().to_owned(), workloads: true };
+        let migration = migrate(std::slice::from_ref(constraint), &options)?;
+        let mut policies = documents::read(&migration.policies)?;
+        for policy in &mut policies {
+            policy.name = title(constraint);
+        }
+        self.policies.append(&mut policies);
+        // The others are about updates, and about warnings to users, which there are none of in a scan.
+        let is_about_this = |path: &str| path.starts_with("spec.match") || path.starts_with("spec.parameters");
+        let warnings = migration.warnings.iter().filter(|warning| is_about_this(&warning.path));
+        self.notes.extend(warnings.map(ToString::to_string));
+        Ok(())
+    }
+
+    fn add_configuration(&mut self, document: &Value) -> Result<()> {
+        let Some(configuration) = Configuration::read(document).map_err(anyhow::Error::msg)? else {
+            bail!("{}: no plugin PodSecurity", title(document));
+        };
+        if self.configuration.replace(configuration).is_some() {
+            bail!("{}: a second configuration of PodSecurity; expected one", title(document));
+        }
+        Ok(())
+    }
+}
+
+/// The file, or those of the directory that may be documents, sorted.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let mut files: Vec<PathBuf> = entries.with_context(|| origin(path))?.iter().map(fs::DirEntry::path).collect();
+    files.retain(|path| path.extension().is_some_and(|of| of == "yaml" || of == "yml" || of == "json"));
+    files.sort();
+    Ok(files)
+}
+
+/// The items of a list, or the document itself.
+fn items(document: &Value) -> &[Value] {
+    match document["items"].as_array() {
+        Some(items) if document["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => items,
+        _ => std::slice::from_ref(document),
+    }
+}
+
+fn kind_of(document: &Value) -> Kind {
+    let api_version = document["apiVersion"].as_str().unwrap_or_default();
+    let kind = document["kind"].as_str().unwrap_or_default();
+    let (group, _) = api_version.split_once('/').unwrap_or_default();
+    match (group, kind) {
+        _ if Configuration::is(api_version, kind) => Kind::Configuration,
+        (
+            "policies.kubewarden.io",
+            "ClusterAdmissionPolicy" | "AdmissionPolicy" | "ClusterAdmissionPolicyGroup" | "AdmissionPolicyGroup",
+        ) => Kind::Kubewarden,
+        ("constraints.gatekeeper.sh", _) if TEMPLATES.iter().any(|template| template.kind == kind) => Kind::Constraint,
+        ("constraints.gatekeeper.sh", _) => Kind::Unknown,
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy" | "MutatingAdmissionPolicy") => Kind::Unknown,
+        ("kyverno.io" | "policies.kyverno.io", _) if kind.ends_with("Policy") => Kind::Unknown,
+        ("policy" | "extensions", "PodSecurityPolicy") => Kind::Unknown,
+        ("" | "kustomize.config.k8s.io", "Kustomization") => Kind::Kustomization,
+        _ => Kind::Other,
+    }
+}
+
+/// How messages call a document.
+fn title(document: &Value) -> String {
+    let kind = document["kind"].as_str().unwrap_or("a document without kind");
+    match document["metadata"]["name"].as_str() {
+        Some(name) => format!("{kind}/{name}"),
+        None => kind.to_owned(),
+    }
+}
