@@ -20,6 +20,9 @@ const DESCRIPTION: &str = "io.kubewarden.policy.description";
 /// The annotation that lists the settings that mutate: `mutate=true, defaultProfile`.
 const MUTATING_SETTINGS: &str = "podfence.mutatingSettings";
 
+/// The annotation that lists its controls: `seccompProfile`.
+const CONTROLS: &str = "podfence.controls";
+
 /// What is published about a policy.
 #[derive(Debug)]
 pub struct Published {
@@ -31,6 +34,8 @@ pub struct Published {
     pub description: String,
     /// The URL of its docs.
     pub docs: String,
+    /// The controls that its violations name, sorted.
+    pub controls: Vec<String>,
     /// The requests that the policy evaluates.
     pub rules: Value,
     /// Settings with which it changes objects, each with the value that does; any value if there is none.
@@ -93,6 +98,7 @@ impl Published {
             policy,
             description: text(DESCRIPTION),
             docs: text(DOCS),
+            controls: text(CONTROLS).split(", ").map(str::to_owned).collect(),
             registry: url.expect("generated metadata").to_owned(),
             rules,
             mutating_settings: settings.split(", ").filter(|text| !text.is_empty()).map(setting).collect(),

@@ -94,8 +94,8 @@ fn replies_as_the_sdk(opinion: &'static Opinion) {
             let members = violation.as_object().expect("a violation is an object");
             let mut keys: Vec<_> = members.keys().map(String::as_str).collect();
             keys.sort_unstable();
-            assert_eq!(keys, ["container", "control", "fix", "path", "reason", "value"]);
-            for key in ["control", "reason", "path", "fix"] {
+            assert_eq!(keys, ["container", "control", "fix", "message", "path", "reason", "value"]);
+            for key in ["control", "reason", "message", "path", "fix"] {
                 assert!(members[key].is_string(), "{key} in {violation}");
             }
         }

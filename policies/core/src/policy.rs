@@ -383,7 +383,7 @@ fn rejection<'v>(policy: &Policy, pods: &[Pod<'v>], settings: &Settings) -> Opti
         return None;
     }
     let message = found.text(Some(settings), MOST_TEXT / 2);
-    let violations = found.to_json(MOST_TEXT - message.len());
+    let violations = found.to_json(Some(settings), MOST_TEXT - message.len());
     let mut warning = String::new();
     if settings.is(WARN) {
         if policy.is_built_in {

@@ -158,19 +158,24 @@ impl<'v> Violations<'v> {
         message
     }
 
-    /// Every violation as compact JSON: `[{"control","reason","container","path","value","fix"}]`, of at most this many
-    /// bytes: the last element is `{"more":7}` if seven do not fit. Paths start at the object.
-    pub(crate) fn to_json(&self, most: usize) -> String {
+    /// Every violation as compact JSON: `[{"control","reason","message","container","path","value","fix"}]`, of at most
+    /// this many bytes: the last element is `{"more":7}` if seven do not fit. Paths start at the object. A message is
+    /// what the text of the verdict would be in parentheses, were it the only violation.
+    pub(crate) fn to_json(&self, settings: Option<&Settings>, most: usize) -> String {
         let mut json = own("[");
         for (index, violation) in self.found.iter().enumerate() {
             let (rule, place) = (violation.rule, &violation.place);
             put(&mut json, if index == 0 { "" } else { "," });
             let mut element = String::new();
             put_member(&mut element, "{\"control\":", rule.control);
+            let group = Group { rule, found: core::slice::from_ref(violation), settings, by_lead: false };
             let mut reason = String::new();
-            Group { rule, found: core::slice::from_ref(violation), settings: None, by_lead: false }
-                .put(rule.reason, &mut reason);
+            group.put(rule.reason, &mut reason);
             put_member(&mut element, ",\"reason\":", &reason);
+            let mut message = String::new();
+            group.put(rule.lead, &mut message);
+            group.put(rule.detail, &mut message);
+            put_member(&mut element, ",\"message\":", &message);
             match place.offender {
                 Offender::Container { name, .. } => put_member(&mut element, ",\"container\":", name),
                 _ => put(&mut element, ",\"container\":null"),

@@ -76,7 +76,7 @@ impl<'p> Person<'p> {
 
 /// Generates `artifacthub-pkg.yml`.
 pub(crate) fn package(facts: &Facts<'_>) -> Result<String, String> {
-    let Facts { policy, project, tool, description } = facts;
+    let Facts { policy, project, tool, description, .. } = facts;
     let (page, image) = (project.page(policy.name), project.tagged_module(policy.name));
     let package = Package {
         version: &project.package.version,

@@ -34,6 +34,19 @@ pub(crate) fn fixes(policy: &Policy, suite: &Suite) -> Result<Vec<(String, &'sta
     Ok(rows.into_iter().map(|row| (row.message.to_owned(), row.rule.fix)).collect())
 }
 
+/// Returns the controls of a policy's rules, sorted: those that its fixtures violate, of which there is one for each
+/// rule.
+pub(crate) fn controls(policy: &Policy, suite: &Suite) -> Vec<&'static str> {
+    let rejected = suite.cases.iter().filter_map(|case| match &case.expectation {
+        Expectation::Reject(message) => broken(policy, case, message).ok(),
+        _ => None,
+    });
+    let mut controls: Vec<_> = rejected.flatten().map(|rule| rule.control).collect();
+    controls.sort_unstable();
+    controls.dedup();
+    controls
+}
+
 struct Row<'s> {
     rule: &'static Rule,
     message: &'s str,

@@ -13,5 +13,5 @@ mod questions;
 
 pub use artifacthub::repository;
 pub use facts::{Replaced, Replaces};
-pub use metadata::{MUTATING_SETTINGS, USAGE};
+pub use metadata::{CONTROLS, MUTATING_SETTINGS, USAGE};
 pub use podfence_fixtures::Failures;

@@ -5,12 +5,13 @@
 use std::path::Path;
 
 use podfence_core::{Policy, Scope, workload::WORKLOADS};
+use podfence_fixtures::Suite;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
     facts::{PolicyTool, Project},
-    generate,
+    fixes, generate,
 };
 
 /// The annotation that holds the README. It is written into the module, but not into `metadata.yml`.
@@ -20,6 +21,9 @@ pub const USAGE: &str = "io.kubewarden.policy.usage";
 /// without a value if any does. A deployment with one of them must allow mutation.
 pub const MUTATING_SETTINGS: &str = "podfence.mutatingSettings";
 
+/// The annotation that lists the controls of the policy, as its violations name them.
+pub const CONTROLS: &str = "podfence.controls";
+
 /// The facts that the metadata, the form and the package of a policy are generated from.
 pub(crate) struct Facts<'p> {
     pub policy: &'p Policy,
@@ -27,6 +31,8 @@ pub(crate) struct Facts<'p> {
     pub tool: PolicyTool,
     /// The first sentence of the docs.
     pub description: String,
+    /// Of its rules, sorted.
+    pub controls: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -57,11 +63,12 @@ impl<'p> Facts<'p> {
     ///
     /// # Errors
     /// A file cannot be read, or is invalid.
-    pub(crate) fn load(policy: &'p Policy, dir: &Path) -> Result<Self, String> {
+    pub(crate) fn load(policy: &'p Policy, suite: &Suite, dir: &Path) -> Result<Self, String> {
         let root =
             dir.ancestors().nth(2).ok_or_else(|| format!("{}: expected a directory in policies/", dir.display()))?;
         let project = Project::load(root)?;
-        Ok(Self { policy, project, tool: PolicyTool::load(dir)?, description: generate::description(dir)? })
+        let (tool, description) = (PolicyTool::load(dir)?, generate::description(dir)?);
+        Ok(Self { policy, project, tool, description, controls: fixes::controls(policy, suite) })
     }
 
     fn reads_volumes(&self) -> bool {
@@ -118,7 +125,7 @@ impl<'p> Facts<'p> {
     }
 
     fn annotations(&self) -> Map<String, Value> {
-        let Self { policy: Policy { name, .. }, project, tool, description } = self;
+        let Self { policy: Policy { name, .. }, project, tool, description, controls } = self;
         let authors: Vec<&str> = project.authors.iter().map(|author| author.address.as_str()).collect();
         let annotations = [
             ("io.kubewarden.policy.title", (*name).to_owned()),
@@ -131,6 +138,7 @@ impl<'p> Facts<'p> {
             ("io.kubewarden.policy.severity", tool.severity.name().to_owned()),
             ("io.kubewarden.policy.category", project.tool.category.clone()),
             ("io.kubewarden.policy.ociUrl", project.module(name)),
+            (CONTROLS, controls.join(", ")),
             ("io.artifacthub.displayName", tool.display_name.clone()),
             ("io.artifacthub.resources", self.resources()),
             ("io.artifacthub.keywords", project.keywords(name, &tool.replaces).join(", ")),

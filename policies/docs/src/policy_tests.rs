@@ -51,7 +51,7 @@ pub fn readme(policy: &Policy, dir: &Path) -> Result<(), String> {
 /// # Errors
 /// One is out of date; the error names the command that refreshes it. Or the policy rejects the defaults of the form.
 pub fn metadata(policy: &Policy, dir: &Path) -> Result<(), String> {
-    let facts = Facts::load(policy, dir)?;
+    let facts = Facts::load(policy, &load(policy, dir)?, dir)?;
     let directory = facts.project.root.join("artifacthub").join(policy.name);
     let files = [
         (dir.join("metadata.yml"), facts.metadata()?),

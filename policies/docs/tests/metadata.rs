@@ -18,7 +18,7 @@ use k8s_openapi::{
 };
 use kubewarden_policy_sdk::metadata::ProtocolVersion;
 use podfence_core::workload::WORKLOADS;
-use podfence_docs::{MUTATING_SETTINGS, USAGE};
+use podfence_docs::{CONTROLS, MUTATING_SETTINGS, USAGE};
 use podfence_fixtures::{discover, generated::is_blessing};
 use serde::Deserialize;
 use serde_json::Value;
@@ -218,7 +218,8 @@ fn the_annotations_are_those_of_kubewarden() {
         let of_policy = |name: &str| annotation(&format!("io.kubewarden.policy.{name}"));
         let of_hub = |name: &str| annotation(&format!("io.artifacthub.{name}"));
         let mutating = usize::from(metadata.annotations.contains_key(MUTATING_SETTINGS));
-        assert_eq!(metadata.annotations.len(), 13 + mutating, "{policy}");
+        assert_eq!(metadata.annotations.len(), 14 + mutating, "{policy}");
+        assert!(annotation(CONTROLS).chars().all(|letter| letter.is_alphanumeric() || "_, ".contains(letter)));
         assert!(!metadata.annotations.contains_key(USAGE), "{policy}: the README is added to the module");
         assert_eq!((of_policy("title"), package.name.as_str()), (policy.as_str(), policy.as_str()));
         // Cargo accepts only semantic versions.
