@@ -46,7 +46,7 @@ fn psp(spec: &str) -> String {
 fn what_cannot_be_understood_is_refused_with_its_path() {
     for (text, expected) in [
         ("", "input.yaml: is empty"),
-        ("a: [\n", "input.yaml: is not YAML: "),
+        ("a: [\n", "input.yaml: line 1, column 4: unclosed bracket '['"),
         (&psp("1"), "PodSecurityPolicy/a: spec: invalid type: integer `1`, expected a PodSecurityPolicySpec"),
         (
             &psp("{privileged: 'no'}"),

@@ -67,7 +67,7 @@ fn files_that_are_not_the_policys_are_refused() {
         (
             "questions-ui.yml",
             "{",
-            "policies/privileged/questions-ui.yml: is not JSON: EOF while parsing an object at line 1 column 1",
+            "policies/privileged/questions-ui.yml: line 1, column 2: JSON: found the end, expected a key in quotes",
         ),
         ("README.md", "", "policies/privileged/README.md: is empty"),
     ];

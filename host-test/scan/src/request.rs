@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::custom_kinds;
+use crate::object::{self, Content};
 use crate::read::{InputError, parse};
 
 /// `AdmissionRequest` of `admission.k8s.io/v1`, with the fields that the policy-server keeps.
@@ -135,11 +136,8 @@ fn add_document(document: Value, requests: &mut Vec<AdmissionRequest>) -> Result
     if is_review(&document) {
         return Err("an AdmissionReview without a request".to_owned());
     }
-    if let Some(items) = list_items(&document) {
-        for (index, item) in items.iter().enumerate() {
-            add_document(item.clone(), requests).map_err(|problem| format!("items[{index}]: {problem}"))?;
-        }
-        return Ok(());
+    if document.get("items").is_some() {
+        return add_list(&document, requests);
     }
     let request = creation_of(document, requests.len())?;
     requests.push(request);
@@ -169,9 +167,23 @@ fn admission_request(request: Value) -> Result<AdmissionRequest, String> {
     serde_json::from_value(request).map_err(|error| format!("AdmissionRequest: {error}"))
 }
 
-/// The items of `kind: List` and of `kind: PodList` and its like.
-fn list_items(document: &Value) -> Option<&Vec<Value>> {
-    text(document, "/kind")?.ends_with("List").then(|| document.get("items")?.as_array())?
+/// What has items is a list, as it is to kubectl.
+fn add_list(document: &Value, requests: &mut Vec<AdmissionRequest>) -> Result<(), String> {
+    match object::content(document.to_string()) {
+        Content::List { items, kind } if kind.ends_with("List") => {
+            for item in items {
+                let object = item.map_err(|of| format!("{}: {}", of.path, of.problem))?;
+                let value = serde_json::from_str(&object.json).expect("it is a part of a document");
+                requests.push(creation_of(value, requests.len())?);
+            }
+            Ok(())
+        }
+        Content::List { kind, .. } => Err(format!(
+            "a {kind} with `items`, of which kubectl makes only what is in `items`; expected a List, or no `items`"
+        )),
+        Content::One(object) => Err(object.path),
+        Content::None(of) => Err(format!("{}: {}", of.path, of.problem)),
+    }
 }
 
 fn creation_of(object: Value, index: usize) -> Result<AdmissionRequest, String> {
@@ -229,7 +241,7 @@ pub fn creation(kind: GroupVersionKind, of: &Metadata<'_>, index: usize) -> Admi
 }
 
 /// What `kubectl` would fill in, where the kind is known to be in namespaces.
-fn default_namespace(kind: &GroupVersionKind) -> Option<&'static str> {
+pub fn default_namespace(kind: &GroupVersionKind) -> Option<&'static str> {
     let is_namespaced = matches!(
         (kind.group.as_str(), kind.kind.as_str()),
         (
@@ -363,7 +375,12 @@ mod tests {
             (r#"{"kind": {"kind": "Pod"}, "uid": "u"}"#, "document 1: AdmissionRequest: missing field `resource`"),
             (
                 "{apiVersion: v1, kind: List, items: [{apiVersion: v1}]}",
-                "document 1: items[0]: neither a manifest, an AdmissionRequest nor an AdmissionReview: no `kind`",
+                "document 1: items[0]: found no kind, expected a Kubernetes object",
+            ),
+            (
+                "{apiVersion: v1, kind: Pod, items: []}",
+                "document 1: a Pod with `items`, of which kubectl makes only what is in `items`; expected a List, or no \
+                 `items`",
             ),
             ("# nothing\n", "is empty"),
         ] {

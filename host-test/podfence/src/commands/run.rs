@@ -9,10 +9,11 @@ use std::process::ExitCode;
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use podfence_cluster::published;
 use podfence_host::evaluate::SettingsError;
-use podfence_host::{Evaluation, Mode, Policy, inspect};
+use podfence_host::{AdmissionResponse, Evaluation, Mode, Policy, inspect};
 use podfence_scan::{AdmissionRequest, custom_kinds};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     COULD_NOT_JUDGE, DENIED, KindsArgument, LimitArguments, Output, read_module, read_requests, read_settings,
@@ -24,8 +25,9 @@ use documents::Cluster;
 const ALLOWED_STYLE: Style = AnsiColor::Green.on_default().bold();
 const DENIED_STYLE: Style = AnsiColor::Red.on_default().bold();
 
-/// Judges a manifest, an AdmissionRequest or an AdmissionReview.
+/// Judges a manifest, an AdmissionRequest or an AdmissionReview, and shows what a policy-server would answer.
 ///
+/// For single requests and for what a cluster would say; `podfence scan` judges the files of a repository.
 /// By one module with settings, or with --policies by the documents that a cluster has, each with its rules,
 /// selectors, settings and mode. Exit code 0: all allowed; 1: something denied; 2: could not judge, or nothing was
 /// judged.
@@ -95,14 +97,20 @@ impl Arguments {
             return cluster.run(&self.limits.host()?, &read_requests(&self.request)?, self.output);
         }
         let module = self.module.as_deref().context("expected a module or --policies")?;
-        let policy = self.policy(module, mode.unwrap_or_default())?;
+        let (policy, rules) = self.policy(module, mode.unwrap_or_default())?;
         let requests = read_requests(&self.request)?;
         policy.validate_settings().map_err(|error| settings_refused(module, error))?;
 
         let mut out = anstream::stdout().lock();
         let mut outcome = Outcome::default();
         for request in &requests {
-            let evaluation = policy.evaluate(request);
+            let is_seen = rules.as_ref().is_none_or(|rules| sees(rules, &policy.settings, request));
+            if !is_seen && self.output == Output::Human {
+                let title = if requests.len() > 1 { printable(&title(request)) + ": " } else { String::new() };
+                writeln!(out, "{title}skipped: {NO_POD}")?;
+                continue;
+            }
+            let evaluation = if is_seen { policy.evaluate(request) } else { skipped(request) };
             outcome.add(&evaluation);
             match self.output {
                 Output::Human => {
@@ -121,23 +129,57 @@ impl Arguments {
         outcome.exit_code()
     }
 
-    fn policy(&self, path: &Path, mode: Mode) -> Result<Policy> {
+    /// The policy, and the rules that it is published with.
+    fn policy(&self, path: &Path, mode: Mode) -> Result<(Policy, Option<Value>)> {
         let origin = || origin(path);
         let bytes = read_module(path)?;
         let module = self.limits.host()?.load(&bytes).with_context(origin)?;
         let mut settings = read_settings(self.settings.as_deref())?;
         custom_kinds::add_to_settings(&self.kinds.get(), &mut settings);
         let metadata = inspect::metadata(&bytes).with_context(origin)?;
-        let mutating = metadata.is_none_or(|metadata| metadata["mutating"] == Value::Bool(true));
-        Ok(Policy {
-            name: module_name(path),
+        let mutating = metadata.as_ref().is_none_or(|metadata| metadata["mutating"] == Value::Bool(true));
+        let name = module_name(path);
+        let published = || published::find(&name).map(|published| published.rules.clone());
+        let rules = metadata.map(|mut metadata| metadata["rules"].take()).filter(Value::is_array).or_else(published);
+        let policy = Policy {
+            name,
             module,
             settings,
             mode,
             allowed_to_mutate: self.allowed_to_mutate.unwrap_or(mutating),
             message: self.message.clone(),
-        })
+        };
+        Ok((policy, rules))
     }
+}
+
+/// What a policy of pods says of other objects.
+const NO_POD: &str = "holds no pod, by the rules that the policy is published with";
+
+/// Whether the object of a request is of a kind that rules name, or that the settings describe. Of other kinds, a
+/// policy-server would not send it.
+fn sees(rules: &Value, settings: &Map<String, Value>, request: &AdmissionRequest) -> bool {
+    let has = |list: &Value, item: &str| {
+        list.as_array().into_iter().flatten().any(|of| of == "*" || of == "*/*" || of == item)
+    };
+    let resource = match request.sub_resource.as_deref() {
+        None | Some("") => request.resource.resource.clone(),
+        Some(sub_resource) => format!("{}/{sub_resource}", request.resource.resource),
+    };
+    let mut rules = rules.as_array().into_iter().flatten();
+    let mut described = settings.get("podSpecPaths").and_then(Value::as_array).into_iter().flatten();
+    rules.any(|rule| has(&rule["apiGroups"], &request.resource.group) && has(&rule["resources"], &resource))
+        || described.any(|of| of["group"] == request.kind.group && of["kind"] == request.kind.kind)
+}
+
+fn skipped(request: &AdmissionRequest) -> Evaluation {
+    let response = AdmissionResponse {
+        uid: request.uid.clone(),
+        allowed: true,
+        audit_annotations: Some([("skipped".to_owned(), NO_POD.to_owned())].into()),
+        ..AdmissionResponse::default()
+    };
+    Evaluation { response, failure: None }
 }
 
 fn settings_refused(module: &Path, error: SettingsError) -> anyhow::Error {

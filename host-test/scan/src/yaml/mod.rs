@@ -105,8 +105,11 @@ impl<'t> Iterator for Documents<'t> {
         if let Ok(document) = &document {
             self.capacity = document.json.len();
         }
-        // A text that looks like JSON is told what is wrong with it as JSON.
-        Some(document.map_err(|broken| not_json.unwrap_or(broken)))
+        // What is wrong with a text that looks like JSON is told as JSON, unless it goes on as YAML.
+        Some(document.map_err(|broken| match not_json {
+            Some(json) if json.at >= broken.at && !broken.message.starts_with("ambiguous") => json,
+            _ => broken,
+        }))
     }
 }
 
