@@ -67,6 +67,7 @@ mod tests {
             labels: BTreeMap::new(),
             controller: None,
             json: json.to_owned(),
+            path: String::new(),
         };
         as_stored(&object).into_owned()
     }

@@ -57,6 +57,9 @@ pub struct Finding {
     pub control: String,
     /// How much it counts.
     pub severity: Severity,
+    /// The level of the Pod Security Standards that it is of, as `--enforce` takes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
     /// The object.
     pub object: ObjectName,
     /// The container, where it is about one.

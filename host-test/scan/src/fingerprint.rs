@@ -98,6 +98,7 @@ pub(crate) mod tests {
             policy: "privileged".to_owned(),
             control: "privileged".to_owned(),
             severity: Severity::Error,
+            level: None,
             object: ObjectName {
                 api_version: "apps/v1".to_owned(),
                 kind: "Deployment".to_owned(),

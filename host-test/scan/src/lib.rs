@@ -13,6 +13,7 @@ pub mod lines;
 pub mod locate;
 pub mod object;
 pub mod read;
+pub mod report;
 pub mod request;
 pub mod suppress;
 pub mod yaml;

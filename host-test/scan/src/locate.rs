@@ -65,6 +65,17 @@ impl<'t> Located<'t> {
         }
     }
 
+    /// Where a path of the document is in the file; the whole document if there is nothing.
+    pub fn bytes(&self, path: &str) -> Bytes {
+        let found = self.tree.at(path).or_else(|| self.tree.at(""));
+        found.map_or(0..0, |found| found.span)
+    }
+
+    /// Where the key is of what a path of the document leads to.
+    pub fn key(&self, path: &str) -> Option<Span> {
+        self.tree.at(path)?.key.map(|key| self.span(&key))
+    }
+
     /// A part of the file, without the blanks at its end.
     pub fn span(&self, bytes: &Bytes) -> Span {
         let text = self.text.get(bytes.clone()).unwrap_or_default();

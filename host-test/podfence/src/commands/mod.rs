@@ -42,6 +42,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Scan(scan::Arguments),
     Test(test::Arguments),
     Run(run::Arguments),
     Explain(explain::Arguments),
@@ -56,6 +57,7 @@ enum Command {
 impl Cli {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self.command {
+            Command::Scan(arguments) => arguments.run(),
             Command::Test(arguments) => arguments.run(),
             Command::Run(arguments) => arguments.run(),
             Command::Explain(arguments) => arguments.run(),

@@ -251,6 +251,7 @@ fn unused(source: &Source<'_>, directive: &Directive<'_>) -> Vec<Finding> {
             policy: "scan".to_owned(),
             control: "unused-ignore".to_owned(),
             severity: Severity::Warning,
+            level: None,
             object: document.object.clone(),
             container: None,
             path: String::new(),

@@ -14,6 +14,7 @@ use podfence_scan::AdmissionRequest;
 use podfence_scan::custom_kinds::{self, CustomKind};
 use podfence_scan::finding::Severity;
 use podfence_scan::object::Object;
+use podfence_scan::report::Judging;
 use podfence_scan::request::{Metadata, creation};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -283,6 +284,34 @@ impl Judge {
     /// The modules by name, each with the digest of its file in hexadecimal.
     pub(crate) fn modules(&self) -> impl Iterator<Item = (&str, &str)> {
         self.modules.iter().map(|of| (of.name.as_str(), of.sha256.as_str()))
+    }
+
+    /// Each module with its digest and with settings that it judges with.
+    pub(crate) fn judging(&self) -> Vec<Judging> {
+        let of_policies = self.policies.iter().flat_map(|policy| match &policy.body {
+            Body::Module { run, .. } => vec![run],
+            Body::Group { members, .. } => members.values().collect(),
+        });
+        let plans = self.standards.iter().flat_map(|of| std::iter::once(&of.default).chain(of.namespaces.values()));
+        let of_standards = plans.flat_map(|plan| plan.steps.iter().map(|step| &step.run));
+        let mut judging: Vec<Judging> = of_policies.chain(of_standards).map(|run| self.judging_of(run)).collect();
+        judging.sort_by_cached_key(|of| (of.name.clone(), Value::Object(of.settings.clone()).to_string()));
+        judging.dedup();
+        judging
+    }
+
+    fn judging_of(&self, run: &Run) -> Judging {
+        let module = &self.modules[run.module];
+        Judging {
+            name: module.name.clone(),
+            digest: format!("sha256:{}", module.sha256),
+            settings: serde_json::from_str(&run.settings.plain).expect("settings are an object"),
+        }
+    }
+
+    /// What the policies are called.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.policies.iter().map(|policy| policy.name.as_str())
     }
 
     /// Judges an object by every policy that gets to see it.

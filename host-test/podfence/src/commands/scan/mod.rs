@@ -1,5 +1,470 @@
 //! `podfence scan`
 
+mod engine;
 mod judge;
 mod modules;
+mod report;
 mod select;
+mod walk;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::{Args, ValueEnum};
+use podfence_cluster::published;
+use podfence_scan::baseline::{self, Baseline};
+use podfence_scan::config::{self, Base, Config, Date, FailOn};
+use podfence_scan::finding::{Finding, Problem, Severity};
+use podfence_scan::report::{Report, Summary};
+use podfence_scan::suppress;
+use podfence_scan::yaml;
+
+use super::{COULD_NOT_JUDGE, DENIED, LimitArguments, read_settings};
+use crate::text::origin;
+
+use engine::{CONTROLS, Engine, SCAN, Scanned};
+use judge::Judge;
+use report::Format;
+use select::{Selection, Single};
+use walk::{Input, Walk};
+
+/// Judges the manifests of a repository, and shows where in which file each finding is.
+///
+/// By the Pod Security Standards: what baseline rejects is an error, what restricted rejects is a warning. Other
+/// policies are selected with the options below, or in podfence.yaml. `podfence run` judges single requests instead,
+/// and shows the answer that a policy-server gives. Exit code 0: nothing that counts; 1: findings; 2: something could
+/// not be read, judged or configured, or nothing was judged.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Files, directories, globs, and `-` for standard input. Of a directory, *.yaml, *.yml, *.json and *.kyaml are
+    /// read, but not what is hidden or what .gitignore, .ignore and .podfenceignore leave out
+    #[arg(value_name = "PATH|GLOB|-", default_value = ".")]
+    paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    selected: SelectedArguments,
+
+    #[command(flatten)]
+    accepted: AcceptedArguments,
+
+    /// Counts named files as found in a directory: `exclude`, ignore files, and the rule for files that hold no
+    /// Kubernetes objects apply. For hooks that name all changed files
+    #[arg(long)]
+    as_walked: bool,
+
+    /// Reads what ignore files leave out
+    #[arg(long)]
+    no_ignore: bool,
+
+    /// How standard input is called
+    #[arg(long, value_name = "PATH", default_value = "<stdin>")]
+    stdin_name: String,
+
+    /// Ends with exit code 0 if there was nothing to judge
+    #[arg(long)]
+    allow_empty: bool,
+
+    /// Reports what looks like a pod, and what no policy judges, as an error
+    #[arg(long)]
+    strict: bool,
+
+    /// The least severity that fails a run [default: error]
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    fail_on: Option<FailOnArgument>,
+
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+
+    /// Writes a report into a file as well; may be repeated
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = output)]
+    output: Vec<(Format, PathBuf)>,
+
+    /// Shows warnings in full, and which documents were not judged
+    #[arg(short, long)]
+    verbose: bool,
+
+    /// How many threads judge [default: one for each processor]
+    #[arg(short, long, value_name = "NUMBER")]
+    jobs: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    limits: LimitArguments,
+}
+
+/// Which policies judge.
+#[derive(Args)]
+#[command(next_help_heading = "Policies")]
+struct SelectedArguments {
+    /// The Pod Security Standard whose violations are errors: privileged, baseline or restricted, with a version as in
+    /// the labels of namespaces [default: baseline, and restricted for warnings]
+    #[arg(long, value_name = "LEVEL[:VERSION]")]
+    enforce: Option<String>,
+
+    /// The Pod Security Standard whose violations are warnings
+    #[arg(long, value_name = "LEVEL[:VERSION]")]
+    warn: Option<String>,
+
+    /// Takes the standards from the labels of the Namespaces among the manifests
+    #[arg(long)]
+    namespace_labels: bool,
+
+    /// Policies as documents: Kubewarden's policies and groups, Gatekeeper's constraints, an AdmissionConfiguration;
+    /// may be repeated
+    #[arg(long, value_name = "FILE|DIR|-")]
+    policies: Vec<PathBuf>,
+
+    /// A single policy, with settings as JSON, or as a file; may be repeated
+    #[arg(long, value_name = "NAME[=SETTINGS]")]
+    policy: Vec<String>,
+
+    /// Where the modules are, as NAME.wasm [default: beside the command]
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
+
+    /// Leaves out documents of --policies that no policy of Podfence replaces
+    #[arg(long)]
+    skip_unknown: bool,
+}
+
+/// What is accepted.
+#[derive(Args)]
+#[command(next_help_heading = "Configuration and exceptions")]
+struct AcceptedArguments {
+    /// The configuration [default: podfence.yaml in the nearest directory, up to the root of the git repository]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_config")]
+    config: Option<PathBuf>,
+
+    /// Reads no configuration
+    #[arg(long)]
+    no_config: bool,
+
+    /// Trusts nothing that the scanned files say about the scan: no configuration, ignore files, baseline and comments
+    /// of theirs. For gates on the changes of others; --config and --baseline still count
+    #[arg(long)]
+    untrusted: bool,
+
+    /// The file of findings that are accepted for now
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+
+    /// Writes all errors into the baseline, which accepts them from then on
+    #[arg(long, conflicts_with = "write_exceptions")]
+    write_baseline: bool,
+
+    /// Prints all errors as `ignore` entries of a configuration, each with a reason to be written
+    #[arg(long)]
+    write_exceptions: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FailOnArgument {
+    /// Errors
+    Error,
+    /// Errors and warnings
+    Warning,
+    /// Nothing; exit code 2 stays
+    Never,
+}
+
+impl From<FailOnArgument> for FailOn {
+    fn from(argument: FailOnArgument) -> FailOn {
+        match argument {
+            FailOnArgument::Error => FailOn::Error,
+            FailOnArgument::Warning => FailOn::Warning,
+            FailOnArgument::Never => FailOn::Never,
+        }
+    }
+}
+
+fn output(text: &str) -> Result<(Format, PathBuf), String> {
+    let (format, file) = text.split_once('=').ok_or("expected FORMAT=FILE, for example json=report.json")?;
+    Ok((Format::from_str(format, false)?, PathBuf::from(file)))
+}
+
+/// The configuration, and where it is.
+struct Configured {
+    config: Config,
+    /// Its directory; paths in it are relative to it.
+    directory: PathBuf,
+    base: Base,
+    /// As messages name it.
+    name: String,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let configured = self.configured()?;
+        let mut judge = self.selection(&configured)?.judge(&self.limits.host()?)?;
+        let excludes = |file: &str| configured.config.excludes(&configured.base.path(file));
+        let walk = Walk {
+            paths: &self.paths,
+            stdin_name: &self.stdin_name,
+            has_ignore_files: !self.no_ignore && !self.accepted.untrusted,
+            as_walked: self.as_walked,
+            excludes: &excludes,
+        };
+        let found = walk.find()?;
+        let standard_input = match found.inputs.iter().any(|input| input.path.is_none()) {
+            true if self.selected.policies.iter().any(|path| path.as_os_str() == "-") => {
+                bail!("-: standard input is either manifests or --policies")
+            }
+            true => Some(engine::read_standard_input().context("standard input")?),
+            false => None,
+        };
+        let names = names(&judge);
+        let modules: BTreeSet<String> = judge.modules().map(|(name, _)| name.to_owned()).collect();
+        let mut notes: Vec<String> = judge.notes().to_vec();
+        if self.selected.namespace_labels || configured.config.namespace_labels {
+            engine::for_each_namespace(standard_input.as_deref(), &found.inputs, |namespace| {
+                notes.extend(judge.set_namespace(&namespace.name, &namespace.labels));
+            });
+        }
+        let ran = |name: &str| {
+            modules.contains(name)
+                || modules
+                    .iter()
+                    .filter_map(|of| published::find(of))
+                    .any(|of| of.controls.iter().any(|control| control == name))
+        };
+        let engine = Engine {
+            judge: &judge,
+            has_comments: !self.accepted.untrusted,
+            is_strict: self.strict || configured.config.strict,
+            names: &names,
+            ran: &ran,
+            standard_input: standard_input.as_deref(),
+            jobs: self.jobs.map_or_else(processors, NonZeroUsize::get),
+        };
+        let mut scanned = engine.scan(&found.inputs);
+        scanned.problems.splice(0..0, found.problems);
+        scanned.summary.notes = notes;
+        if found.has_chart && scanned.summary.templates > 0 {
+            scanned.summary.hints.push(
+                "Helm templates are judged as they are rendered: helm template CHART | podfence scan -".to_owned(),
+            );
+        }
+        if found.has_kustomization {
+            scanned.summary.hints.push(
+                "kustomizations are judged as they are built: kubectl kustomize DIR | podfence scan -".to_owned(),
+            );
+        }
+        self.accept(&configured, &found.inputs, &modules, &mut scanned)?;
+        let fail_on = self.fail_on.map_or(configured.config.fail_on, FailOn::from);
+        if self.accepted.write_baseline {
+            return self.write_baseline(&configured, fail_on, scanned);
+        }
+        if self.accepted.write_exceptions {
+            let today = today()?;
+            print!("{}", suppress::exceptions(&scanned.findings, &configured.base, today));
+            return self.finish_writing(&scanned);
+        }
+        let report = report(&judge, scanned);
+        self.print(&report, standard_input.as_deref())?;
+        self.exit_code(&report, fail_on)
+    }
+
+    fn configured(&self) -> Result<Configured> {
+        let working = std::env::current_dir().context("the working directory")?;
+        let path = match &self.accepted.config {
+            Some(path) => Some(path.clone()),
+            None if self.accepted.no_config || self.accepted.untrusted => None,
+            None => Config::find(&working),
+        };
+        let Some(path) = path else {
+            return Ok(Configured {
+                config: Config::default(),
+                directory: working,
+                base: Base::default(),
+                name: config::FILE.to_owned(),
+            });
+        };
+        let text = fs::read(&path).with_context(|| origin(&path))?;
+        let config = Config::read(&yaml::decode(&text)).with_context(|| origin(&path))?;
+        let directory = path.parent().map(Path::to_owned).unwrap_or_default();
+        let base = if self.accepted.config.is_some() { Base::default() } else { Base::new(&path, &working) };
+        Ok(Configured { config, directory, base, name: walk::name(&path) })
+    }
+
+    fn selection(&self, Configured { config, directory, .. }: &Configured) -> Result<Selection> {
+        let selected = &self.selected;
+        let has_levels = selected.enforce.is_some() || selected.warn.is_some();
+        let (enforce, warn) = match has_levels {
+            true => (selected.enforce.clone(), selected.warn.clone()),
+            false => (config.enforce.clone(), config.warn.clone()),
+        };
+        let of_config = config.policies.iter().map(|path| directory.join(path));
+        let mut policy: Vec<Single> = config
+            .policy
+            .iter()
+            .map(|(name, of)| Single {
+                name: name.clone(),
+                settings: Some(of.settings.clone()),
+                severity: of.severity.unwrap_or(Severity::Error),
+            })
+            .collect();
+        for argument in &selected.policy {
+            let (name, settings) = match argument.split_once('=') {
+                Some((name, settings)) => (name, Some(read_settings(Some(settings))?)),
+                None => (argument.as_str(), None),
+            };
+            // The command line says more than the configuration.
+            policy.retain(|single| single.name != name);
+            policy.push(Single { name: name.to_owned(), settings, severity: Severity::Error });
+        }
+        Ok(Selection {
+            enforce,
+            warn,
+            namespace_labels: selected.namespace_labels || config.namespace_labels,
+            policies: of_config.chain(selected.policies.iter().cloned()).collect(),
+            policy,
+            modules: selected.modules.clone(),
+            skip_unknown: selected.skip_unknown,
+        })
+    }
+
+    /// Where the baseline is, if there is to be one.
+    fn baseline_file(&self, Configured { config, directory, .. }: &Configured) -> Option<PathBuf> {
+        let of_config = || config.baseline.as_ref().map(|path| directory.join(path));
+        self.accepted.baseline.clone().or_else(of_config)
+    }
+
+    /// Suppresses what the configuration and the baseline accept; comments have done so before.
+    fn accept(
+        &self,
+        configured: &Configured,
+        inputs: &[Input],
+        modules: &BTreeSet<String>,
+        scanned: &mut Scanned,
+    ) -> Result<()> {
+        let Configured { config, base, name, .. } = configured;
+        let outcome = suppress::by_config(&config.ignore, &mut scanned.findings, base, today()?);
+        // Of a part of the files, an entry may well match nothing.
+        if inputs.iter().any(|input| input.is_walked) && !self.as_walked {
+            let unused = outcome.unused.iter();
+            scanned
+                .summary
+                .notes
+                .extend(unused.map(|of| format!("{name}:{}: this `ignore` entry matches nothing; remove it", of.line)));
+        }
+        for of in &outcome.expired {
+            let until = of.until.map(|until| until.to_string()).unwrap_or_default();
+            scanned.summary.notes.push(format!("{name}:{}: this `ignore` entry counted until {until}", of.line));
+        }
+        let Some(path) = self.baseline_file(configured) else { return Ok(()) };
+        if self.accepted.write_baseline && !path.exists() {
+            return Ok(());
+        }
+        let text = fs::read_to_string(&path).with_context(|| origin(&path))?;
+        let baseline = Baseline::read(&text).with_context(|| origin(&path))?;
+        let fixed = baseline.apply(&mut scanned.findings);
+        let files: BTreeSet<String> = inputs.iter().map(|input| base.path(&input.name)).collect();
+        let is_seen = |entry: &baseline::Entry| {
+            files.contains(&entry.file) && (modules.contains(&entry.policy) || entry.policy == SCAN)
+        };
+        let fixed: u32 = fixed.iter().filter(|fixed| is_seen(fixed.entry)).map(|fixed| fixed.count).sum();
+        if fixed > 0 {
+            let findings = if fixed == 1 { "finding is" } else { "findings are" };
+            scanned.summary.notes.push(format!(
+                "{}: {fixed} {findings} fixed; write the baseline again: podfence scan --write-baseline",
+                origin(&path)
+            ));
+        }
+        Ok(())
+    }
+
+    fn write_baseline(&self, configured: &Configured, fail_on: FailOn, scanned: Scanned) -> Result<ExitCode> {
+        let path = self.baseline_file(configured).unwrap_or_else(|| configured.directory.join(baseline::FILE));
+        let least = if fail_on == FailOn::Warning { Severity::Warning } else { Severity::Error };
+        let findings = scanned.findings.iter().filter(|finding| finding.severity >= least);
+        let baseline = Baseline::of(findings, &configured.base);
+        fs::write(&path, baseline.write()).with_context(|| origin(&path))?;
+        let count = baseline.entries().len();
+        eprintln!("{}: {count} {}", origin(&path), if count == 1 { "entry" } else { "entries" });
+        if configured.config.baseline.is_none() && self.accepted.baseline.is_none() {
+            eprintln!("To use it: `baseline: {}` in {}, or --baseline", baseline::FILE, config::FILE);
+        }
+        self.finish_writing(&scanned)
+    }
+
+    /// What could not be read is in no file that was written.
+    fn finish_writing(&self, scanned: &Scanned) -> Result<ExitCode> {
+        for Problem { file, position, message } in &scanned.problems {
+            let at = position.map(|at| format!(":{}:{}", at.line, at.col)).unwrap_or_default();
+            eprintln!("error: {}", crate::text::printable(&format!("{file}{at}: {message}")));
+        }
+        Ok(ExitCode::from(if scanned.problems.is_empty() { 0 } else { COULD_NOT_JUDGE }))
+    }
+
+    fn print(&self, report: &Report, standard_input: Option<&[u8]>) -> Result<()> {
+        let mut source = |file: &str| {
+            let bytes = if file == self.stdin_name { standard_input?.to_vec() } else { fs::read(file).ok()? };
+            Some(yaml::decode(&bytes).into_owned())
+        };
+        let mut out = anstream::stdout().lock();
+        report::write(self.format, report, &mut source, self.verbose, &mut out)?;
+        out.flush()?;
+        for (format, path) in &self.output {
+            let mut text = Vec::new();
+            report::write(*format, report, &mut source, self.verbose, &mut anstream::StripStream::new(&mut text))?;
+            fs::write(path, text).with_context(|| origin(path))?;
+        }
+        Ok(())
+    }
+
+    fn exit_code(&self, report: &Report, fail_on: FailOn) -> Result<ExitCode> {
+        let Summary { errors, warnings, judged, owned, .. } = report.summary;
+        if !report.problems.is_empty() {
+            return Ok(ExitCode::from(COULD_NOT_JUDGE));
+        }
+        let is_failed = match fail_on {
+            FailOn::Error => errors > 0,
+            FailOn::Warning => errors + warnings > 0,
+            FailOn::Never => false,
+        };
+        if is_failed {
+            return Ok(ExitCode::from(DENIED));
+        }
+        if judged + owned == 0 && !self.allow_empty {
+            let paths: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
+            return Err(anyhow!("nothing to judge in {}; --allow-empty accepts that", paths.join(", ")));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What comments and the configuration may name: policies and controls.
+fn names(judge: &Judge) -> BTreeSet<String> {
+    let of_scan = CONTROLS.iter().chain([&SCAN]).map(|name| (*name).to_owned());
+    let published = published::all().iter().flat_map(|of| of.controls.iter().cloned().chain([of.policy.to_owned()]));
+    of_scan.chain(published).chain(judge.names().map(str::to_owned)).collect()
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+fn today() -> Result<Date> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+    Ok(Date::at(now.as_secs()))
+}
+
+fn report(judge: &Judge, Scanned { mut findings, problems, mut summary }: Scanned) -> Report {
+    findings.sort_by(|a, b| order(a).cmp(&order(b)));
+    let count = |severity| findings.iter().filter(|of| of.suppressed.is_none() && of.severity == severity).count();
+    summary.errors = count(Severity::Error);
+    summary.warnings = count(Severity::Warning);
+    summary.suppressed = findings.len() - summary.errors - summary.warnings;
+    Report { policies: judge.judging(), findings, problems, summary }
+}
+
+fn order(finding: &Finding) -> (&str, usize, &str, &str, &str) {
+    (&finding.file, finding.span.start.byte, &finding.policy, &finding.control, &finding.path)
+}

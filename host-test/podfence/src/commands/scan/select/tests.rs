@@ -2,9 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use podfence_host::Limits;
-use podfence_scan::object::{Object, Owner};
-use podfence_scan::read;
-use podfence_scan::request::GroupVersionKind;
+use podfence_scan::object::{self, Content, Object};
+use podfence_scan::yaml;
 use podfence_support::Workplace;
 
 use super::*;
@@ -23,26 +22,9 @@ fn error(selection: &Selection) -> String {
 }
 
 fn object(yaml: &str) -> Object {
-    let value = read::parse(yaml.as_bytes()).expect("YAML").remove(0);
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let labels = value.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
-    let owners = value.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
-    let controller = owners.clone().find(|owner| owner["controller"] == true);
-    Object {
-        kind: GroupVersionKind::new(&text("/apiVersion").unwrap_or_default(), &text("/kind").unwrap_or_default()),
-        name: text("/metadata/name").or_else(|| text("/metadata/generateName")).unwrap_or_default(),
-        is_generated: text("/metadata/name").is_none() && text("/metadata/generateName").is_some(),
-        namespace: text("/metadata/namespace"),
-        uid: text("/metadata/uid"),
-        labels: labels.map(|(key, value)| (key.clone(), value.as_str().expect("a label").to_owned())).collect(),
-        controller: controller.map(|owner| Owner {
-            api_version: owner["apiVersion"].as_str().unwrap_or_default().to_owned(),
-            kind: owner["kind"].as_str().unwrap_or_default().to_owned(),
-            name: owner["name"].as_str().unwrap_or_default().to_owned(),
-            uid: None,
-        }),
-        json: value.to_string(),
-    }
+    let document = yaml::documents(yaml).next().expect("a document").expect("YAML");
+    let Content::One(object) = object::content(document.json) else { panic!("no object: {yaml}") };
+    *object
 }
 
 fn outcome(judge: &Judge, yaml: &str) -> Outcome {

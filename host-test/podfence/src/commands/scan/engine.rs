@@ -1,0 +1,591 @@
+//! From files to findings: reads each file, judges its objects, and says where in the file each finding is.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use podfence_scan::finding::{Finding, ObjectName, Problem, Severity, Span};
+use podfence_scan::fingerprint::fingerprint;
+use podfence_scan::lines::Lines;
+use podfence_scan::locate::{Located, Place, name_of};
+use podfence_scan::object::{self, Content, Object, Owner, Unsuitable};
+use podfence_scan::report::Summary;
+use podfence_scan::request;
+use podfence_scan::suppress::{self, Comment, ContainerLines, DocumentPlace, Target};
+use podfence_scan::yaml::{self, Document};
+use serde_json::Value;
+
+use super::judge::{Judge, State, Verdict, Violation, Worker};
+use super::walk::Input;
+
+/// The most that is read of a file or of standard input, in bytes.
+const LARGEST: u64 = 1 << 30;
+
+/// What findings are of that no policy made.
+pub(super) const SCAN: &str = "scan";
+
+/// The controls of [`SCAN`], for comments and `ignore` entries that name them.
+pub(super) const CONTROLS: [&str; 4] = ["duplicate-key", "hidden-items", "not-judged", "unused-ignore"];
+
+/// The page about [`CONTROLS`].
+const DOCS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/v", env!("CARGO_PKG_VERSION"), "/SCAN.md");
+
+/// How files are scanned.
+pub(super) struct Engine<'e> {
+    pub(super) judge: &'e Judge,
+    /// Whether comments in the files suppress findings.
+    pub(super) has_comments: bool,
+    /// Whether what nothing judges is an error.
+    pub(super) is_strict: bool,
+    /// What comments may name.
+    pub(super) names: &'e BTreeSet<String>,
+    /// Whether the policy ran that a name stands for, or that has the control.
+    pub(super) ran: &'e (dyn Fn(&str) -> bool + Sync),
+    /// Standard input, if it is an input.
+    pub(super) standard_input: Option<&'e [u8]>,
+    /// How many threads judge.
+    pub(super) jobs: usize,
+}
+
+/// What came of all files.
+#[derive(Default)]
+pub(super) struct Scanned {
+    pub(super) findings: Vec<Finding>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) summary: Summary,
+}
+
+/// What came of a file.
+#[derive(Default)]
+struct FileOutcome {
+    findings: Vec<Found>,
+    problems: Vec<Problem>,
+    summary: Summary,
+    objects: Vec<(Key, Option<String>)>,
+    /// The owners of those judged objects that are left alone if the owner is in the input.
+    owned: Vec<(Key, Option<String>)>,
+}
+
+/// A finding, and what decides whether it counts.
+struct Found {
+    finding: Finding,
+    document: usize,
+    container: Option<ContainerLines>,
+    owner: Option<(Key, Option<String>)>,
+}
+
+/// Group, kind, namespace and name of an object.
+type Key = (String, String, String, String);
+
+impl<'e> Engine<'e> {
+    /// Scans files; the outcome does not depend on the number of threads.
+    pub(super) fn scan(&self, inputs: &[Input]) -> Scanned {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut worker = self.judge.worker();
+            let mut outcomes = Vec::new();
+            while let Some(input) = inputs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                outcomes.push((input, self.file(input, &mut worker)));
+            }
+            outcomes
+        };
+        let jobs = self.jobs.min(inputs.len());
+        let mut outcomes = if jobs > 1 {
+            thread::scope(|scope| {
+                let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+                threads.into_iter().flat_map(|thread| thread.join().expect("scanning does not panic")).collect()
+            })
+        } else {
+            work()
+        };
+        outcomes.sort_by_key(|(input, _)| *input);
+        together(outcomes.into_iter().map(|(_, outcome)| outcome))
+    }
+
+    fn file(&self, input: &Input, worker: &mut Worker<'e>) -> FileOutcome {
+        let mut outcome = FileOutcome::default();
+        outcome.summary.files = 1;
+        let bytes = match read(input, self.standard_input) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                outcome.problem(input, None, &error.to_string());
+                return outcome;
+            }
+        };
+        let text = yaml::decode(&bytes);
+        let lines = Lazy::new(&text);
+        let mut file = FileScan {
+            engine: self,
+            input,
+            text: &text,
+            lines: &lines,
+            outcome,
+            comments: Vec::new(),
+            places: Vec::new(),
+        };
+        file.scan(worker);
+        file.outcome
+    }
+}
+
+fn read<'s>(input: &Input, standard_input: Option<&'s [u8]>) -> io::Result<Cow<'s, [u8]>> {
+    match &input.path {
+        None => Ok(standard_input.unwrap_or_default().into()),
+        Some(path) => read_up_to(File::open(path)?, LARGEST).map(Cow::Owned),
+    }
+}
+
+/// Reads all of it, unless it is more than `limit` bytes.
+fn read_up_to(source: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("is larger than {} MiB, the limit", limit >> 20)));
+    }
+    Ok(bytes)
+}
+
+/// All of standard input.
+pub(super) fn read_standard_input() -> io::Result<Vec<u8>> {
+    read_up_to(io::stdin().lock(), LARGEST)
+}
+
+/// Gives the Namespaces in files; what cannot be read is left to the scan.
+pub(super) fn for_each_namespace(standard_input: Option<&[u8]>, inputs: &[Input], mut give: impl FnMut(Object)) {
+    for input in inputs {
+        let Ok(bytes) = read(input, standard_input) else { continue };
+        let text = yaml::decode(&bytes);
+        if !text.contains("Namespace") {
+            continue;
+        }
+        for document in yaml::documents(&text).filter_map(Result::ok) {
+            let objects = match object::content(document.json) {
+                Content::One(object) => vec![*object],
+                Content::List { items, .. } => items.into_iter().filter_map(Result::ok).collect(),
+                Content::None(_) => Vec::new(),
+            };
+            let is_namespace = |object: &Object| object.kind.group.is_empty() && object.kind.kind == "Namespace";
+            objects.into_iter().filter(is_namespace).for_each(&mut give);
+        }
+    }
+}
+
+/// The lines of a text, found when they are asked for.
+struct Lazy<'t> {
+    text: &'t str,
+    lines: std::cell::OnceCell<Lines<'t>>,
+}
+
+impl<'t> Lazy<'t> {
+    fn new(text: &'t str) -> Self {
+        Lazy { text, lines: std::cell::OnceCell::new() }
+    }
+
+    fn get(&self) -> &Lines<'t> {
+        self.lines.get_or_init(|| Lines::new(self.text))
+    }
+}
+
+/// The scan of one file.
+struct FileScan<'f, 'e> {
+    engine: &'f Engine<'e>,
+    input: &'f Input,
+    text: &'f str,
+    lines: &'f Lazy<'f>,
+    outcome: FileOutcome,
+    comments: Vec<Comment>,
+    places: Vec<DocumentPlace>,
+}
+
+impl<'f, 'e> FileScan<'f, 'e> {
+    fn scan(&mut self, worker: &mut Worker<'e>) {
+        let mut is_object = false;
+        for document in yaml::documents(self.text) {
+            match document {
+                Ok(document) if document.is_empty() => self.comments_of(&document),
+                Ok(document) => is_object |= self.document(document, worker),
+                Err(broken) => {
+                    self.outcome.summary.documents += 1;
+                    self.outcome.summary.unreadable += 1;
+                    let position = self.lines.get().position(broken.at);
+                    self.outcome.problem(self.input, Some(position), &broken.message);
+                }
+            }
+        }
+        if !self.input.is_walked && self.outcome.summary.documents == 0 {
+            self.outcome.problem(self.input, None, "is empty, expected manifests");
+        }
+        if self.input.is_walked && !is_object && self.text.contains("{{") {
+            let files = self.outcome.summary.files;
+            self.outcome = FileOutcome::default();
+            self.outcome.summary.files = files;
+            self.outcome.summary.templates = 1;
+            return;
+        }
+        self.suppress();
+    }
+
+    /// Comments of a document in which nothing was found can be unused.
+    fn comments_of(&mut self, document: &Document<'_>) {
+        let is_asked = self.engine.has_comments && document.text().contains("podfence:");
+        let located = if is_asked { Located::new(document, self.text, self.lines.get()).ok() } else { None };
+        self.add_place(located.as_ref(), None);
+    }
+
+    fn add_place(&mut self, located: Option<&Located<'_>>, object: Option<ObjectName>) {
+        let object = object.unwrap_or(ObjectName {
+            api_version: String::new(),
+            kind: String::new(),
+            namespace: None,
+            name: String::new(),
+        });
+        self.places.push(match located {
+            Some(located) => {
+                self.comments.extend(located.comments(self.places.len()));
+                located.document(object)
+            }
+            None => DocumentPlace { first_key: None, object },
+        });
+    }
+
+    /// Judges what is in a document; returns whether there was an object.
+    fn document(&mut self, mut document: Document<'f>, worker: &mut Worker<'e>) -> bool {
+        self.outcome.summary.documents += 1;
+        let content = object::content(std::mem::take(&mut document.json));
+        let via = source_of(document.text());
+        let mut scan = DocumentScan { file: self, document: &document, located: None, via };
+        let is_asked = scan.file.engine.has_comments && document.text().contains("podfence:");
+        if is_asked {
+            scan.located();
+        }
+        let (mut first, mut is_object) = (None, false);
+        match content {
+            Content::One(object) => {
+                is_object = true;
+                scan.object(&object, worker);
+                scan.duplicates(&object);
+                first = Some(*object);
+            }
+            Content::List { items, kind } => {
+                for item in items {
+                    match item {
+                        Ok(object) => {
+                            is_object = true;
+                            scan.object(&object, worker);
+                            first.get_or_insert(object);
+                        }
+                        Err(unsuitable) => scan.unsuitable(&unsuitable, true),
+                    }
+                }
+                if let Some(object) = &first {
+                    scan.duplicates(&Object { path: String::new(), ..object.clone() });
+                    scan.hidden_items(object, &kind);
+                }
+            }
+            Content::None(unsuitable) => scan.unsuitable(&unsuitable, !scan.file.input.is_walked),
+        }
+        let located = scan.located.take();
+        let object = first.as_ref().map(named);
+        self.add_place(located.as_ref(), object);
+        is_object
+    }
+
+    fn suppress(&mut self) {
+        if !self.engine.has_comments || self.comments.is_empty() {
+            return;
+        }
+        let source = suppress::Source {
+            file: &self.input.name,
+            comments: &self.comments,
+            documents: &self.places,
+            names: self.engine.names,
+            ran: &self.engine.ran,
+        };
+        let mut targets: Vec<Target<'_>> = self
+            .outcome
+            .findings
+            .iter_mut()
+            .map(|Found { finding, document, container, .. }| Target {
+                finding,
+                document: *document,
+                container: *container,
+            })
+            .collect();
+        let outcome = suppress::by_comments(&source, &mut targets);
+        self.outcome.problems.extend(outcome.problems);
+        let unused =
+            outcome.unused.into_iter().map(|finding| Found { finding, document: 0, container: None, owner: None });
+        self.outcome.findings.extend(unused);
+    }
+}
+
+impl FileOutcome {
+    fn problem(&mut self, input: &Input, position: Option<podfence_scan::finding::Position>, message: &str) {
+        self.problems.push(Problem { file: input.name.clone(), position, message: message.to_owned() });
+    }
+}
+
+/// The scan of one document.
+struct DocumentScan<'d, 'f, 'e> {
+    file: &'d mut FileScan<'f, 'e>,
+    document: &'d Document<'f>,
+    located: Option<Located<'f>>,
+    via: Option<String>,
+}
+
+impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
+    fn located(&mut self) -> Option<&Located<'f>> {
+        if self.located.is_none() {
+            self.located = Located::new(self.document, self.file.text, self.file.lines.get()).ok();
+        }
+        self.located.as_ref()
+    }
+
+    /// Where a path is; the start of the document, should it be read in another way than before.
+    fn place(&mut self, object: &Object, path: &str) -> Place {
+        if let Some(located) = self.located() {
+            return located.place(object, path);
+        }
+        let start = self.document.bytes().start;
+        Place { span: self.file.lines.get().span(&(start..start)), related: Vec::new(), container: None }
+    }
+
+    fn object(&mut self, object: &Object, worker: &mut Worker<'e>) {
+        let key = key_of(object);
+        self.file.outcome.objects.push((key, object.uid.clone()));
+        let outcome = self.file.engine.judge.judge(worker, object);
+        let owner = owner_of(object);
+        let summary = &mut self.file.outcome.summary;
+        match &outcome.state {
+            State::Judged => {
+                summary.judged += 1;
+                self.file.outcome.owned.extend(owner.clone());
+            }
+            State::NoPod => summary.without_pods += 1,
+            State::NotSelected => summary.not_selected += 1,
+            State::Skipped(_) => summary.exempt += 1,
+            State::NotJudged(why) => {
+                summary.not_judged += 1;
+                self.not_judged(object, why);
+            }
+        }
+        for verdict in outcome.verdicts {
+            self.verdict(object, verdict, owner.as_ref());
+        }
+    }
+
+    fn not_judged(&mut self, object: &Object, why: &str) {
+        let violation = Violation {
+            control: "not-judged".to_owned(),
+            reason: why.to_owned(),
+            message: None,
+            container: None,
+            path: String::new(),
+            value: Value::Null,
+            fix:
+                "use the kind and the version that the API server serves, or say where its pods are with podSpecPaths \
+                  in the settings of --policy or --policies"
+                    .to_owned(),
+        };
+        let severity = if self.file.engine.is_strict { Severity::Error } else { Severity::Warning };
+        let verdict = Verdict {
+            policy: SCAN.to_owned(),
+            document: None,
+            level: None,
+            severity,
+            docs: DOCS.to_owned(),
+            message: String::new(),
+            violations: Vec::new(),
+            failure: None,
+        };
+        self.violation(object, &verdict, violation, None);
+    }
+
+    fn verdict(&mut self, object: &Object, mut verdict: Verdict, owner: Option<&(Key, Option<String>)>) {
+        if let Some(failure) = &verdict.failure {
+            let position = self.place(object, "").span.start;
+            let what = title(object);
+            let message = format!("{what} could not be judged by {}: {failure}", verdict.policy);
+            let input = self.file.input;
+            self.file.outcome.problem(input, Some(position), &message);
+        }
+        for violation in std::mem::take(&mut verdict.violations) {
+            self.violation(object, &verdict, violation, owner);
+        }
+    }
+
+    fn violation(
+        &mut self,
+        object: &Object,
+        verdict: &Verdict,
+        violation: Violation,
+        owner: Option<&(Key, Option<String>)>,
+    ) {
+        let place = self.place(object, &violation.path);
+        // As the verdict of the policy would be, were it the only violation.
+        let message = match violation.message.as_deref() {
+            None | Some("") => violation.reason,
+            Some(message) => format!("{} ({message})", violation.reason),
+        };
+        let mut finding = self.finding(object, place.span);
+        finding.policy.clone_from(&verdict.policy);
+        finding.control = violation.control;
+        finding.severity = verdict.severity;
+        finding.container = violation.container;
+        finding.path = violation.path;
+        finding.value = violation.value;
+        finding.message = message;
+        finding.fix = violation.fix;
+        finding.docs.clone_from(&verdict.docs);
+        finding.related = place.related;
+        finding.level.clone_from(&verdict.level);
+        self.add(finding, place.container, owner.cloned());
+    }
+
+    fn duplicates(&mut self, object: &Object) {
+        for duplicate in self.document.duplicates().to_vec() {
+            let Some(located) = self.located() else { continue };
+            let (first, last) = (located.span(&duplicate.first), located.span(&duplicate.last));
+            let mut finding = self.finding(object, last);
+            finding.control = "duplicate-key".to_owned();
+            let within = if duplicate.path.is_empty() { String::new() } else { format!(" in {}", duplicate.path) };
+            finding.message = format!(
+                "the key {:?} stands twice{within}: kubectl takes the last one, and other clients may send both",
+                duplicate.key
+            );
+            finding.fix = "remove one of them".to_owned();
+            finding.path = duplicate.path;
+            finding.value = Value::String(duplicate.key);
+            finding.related = vec![first];
+            self.add(finding, None, None);
+        }
+    }
+
+    /// kubectl makes what is in the list, and not the object around it.
+    fn hidden_items(&mut self, first: &Object, kind: &str) {
+        if kind.ends_with("List") {
+            return;
+        }
+        let Some(key) = self.located().and_then(|located| located.key("items")) else { return };
+        let mut finding = self.finding(first, key);
+        finding.control = "hidden-items".to_owned();
+        finding.path = "items".to_owned();
+        finding.message = format!(
+            "this {kind} has a list `items`, so that kubectl takes it for a list: it makes what is in there, and not the \
+             {kind}"
+        );
+        finding.fix = format!("remove `items`, or write a List instead of a {kind}");
+        self.add(finding, None, None);
+    }
+
+    fn finding(&self, object: &Object, span: Span) -> Finding {
+        Finding {
+            policy: SCAN.to_owned(),
+            control: String::new(),
+            severity: Severity::Error,
+            level: None,
+            object: named(object),
+            container: None,
+            path: String::new(),
+            value: Value::Null,
+            message: String::new(),
+            fix: String::new(),
+            docs: DOCS.to_owned(),
+            file: self.file.input.name.clone(),
+            via: self.via.clone(),
+            span,
+            related: Vec::new(),
+            fingerprint: String::new(),
+            suppressed: None,
+        }
+    }
+
+    fn add(&mut self, mut finding: Finding, container: Option<ContainerLines>, owner: Option<(Key, Option<String>)>) {
+        finding.fingerprint = fingerprint(&finding);
+        let document = self.file.places.len();
+        self.file.outcome.findings.push(Found { finding, document, container, owner });
+    }
+
+    fn unsuitable(&mut self, unsuitable: &Unsuitable, is_problem: bool) {
+        if unsuitable.is_untyped && !is_problem {
+            self.file.outcome.summary.no_objects += 1;
+            return;
+        }
+        self.file.outcome.summary.unreadable += 1;
+        let bytes = match self.located() {
+            Some(located) => located.bytes(&unsuitable.path),
+            None => self.document.bytes(),
+        };
+        let position = self.file.lines.get().position(bytes.start);
+        let input = self.file.input;
+        let message = match unsuitable.path.as_str() {
+            "" => unsuitable.problem.clone(),
+            path => format!("{path}: {}", unsuitable.problem),
+        };
+        self.file.outcome.problem(input, Some(position), &message);
+    }
+}
+
+fn named(object: &Object) -> ObjectName {
+    name_of(object, namespace_of(object))
+}
+
+fn namespace_of(object: &Object) -> Option<&str> {
+    object.namespace.as_deref().or_else(|| request::default_namespace(&object.kind))
+}
+
+fn title(object: &Object) -> String {
+    let namespace = namespace_of(object).map(|namespace| format!("{namespace}/")).unwrap_or_default();
+    format!("{} {namespace}{}", object.kind.kind, object.name)
+}
+
+fn key_of(object: &Object) -> Key {
+    let namespace = namespace_of(object).unwrap_or_default().to_owned();
+    (object.kind.group.clone(), object.kind.kind.clone(), namespace, object.name.clone())
+}
+
+/// The controller of an object that policies leave alone for its sake.
+fn owner_of(object: &Object) -> Option<(Key, Option<String>)> {
+    let Owner { api_version, kind, name, uid } = object.controller.clone()?;
+    let is_left_alone = matches!(object.kind.kind.as_str(), "ReplicaSet" | "ReplicationController");
+    let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
+    let namespace = namespace_of(object).unwrap_or_default().to_owned();
+    is_left_alone.then_some(((group, kind, namespace, name), uid))
+}
+
+/// The template that a renderer made a document of: `# Source: chart/templates/x.yaml`.
+fn source_of(text: &str) -> Option<String> {
+    let mut lines = text.lines().take_while(|line| line.starts_with('#') || line.starts_with("---") || line.is_empty());
+    let source = lines.find_map(|line| line.strip_prefix("# Source: "))?;
+    Some(source.trim().to_owned())
+}
+
+/// Puts the outcomes of files together: what is owned by an object of the input is left alone.
+fn together(outcomes: impl Iterator<Item = FileOutcome>) -> Scanned {
+    let mut scanned = Scanned::default();
+    let mut found = Vec::new();
+    let mut objects: HashMap<Key, Vec<Option<String>>> = HashMap::new();
+    let mut owned = Vec::new();
+    for outcome in outcomes {
+        found.extend(outcome.findings);
+        scanned.problems.extend(outcome.problems);
+        scanned.summary.add(&outcome.summary);
+        owned.extend(outcome.owned);
+        for (key, uid) in outcome.objects {
+            objects.entry(key).or_default().push(uid);
+        }
+    }
+    let is_here = |(key, uid): &(Key, Option<String>)| {
+        let known = objects.get(key).map(Vec::as_slice).unwrap_or_default();
+        known.iter().any(|of| uid.is_none() || of.is_none() || of == uid)
+    };
+    let left_alone = owned.iter().filter(|owner| is_here(owner)).count();
+    scanned.summary.judged -= left_alone;
+    scanned.summary.owned += left_alone;
+    let counted = found.into_iter().filter(|found| !found.owner.as_ref().is_some_and(is_here));
+    scanned.findings = counted.map(|found| found.finding).collect();
+    scanned
+}

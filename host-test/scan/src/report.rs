@@ -1,0 +1,93 @@
+//! Everything that a scan reports. All formats are made of it.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::finding::{Finding, Problem};
+
+/// Everything that a scan found.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The policies that judged.
+    pub policies: Vec<Judging>,
+    /// Sorted by file, byte, policy and control.
+    pub findings: Vec<Finding>,
+    /// Inputs that could not be read, judged or understood.
+    pub problems: Vec<Problem>,
+    /// How much of the input was judged, and what came of it.
+    pub summary: Summary,
+}
+
+/// A policy that judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Judging {
+    /// For example `privileged`.
+    pub name: String,
+    /// Of the module: `sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+    /// The settings that it was evaluated with.
+    pub settings: Map<String, Value>,
+}
+
+/// Counts. Each document of the input is in exactly one of those from `judged` to `unreadable`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Files that were read.
+    pub files: usize,
+    /// Documents in them.
+    pub documents: usize,
+    /// Objects with pods that a policy judged.
+    pub judged: usize,
+    /// Objects of kinds that have no pod.
+    pub without_pods: usize,
+    /// Values files, patches, configurations of CI: no Kubernetes object.
+    pub no_objects: usize,
+    /// Objects that look as if they have pods, but nothing judges their kind.
+    pub not_judged: usize,
+    /// Objects with pods that no policy's rules match.
+    pub not_selected: usize,
+    /// Objects that are left alone because their controller is in the input.
+    pub owned: usize,
+    /// Objects that are exempt from all policies.
+    pub exempt: usize,
+    /// Documents that could not be read.
+    pub unreadable: usize,
+    /// Files that are Helm templates, which are not rendered.
+    pub templates: usize,
+    /// Findings that count as errors.
+    pub errors: usize,
+    /// Findings that count as warnings.
+    pub warnings: usize,
+    /// Findings that do not count.
+    pub suppressed: usize,
+    /// What to run to judge more, for example ``Render templates: `helm template CHART | podfence scan -` ``.
+    pub hints: Vec<String>,
+    /// What to clean up: entries that suppress nothing or are over, and what is fixed since the baseline was written.
+    pub notes: Vec<String>,
+}
+
+impl Summary {
+    /// Adds the counts of another one.
+    pub fn add(&mut self, other: &Summary) {
+        let counts = [
+            (&mut self.files, other.files),
+            (&mut self.documents, other.documents),
+            (&mut self.judged, other.judged),
+            (&mut self.without_pods, other.without_pods),
+            (&mut self.no_objects, other.no_objects),
+            (&mut self.not_judged, other.not_judged),
+            (&mut self.not_selected, other.not_selected),
+            (&mut self.owned, other.owned),
+            (&mut self.exempt, other.exempt),
+            (&mut self.unreadable, other.unreadable),
+            (&mut self.templates, other.templates),
+            (&mut self.errors, other.errors),
+            (&mut self.warnings, other.warnings),
+            (&mut self.suppressed, other.suppressed),
+        ];
+        counts.into_iter().for_each(|(count, more)| *count += more);
+    }
+}
