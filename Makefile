@@ -97,7 +97,7 @@ bless: ## Refresh what is generated, and record what the modules cost and what i
 	@status=0; step() { echo "$$*"; env BLESS=1 "$$@" || status=1; }; \
 	step cargo test --quiet --no-fail-fast; \
 	step $(MAKE) --no-print-directory modules publish-tools; \
-	step cargo test --quiet --no-fail-fast $(RELEASE) $(PUBLISH) $(HARNESS) --test gates --test conformance --test deploy --test migrate; \
+	step cargo test --quiet --no-fail-fast $(RELEASE) $(PUBLISH) $(HARNESS) --test gates --test conformance --test deploy --test migrate --test scan; \
 	step $(PUBLISHER) package $(MODULES) --lock packages.lock; \
 	exit $$status
 

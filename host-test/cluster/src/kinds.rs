@@ -57,7 +57,8 @@ fn api_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
-/// Where an object, as compact JSON, holds what looks like a pod: the path of a list `containers` below a `spec`.
+/// Where an object, as compact JSON, holds what looks like a pod: the path of a list `containers` that is in a `spec`
+/// or that has an image.
 pub fn containers(json: &str) -> Option<String> {
     if !json.contains(r#""containers":[{"#) {
         return None;
@@ -81,7 +82,7 @@ fn find(value: &Value, path: &str) -> Option<String> {
     members.iter().find_map(|(key, value)| {
         let path = format!("{path}{dot}{key}");
         let first = value.get("containers").and_then(|of| of.get(0));
-        if key == "spec" && first.is_some_and(Value::is_object) {
+        if first.is_some_and(|first| first.get("image").is_some() || key == "spec" && first.is_object()) {
             return Some(format!("{path}.containers"));
         }
         find(value, &path)
@@ -125,6 +126,7 @@ mod tests {
         for (json, path) in [
             (r#"{"spec":{"containers":[{"name":"a"}]}}"#, Some("spec.containers")),
             (r#"{"spec":{"sets":[{},{"spec":{"containers":[{}]}}]}}"#, Some("spec.sets[1].spec.containers")),
+            (r#"{"spec":{"pod":{"containers":[{"image":"a"}]}}}"#, Some("spec.pod.containers")),
             (r#"{"spec":{"containers":[]}}"#, None),
             (r#"{"containers":[{}]}"#, None),
             (r#"{"spec":{"properties":{"spec":{"containers":{"items":[{}]}}}}}"#, None),

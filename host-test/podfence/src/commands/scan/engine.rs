@@ -31,7 +31,8 @@ pub(super) const SCAN: &str = "scan";
 pub(super) const CONTROLS: [&str; 4] = ["duplicate-key", "hidden-items", "not-judged", "unused-ignore"];
 
 /// The page about [`CONTROLS`].
-const DOCS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/v", env!("CARGO_PKG_VERSION"), "/SCAN.md");
+const DOCS: &str =
+    concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/v", env!("CARGO_PKG_VERSION"), "/host-test/scan/README.md");
 
 /// How files are scanned.
 pub(super) struct Engine<'e> {

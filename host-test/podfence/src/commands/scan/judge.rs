@@ -571,7 +571,7 @@ impl Asking<'_, '_> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Element {
-    Violation(Violation),
+    Violation(Box<Violation>),
     More { more: u64 },
 }
 
@@ -585,7 +585,7 @@ fn read_list(annotation: &str) -> Option<(Vec<Violation>, u64)> {
     let (mut violations, mut left_out) = (Vec::new(), 0);
     for element in elements {
         match element {
-            Element::Violation(violation) => violations.push(violation),
+            Element::Violation(violation) => violations.push(*violation),
             Element::More { more } => left_out += more,
         }
     }

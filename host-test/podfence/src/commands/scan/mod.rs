@@ -203,7 +203,13 @@ impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
         let configured = self.configured()?;
         let mut judge = self.selection(&configured)?.judge(&self.limits.host()?)?;
-        let excludes = |file: &str| configured.config.excludes(&configured.base.path(file));
+        // Its own files are no manifests.
+        let own = [
+            configured.name.clone(),
+            self.baseline_file(&configured).map(|path| walk::name(&path)).unwrap_or_default(),
+        ];
+        let excludes =
+            |file: &str| own.iter().any(|name| name == file) || configured.config.excludes(&configured.base.path(file));
         let walk = Walk {
             paths: &self.paths,
             stdin_name: &self.stdin_name,
@@ -374,7 +380,7 @@ impl Arguments {
             let findings = if fixed == 1 { "finding is" } else { "findings are" };
             scanned.summary.notes.push(format!(
                 "{}: {fixed} {findings} fixed; write the baseline again: podfence scan --write-baseline",
-                origin(&path)
+                walk::name(&path)
             ));
         }
         Ok(())
@@ -387,7 +393,7 @@ impl Arguments {
         let baseline = Baseline::of(findings, &configured.base);
         fs::write(&path, baseline.write()).with_context(|| origin(&path))?;
         let count = baseline.entries().len();
-        eprintln!("{}: {count} {}", origin(&path), if count == 1 { "entry" } else { "entries" });
+        eprintln!("{}: {count} {}", walk::name(&path), if count == 1 { "entry" } else { "entries" });
         if configured.config.baseline.is_none() && self.accepted.baseline.is_none() {
             eprintln!("To use it: `baseline: {}` in {}, or --baseline", baseline::FILE, config::FILE);
         }

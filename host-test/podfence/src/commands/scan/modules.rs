@@ -42,7 +42,7 @@ impl Places {
     /// The directory that the user names, and those beside this program.
     pub(super) fn new(given: Option<&Path>) -> Places {
         let program = env::current_exe().unwrap_or_default();
-        let parents = program.ancestors().skip(1).take(2).filter(|parent| !parent.as_os_str().is_empty());
+        let parents = program.ancestors().skip(1).take(3).filter(|parent| !parent.as_os_str().is_empty());
         let own = ["policies", "packages"]
             .iter()
             .flat_map(|directory| parents.clone().map(move |parent| parent.join(directory)))
