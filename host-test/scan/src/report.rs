@@ -15,8 +15,23 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Inputs that could not be read, judged or understood.
     pub problems: Vec<Problem>,
+    /// What was not judged and is no problem; empty unless it was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
     /// How much of the input was judged, and what came of it.
     pub summary: Summary,
+}
+
+/// An object or a document that was not judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Skipped {
+    /// The file.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// For example `Service shop/web: without a pod`.
+    pub why: String,
 }
 
 /// A policy that judged.

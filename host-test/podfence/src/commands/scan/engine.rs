@@ -12,7 +12,7 @@ use podfence_scan::fingerprint::fingerprint;
 use podfence_scan::lines::Lines;
 use podfence_scan::locate::{Located, Place, name_of};
 use podfence_scan::object::{self, Content, Object, Owner, Unsuitable};
-use podfence_scan::report::Summary;
+use podfence_scan::report::{Skipped, Summary};
 use podfence_scan::request;
 use podfence_scan::suppress::{self, Comment, ContainerLines, DocumentPlace, Target};
 use podfence_scan::yaml::{self, Document};
@@ -41,6 +41,8 @@ pub(super) struct Engine<'e> {
     pub(super) has_comments: bool,
     /// Whether what nothing judges is an error.
     pub(super) is_strict: bool,
+    /// Whether it is told what was not judged.
+    pub(super) tells_skipped: bool,
     /// What comments may name.
     pub(super) names: &'e BTreeSet<String>,
     /// Whether the policy ran that a name stands for, or that has the control.
@@ -56,6 +58,7 @@ pub(super) struct Engine<'e> {
 pub(super) struct Scanned {
     pub(super) findings: Vec<Finding>,
     pub(super) problems: Vec<Problem>,
+    pub(super) skipped: Vec<Skipped>,
     pub(super) summary: Summary,
 }
 
@@ -64,6 +67,7 @@ pub(super) struct Scanned {
 struct FileOutcome {
     findings: Vec<Found>,
     problems: Vec<Problem>,
+    skipped: Vec<Skipped>,
     summary: Summary,
     objects: Vec<(Key, Option<String>)>,
     /// The owners of those judged objects that are left alone if the owner is in the input.
@@ -224,6 +228,10 @@ impl<'f, 'e> FileScan<'f, 'e> {
             self.outcome = FileOutcome::default();
             self.outcome.summary.files = files;
             self.outcome.summary.templates = 1;
+            if self.engine.tells_skipped {
+                let why = "a Helm template, which is not rendered".to_owned();
+                self.outcome.skipped.push(Skipped { file: self.input.name.clone(), line: 1, why });
+            }
             return;
         }
         self.suppress();
@@ -360,22 +368,42 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
         let outcome = self.file.engine.judge.judge(worker, object);
         let owner = owner_of(object);
         let summary = &mut self.file.outcome.summary;
-        match &outcome.state {
+        let why = match &outcome.state {
             State::Judged => {
                 summary.judged += 1;
                 self.file.outcome.owned.extend(owner.clone());
+                None
             }
-            State::NoPod => summary.without_pods += 1,
-            State::NotSelected => summary.not_selected += 1,
-            State::Skipped(_) => summary.exempt += 1,
+            State::NoPod => {
+                summary.without_pods += 1;
+                Some("without a pod")
+            }
+            State::NotSelected => {
+                summary.not_selected += 1;
+                Some("no policy's rules and selectors match it")
+            }
+            State::Skipped(reason) => {
+                summary.exempt += 1;
+                Some(reason.as_str())
+            }
             State::NotJudged(why) => {
                 summary.not_judged += 1;
                 self.not_judged(object, why);
+                None
             }
+        };
+        if let Some(why) = why.filter(|_| self.file.engine.tells_skipped) {
+            let byte = self.place(object, "").span.start.byte;
+            self.skip(byte, format!("{}: {why}", title(object)));
         }
         for verdict in outcome.verdicts {
             self.verdict(object, verdict, owner.as_ref());
         }
+    }
+
+    fn skip(&mut self, byte: usize, why: String) {
+        let line = self.file.lines.get().position(byte).line;
+        self.file.outcome.skipped.push(Skipped { file: self.file.input.name.clone(), line, why });
     }
 
     fn not_judged(&mut self, object: &Object, why: &str) {
@@ -513,6 +541,10 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
     fn unsuitable(&mut self, unsuitable: &Unsuitable, is_problem: bool) {
         if unsuitable.is_untyped && !is_problem {
             self.file.outcome.summary.no_objects += 1;
+            if self.file.engine.tells_skipped {
+                let first = self.located().map(|located| located.bytes(&unsuitable.path).start);
+                self.skip(first.unwrap_or_else(|| self.document.bytes().start), unsuitable.problem.clone());
+            }
             return;
         }
         self.file.outcome.summary.unreadable += 1;
@@ -573,6 +605,7 @@ fn together(outcomes: impl Iterator<Item = FileOutcome>) -> Scanned {
     for outcome in outcomes {
         found.extend(outcome.findings);
         scanned.problems.extend(outcome.problems);
+        scanned.skipped.extend(outcome.skipped);
         scanned.summary.add(&outcome.summary);
         owned.extend(outcome.owned);
         for (key, uid) in outcome.objects {

@@ -243,6 +243,7 @@ impl Arguments {
         let engine = Engine {
             judge: &judge,
             has_comments: !self.accepted.untrusted,
+            tells_skipped: self.verbose,
             is_strict: self.strict || configured.config.strict,
             names: &names,
             ran: &ran,
@@ -462,13 +463,13 @@ fn today() -> Result<Date> {
     Ok(Date::at(now.as_secs()))
 }
 
-fn report(judge: &Judge, Scanned { mut findings, problems, mut summary }: Scanned) -> Report {
+fn report(judge: &Judge, Scanned { mut findings, problems, skipped, mut summary }: Scanned) -> Report {
     findings.sort_by(|a, b| order(a).cmp(&order(b)));
     let count = |severity| findings.iter().filter(|of| of.suppressed.is_none() && of.severity == severity).count();
     summary.errors = count(Severity::Error);
     summary.warnings = count(Severity::Warning);
     summary.suppressed = findings.len() - summary.errors - summary.warnings;
-    Report { policies: judge.judging(), findings, problems, summary }
+    Report { policies: judge.judging(), findings, problems, skipped, summary }
 }
 
 fn order(finding: &Finding) -> (&str, usize, &str, &str, &str) {

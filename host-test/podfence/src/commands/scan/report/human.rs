@@ -51,6 +51,9 @@ pub(crate) fn human(
     if !options.verbose {
         write_not_shown(counting().filter(|finding| !is_shown(finding)), out)?;
     }
+    for skipped in &report.skipped {
+        writeln!(out, "not judged: {}:{}: {}", visible(&skipped.file), skipped.line, visible(&skipped.why))?;
+    }
     for note in &report.summary.notes {
         writeln!(out, "{NOTE}note{NOTE:#}: {}", visible(note))?;
     }
