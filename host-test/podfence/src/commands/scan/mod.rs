@@ -48,12 +48,6 @@ pub(super) struct Arguments {
     #[arg(value_name = "PATH|GLOB|-", default_value = ".")]
     paths: Vec<PathBuf>,
 
-    #[command(flatten)]
-    selected: SelectedArguments,
-
-    #[command(flatten)]
-    accepted: AcceptedArguments,
-
     /// Counts named files as found in a directory: `exclude`, ignore files, and the rule for files that hold no
     /// Kubernetes objects apply. For hooks that name all changed files
     #[arg(long)]
@@ -96,6 +90,12 @@ pub(super) struct Arguments {
     jobs: Option<NonZeroUsize>,
 
     #[command(flatten)]
+    selected: SelectedArguments,
+
+    #[command(flatten)]
+    accepted: AcceptedArguments,
+
+    #[command(flatten, next_help_heading = "Limits of a module")]
     limits: LimitArguments,
 }
 
