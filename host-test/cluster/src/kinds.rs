@@ -57,35 +57,40 @@ fn api_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
-/// Where an object, as compact JSON, holds what looks like a pod: the path of a list `containers` that is in a `spec`
-/// or that has an image.
+/// Where an object, as compact JSON, holds what looks like a pod: the path of a list of containers, or of a container.
 pub fn containers(json: &str) -> Option<String> {
-    if !json.contains(r#""containers":[{"#) {
+    if !NAMES.iter().any(|name| json.contains(name)) {
         return None;
     }
     match serde_json::from_str(json) {
-        Ok(object) => find(&object, ""),
+        Ok(object) => find(&object, "", false),
         // Nested too deeply to be looked through.
         Err(_) => Some("containers".to_owned()),
     }
 }
 
-fn find(value: &Value, path: &str) -> Option<String> {
+/// What containers are called, in pods and in what runs steps of its own.
+const NAMES: [&str; 6] = ["containers", "initContainers", "ephemeralContainers", "container", "steps", "sidecars"];
+
+fn find(value: &Value, path: &str, is_spec: bool) -> Option<String> {
     let members = match value {
         Value::Object(members) => members,
         Value::Array(elements) => {
-            return elements.iter().enumerate().find_map(|(index, of)| find(of, &format!("{path}[{index}]")));
+            let mut elements = elements.iter().enumerate();
+            return elements.find_map(|(index, of)| find(of, &format!("{path}[{index}]"), false));
         }
         _ => return None,
     };
     let dot = if path.is_empty() { "" } else { "." };
+    let runs = |of: &Value| of.get("image").is_some_and(Value::is_string);
     members.iter().find_map(|(key, value)| {
         let path = format!("{path}{dot}{key}");
-        let first = value.get("containers").and_then(|of| of.get(0));
-        if first.is_some_and(|first| first.get("image").is_some() || key == "spec" && first.is_object()) {
-            return Some(format!("{path}.containers"));
-        }
-        find(value, &path)
+        let is_found = match value {
+            Value::Array(elements) if is_spec && key.ends_with("ontainers") => elements.iter().any(Value::is_object),
+            Value::Array(elements) => elements.iter().any(runs),
+            other => runs(other),
+        };
+        if is_found && NAMES.contains(&key.as_str()) { Some(path) } else { find(value, &path, key == "spec") }
     })
 }
 
@@ -127,6 +132,10 @@ mod tests {
             (r#"{"spec":{"containers":[{"name":"a"}]}}"#, Some("spec.containers")),
             (r#"{"spec":{"sets":[{},{"spec":{"containers":[{}]}}]}}"#, Some("spec.sets[1].spec.containers")),
             (r#"{"spec":{"pod":{"containers":[{"image":"a"}]}}}"#, Some("spec.pod.containers")),
+            (r#"{"spec":{"containers":[null,{"name":"a"}]}}"#, Some("spec.containers")),
+            (r#"{"spec":{"podTemplate":{"initContainers":[{"image":"a"}]}}}"#, Some("spec.podTemplate.initContainers")),
+            (r#"{"spec":{"templates":[{"container":{"image":"a"}}]}}"#, Some("spec.templates[0].container")),
+            (r#"{"spec":{"steps":[{"image":"a"}]}}"#, Some("spec.steps")),
             (r#"{"spec":{"containers":[]}}"#, None),
             (r#"{"containers":[{}]}"#, None),
             (r#"{"spec":{"properties":{"spec":{"containers":{"items":[{}]}}}}}"#, None),

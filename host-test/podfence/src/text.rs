@@ -25,17 +25,25 @@ pub(crate) fn printable(text: &str) -> String {
     if rest.is_empty() { shown } else { format!("{shown}… ({} bytes in all)", text.len()) }
 }
 
-/// The text with control characters but line ends spelt out: a module must not steer a terminal.
+/// The text with what a reader does not see spelt out, but for line ends: a module must not steer a terminal.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() && character != '\n' {
+        if is_hidden(character) && character != '\n' {
             escaped.extend(character.escape_unicode());
         } else {
             escaped.push(character);
         }
     }
     escaped
+}
+
+/// Characters that steer a terminal, change the order of what it shows, end a line for some programs, or are not seen.
+/// Joiners are not among them: scripts and emoji need them.
+pub(crate) fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -52,6 +60,6 @@ mod tests {
 
     #[test]
     fn a_module_cannot_write_control_sequences() {
-        assert_eq!(escaped("a\u{1b}[2Jé\n\tb"), "a\\u{1b}[2Jé\n\\u{9}b");
+        assert_eq!(escaped("a\u{1b}[2Jé\n\tb\u{202e}c"), "a\\u{1b}[2Jé\n\\u{9}b\\u{202e}c");
     }
 }

@@ -1,6 +1,6 @@
 //! The baseline: a file with the findings that are accepted for now, so that only new ones fail a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
@@ -156,6 +156,14 @@ impl Baseline {
         Self { entries }
     }
 
+    /// Keeps entries of another baseline, whose findings it has not.
+    pub fn keep(&mut self, other: Baseline, is_kept: impl Fn(&Entry) -> bool) {
+        let known: BTreeSet<String> = self.entries.iter().map(|entry| entry.fingerprint.clone()).collect();
+        let kept = other.entries.into_iter().filter(|entry| !known.contains(&entry.fingerprint) && is_kept(entry));
+        self.entries.extend(kept);
+        self.entries.sort_by(|a, b| a.order().cmp(&b.order()));
+    }
+
     /// Returns the text of the file: one line for each entry, so that changes are read and merged line by line.
     pub fn write(&self) -> String {
         let lines: Vec<String> = self
@@ -170,15 +178,22 @@ impl Baseline {
     /// Suppresses the findings that it accepts, at most as many of each fingerprint as it counts, in their order.
     /// Returns what it accepts and is gone.
     ///
-    /// Leaves alone findings that are suppressed already; they count as gone.
+    /// Leaves alone findings that are suppressed already; they count as gone. An entry that says another policy, control
+    /// or object than its fingerprint accepts nothing: who reviews the file reads what it says.
     pub fn apply<'b, 'f>(&'b self, findings: impl IntoIterator<Item = &'f mut Finding>) -> Vec<Fixed<'b>> {
+        let known: BTreeMap<&str, &Entry> =
+            self.entries.iter().map(|entry| (entry.fingerprint.as_str(), entry)).collect();
         let mut left: BTreeMap<&str, u32> =
             self.entries.iter().map(|entry| (entry.fingerprint.as_str(), entry.count.get())).collect();
         for finding in findings {
             if finding.suppressed.is_some() {
                 continue;
             }
-            let Some(left) = left.get_mut(finding.fingerprint.as_str()).filter(|left| **left > 0) else { continue };
+            let fingerprint = finding.fingerprint.as_str();
+            if !known.get(fingerprint).is_some_and(|entry| entry.is_of(finding)) {
+                continue;
+            }
+            let Some(left) = left.get_mut(fingerprint).filter(|left| **left > 0) else { continue };
             *left -= 1;
             finding.suppressed =
                 Some(Suppressed { kind: SuppressionKind::Baseline, reason: "is in the baseline".to_owned() });
@@ -197,6 +212,13 @@ impl Baseline {
 }
 
 impl Entry {
+    /// Whether what it says to people is said of a finding.
+    fn is_of(&self, finding: &Finding) -> bool {
+        let object = &finding.object;
+        (&self.policy, &self.control, &self.kind, &self.namespace, &self.name, &self.container)
+            == (&finding.policy, &finding.control, &object.kind, &object.namespace, &object.name, &finding.container)
+    }
+
     fn of(finding: &Finding, base: &Base) -> Self {
         Self {
             fingerprint: finding.fingerprint.clone(),

@@ -15,13 +15,15 @@ impl<'t> Lines<'t> {
     pub fn new(text: &'t str) -> Lines<'t> {
         let bytes = text.as_bytes();
         let is_end = |at: &usize| bytes[*at] == b'\n' || bytes[*at] == b'\r' && bytes.get(at + 1) != Some(&b'\n');
-        let starts = std::iter::once(0).chain((0..bytes.len()).filter(is_end).map(|end| end + 1)).collect();
+        // A byte order mark is no character of the first line.
+        let first = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let starts = std::iter::once(first).chain((0..bytes.len()).filter(is_end).map(|end| end + 1)).collect();
         Lines { text, starts }
     }
 
     /// Where a byte is; one within a character is where the character is.
     pub fn position(&self, byte: usize) -> Position {
-        let byte = self.text.floor_char_boundary(byte.min(self.text.len()));
+        let byte = self.text.floor_char_boundary(byte.min(self.text.len())).max(self.starts[0]);
         let line = self.starts.partition_point(|&start| start <= byte);
         let start = self.starts[line - 1];
         Position { line, col: self.text[start..byte].chars().count() + 1, byte }

@@ -53,8 +53,8 @@ pub enum Content {
     List {
         /// Each item, or why it is none.
         items: Vec<Result<Object, Unsuitable>>,
-        /// Of the list. kubectl takes any kind with `items` for a list, and makes only the items.
-        kind: String,
+        /// The list, without its JSON. kubectl takes any kind with `items` for a list, and makes only the items.
+        list: Box<Object>,
     },
     /// No object.
     None(Unsuitable),
@@ -69,11 +69,21 @@ pub struct Unsuitable {
     pub problem: String,
     /// Whether it lacks `apiVersion` or `kind`, as values files and patches do.
     pub is_untyped: bool,
+    /// Its `kind`, or empty.
+    pub kind: String,
+    /// As compact JSON, if it is untyped.
+    pub json: String,
 }
 
 impl Unsuitable {
     fn new(path: &str, problem: &str) -> Unsuitable {
-        Unsuitable { path: path.to_owned(), problem: problem.to_owned(), is_untyped: false }
+        Unsuitable {
+            path: path.to_owned(),
+            problem: problem.to_owned(),
+            is_untyped: false,
+            kind: String::new(),
+            json: String::new(),
+        }
     }
 }
 
@@ -134,6 +144,12 @@ struct OwnerReference<'j> {
 /// What is in a document, which is the JSON that a reader of manifests wrote.
 pub fn content(json: String) -> Content {
     match read(&json) {
+        Read::Is(Content::None(mut unsuitable)) => {
+            if unsuitable.is_untyped {
+                unsuitable.json = json;
+            }
+            Content::None(unsuitable)
+        }
         Read::Is(content) => content,
         Read::One(mut object) => {
             object.json = json;
@@ -155,6 +171,12 @@ fn read(json: &str) -> Read {
     };
     let kind = text(head.kind).unwrap_or_default();
     let Some(items) = head.items.0 else {
+        if kind == "List" {
+            return Read::Is(Content::None(Unsuitable::new(
+                "",
+                "found a List without `items`, expected a list of them",
+            )));
+        }
         return match object(&head, None, "") {
             Ok(object) => Read::One(Box::new(object)),
             Err(unsuitable) => Read::Is(Content::None(unsuitable)),
@@ -175,6 +197,7 @@ fn read(json: &str) -> Read {
         )));
     };
     let of_list = (api_version.as_str(), kind.strip_suffix("List").unwrap_or(&kind));
+    let list = Box::new(of_type(&head, &api_version, kind.clone(), ""));
     let items = elements.iter().enumerate().map(|(index, element)| {
         let path = format!("items[{index}]");
         let head = self::head(element.get(), &path)?;
@@ -192,7 +215,7 @@ fn read(json: &str) -> Read {
         };
         Ok(item)
     });
-    Read::Is(Content::List { items: items.collect(), kind })
+    Read::Is(Content::List { items: items.collect(), list })
 }
 
 fn head<'j>(json: &'j str, path: &str) -> Result<Head<'j>, Unsuitable> {
@@ -211,11 +234,10 @@ fn untyped(path: &str, head: &Head<'_>) -> Unsuitable {
         (true, false) => "no apiVersion",
         _ => "no kind",
     };
-    Unsuitable {
-        path: path.to_owned(),
-        problem: format!("found {missing}, expected a Kubernetes object"),
-        is_untyped: true,
-    }
+    let mut unsuitable = Unsuitable::new(path, &format!("found {missing}, expected a Kubernetes object"));
+    unsuitable.is_untyped = true;
+    unsuitable.kind = text(head.kind).unwrap_or_default();
+    unsuitable
 }
 
 /// An object, with the type that a list gives to items without one.
@@ -229,12 +251,16 @@ fn object(head: &Head<'_>, of_list: Option<(&str, &str)>, path: &str) -> Result<
         }
         _ => return Err(untyped(path, head)),
     };
+    Ok(of_type(head, &api_version, kind, path))
+}
+
+fn of_type(head: &Head<'_>, api_version: &str, kind: String, path: &str) -> Object {
     let metadata = head.metadata.and_then(|metadata| serde_json::from_str(metadata.get()).ok());
     let metadata: Metadata<'_> = metadata.unwrap_or_default();
     let name = text(metadata.name).filter(|name| !name.is_empty());
     let is_generated = name.is_none();
-    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-    Ok(Object {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    Object {
         kind: GroupVersionKind { group: group.to_owned(), version: version.to_owned(), kind },
         name: name.or_else(|| text(metadata.generate_name)).unwrap_or_default(),
         is_generated,
@@ -244,7 +270,7 @@ fn object(head: &Head<'_>, of_list: Option<(&str, &str)>, path: &str) -> Result<
         controller: metadata.owner_references.and_then(controller),
         json: String::new(),
         path: path.to_owned(),
-    })
+    }
 }
 
 fn text(value: Option<&RawValue>) -> Option<String> {
@@ -300,7 +326,7 @@ mod tests {
     fn names(json: &str) -> Vec<String> {
         match content(json.to_owned()) {
             Content::One(object) => vec![format!("{} {} {}", object.api_version(), object.kind.kind, object.name)],
-            Content::List { items, kind } => {
+            Content::List { items, list } => {
                 let name = |item: Result<Object, Unsuitable>| match item {
                     Ok(object) => {
                         let Object { path, name, json, .. } = &object;
@@ -308,7 +334,7 @@ mod tests {
                     }
                     Err(of) => format!("{}: {}", of.path, of.problem),
                 };
-                std::iter::once(kind).chain(items.into_iter().map(name)).collect()
+                std::iter::once(list.kind.kind).chain(items.into_iter().map(name)).collect()
             }
             Content::None(of) => vec![format!("{}: {}", of.path, of.problem)],
         }
@@ -340,6 +366,7 @@ mod tests {
                     "items[2]: found no apiVersion, expected a Kubernetes object",
                 ],
             ),
+            (r#"{"apiVersion":"v1","kind":"List"}"#, vec![": found a List without `items`, expected a list of them"]),
             (
                 r#"{"apiVersion":"v1","kind":"List","items":{}}"#,
                 vec!["items: found no list, expected one: kubectl takes it for one"],

@@ -170,7 +170,7 @@ fn admission_request(request: Value) -> Result<AdmissionRequest, String> {
 /// What has items is a list, as it is to kubectl.
 fn add_list(document: &Value, requests: &mut Vec<AdmissionRequest>) -> Result<(), String> {
     match object::content(document.to_string()) {
-        Content::List { items, kind } if kind.ends_with("List") => {
+        Content::List { items, list } if list.kind.kind.ends_with("List") => {
             for item in items {
                 let object = item.map_err(|of| format!("{}: {}", of.path, of.problem))?;
                 let value = serde_json::from_str(&object.json).expect("it is a part of a document");
@@ -178,8 +178,9 @@ fn add_list(document: &Value, requests: &mut Vec<AdmissionRequest>) -> Result<()
             }
             Ok(())
         }
-        Content::List { kind, .. } => Err(format!(
-            "a {kind} with `items`, of which kubectl makes only what is in `items`; expected a List, or no `items`"
+        Content::List { list, .. } => Err(format!(
+            "a {} with `items`, of which kubectl makes only what is in `items`; expected a List, or no `items`",
+            list.kind.kind
         )),
         Content::One(object) => Err(object.path),
         Content::None(of) => Err(format!("{}: {}", of.path, of.problem)),

@@ -203,8 +203,8 @@ fn reports_go_to_files_as_well() {
     workplace.write("a.yaml", BAD);
     let command = ["scan", "--enforce", "baseline", "--format", "concise", "--output", "json=report.json"];
     let (out, _) = workplace.ends(&command, 1);
-    let expected = "a.yaml:8:35: error[privileged] Pod default/bad: privileged (container \"c\" must not set \
-        securityContext.privileged=true); set securityContext.privileged to false or remove it; add the capabilities \
+    let expected = "a.yaml:8:35: error[privileged] Pod default/bad: container \"c\" must not set \
+        securityContext.privileged=true; set securityContext.privileged to false or remove it; add the capabilities \
         that are needed instead; https://github.com/podfence/podfence/tree/v0.2.0/policies/pod-security-standards\n";
     assert_eq!(out, expected);
     let report: Value = serde_json::from_str(&workplace.text("report.json")).expect("JSON");

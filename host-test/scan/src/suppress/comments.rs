@@ -189,6 +189,14 @@ fn line_scope(comments: &[Comment], index: usize) -> Scope {
     Scope::Line { line: line + block.count(), is_above: true }
 }
 
+/// Checks the name of a policy or a control.
+///
+/// # Errors
+/// There is no such name; with the nearest one that there is.
+pub fn check_name(name: &str, names: &BTreeSet<String>) -> Result<(), String> {
+    if names.contains(name) { Ok(()) } else { Err(unknown(name, names)) }
+}
+
 fn unknown(name: &str, names: &BTreeSet<String>) -> String {
     let near = names.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
     match near {

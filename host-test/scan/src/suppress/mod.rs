@@ -7,6 +7,6 @@ mod comments;
 mod entries;
 mod exceptions;
 
-pub use comments::{Comment, CommentOutcome, ContainerLines, DocumentPlace, Source, Target, by_comments};
+pub use comments::{Comment, CommentOutcome, ContainerLines, DocumentPlace, Source, Target, by_comments, check_name};
 pub use entries::{ConfigOutcome, by_config};
 pub use exceptions::exceptions;

@@ -34,8 +34,9 @@ pub(super) type Next<'t> = Result<(Chunk<'t>, Option<Broken>), Broken>;
 
 impl<'t> Chunks<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        let is_json = text.trim_start_matches(is_space).starts_with('{');
-        Chunks { text, at: 0, json: is_json.then_some(0), not_json: None }
+        let at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let is_json = text[at..].trim_start_matches(is_space).starts_with('{');
+        Chunks { text, at, json: is_json.then_some(0), not_json: None }
     }
 
     fn rest(&self) -> &'t str {

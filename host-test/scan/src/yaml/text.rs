@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use super::Broken;
 
-/// Decodes a file: UTF-16 where its byte order mark says so, else UTF-8. What is not valid becomes U+FFFD.
+/// Decodes a file: UTF-16 where its byte order mark says so, else UTF-8. What is not valid becomes U+FFFD. The byte order
+/// mark of UTF-8 stays, so that places in the text are places in the file.
 pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes).into(),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes).into(),
-        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest),
         _ => String::from_utf8_lossy(bytes),
     }
 }

@@ -283,7 +283,11 @@ impl Tree {
                 // The first of a list counts most: for kubectl, the others come before it.
                 for &id in merged.iter().rev() {
                     let Content::Map(entries) = &self.nodes[id].content else { return Err(wanted()) };
-                    for &(ref key, id) in entries.iter() {
+                    for (key, id) in Arc::clone(entries).iter() {
+                        // It stands elsewhere, and is used here.
+                        let mut node = self.nodes[*id].clone();
+                        node.alias.get_or_insert_with(|| at.clone());
+                        let id = self.add(node);
                         match map.position(key) {
                             None => {
                                 let key = key.clone();

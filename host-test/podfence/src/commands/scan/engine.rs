@@ -1,24 +1,25 @@
 //! From files to findings: reads each file, judges its objects, and says where in the file each finding is.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use podfence_cluster::kinds;
 use podfence_scan::finding::{Finding, ObjectName, Problem, Severity, Span};
 use podfence_scan::fingerprint::fingerprint;
 use podfence_scan::lines::Lines;
 use podfence_scan::locate::{Located, Place, name_of};
 use podfence_scan::object::{self, Content, Object, Owner, Unsuitable};
 use podfence_scan::report::{Skipped, Summary};
-use podfence_scan::request;
+use podfence_scan::request::{self, GroupVersionKind};
 use podfence_scan::suppress::{self, Comment, ContainerLines, DocumentPlace, Target};
 use podfence_scan::yaml::{self, Document};
 use serde_json::Value;
 
-use super::judge::{Judge, State, Verdict, Violation, Worker};
+use super::judge::{Judge, Outcome, State, UNREADABLE, Verdict, Violation, Worker};
 use super::walk::Input;
 
 /// The most that is read of a file or of standard input, in bytes.
@@ -37,8 +38,8 @@ const DOCS: &str =
 /// How files are scanned.
 pub(super) struct Engine<'e> {
     pub(super) judge: &'e Judge,
-    /// Whether comments in the files suppress findings.
-    pub(super) has_comments: bool,
+    /// Whether what the files say about the scan counts: comments that suppress findings, owners that are judged instead.
+    pub(super) is_trusting: bool,
     /// Whether what nothing judges is an error.
     pub(super) is_strict: bool,
     /// Whether it is told what was not judged.
@@ -69,9 +70,10 @@ struct FileOutcome {
     problems: Vec<Problem>,
     skipped: Vec<Skipped>,
     summary: Summary,
+    /// What was judged.
     objects: Vec<(Key, Option<String>)>,
     /// The owners of those judged objects that are left alone if the owner is in the input.
-    owned: Vec<(Key, Option<String>)>,
+    owned: Vec<(Skipped, (Key, Option<String>))>,
 }
 
 /// A finding, and what decides whether it counts.
@@ -130,6 +132,7 @@ impl<'e> Engine<'e> {
             outcome,
             comments: Vec::new(),
             places: Vec::new(),
+            is_template: false,
         };
         file.scan(worker);
         file.outcome
@@ -203,27 +206,43 @@ struct FileScan<'f, 'e> {
     outcome: FileOutcome,
     comments: Vec<Comment>,
     places: Vec<DocumentPlace>,
+    /// Whether all that cannot be read of it looks like a template.
+    is_template: bool,
+}
+
+/// Behind the problem of a document that looks like a template.
+const TEMPLATE: &str = "; this looks like a template: `helm template CHART | podfence scan -` judges what it makes";
+
+/// Whether what cannot be read is an action of a template, not something that is refused beside one.
+fn is_at_action(line: &str, message: &str) -> bool {
+    const REFUSED: [&str; 5] = ["ambiguous", "control characters", "nested", "recursion", "aliases"];
+    let content = line.split('#').next().unwrap_or_default();
+    (content.contains("{{") || content.contains("}}")) && !REFUSED.iter().any(|of| message.starts_with(of))
 }
 
 impl<'f, 'e> FileScan<'f, 'e> {
     fn scan(&mut self, worker: &mut Worker<'e>) {
         let mut is_object = false;
+        self.is_template = self.text.contains("{{");
         for document in yaml::documents(self.text) {
             match document {
-                Ok(document) if document.is_empty() => self.comments_of(&document),
+                Ok(document) if document.is_empty() => self.comments_before(&document),
                 Ok(document) => is_object |= self.document(document, worker),
                 Err(broken) => {
                     self.outcome.summary.documents += 1;
                     self.outcome.summary.unreadable += 1;
                     let position = self.lines.get().position(broken.at);
-                    self.outcome.problem(self.input, Some(position), &broken.message);
+                    let is_at_action = is_at_action(self.lines.get().line(position.line), &broken.message);
+                    self.is_template &= is_at_action;
+                    let hint = if is_at_action { TEMPLATE } else { "" };
+                    self.outcome.problem(self.input, Some(position), &format!("{}{hint}", broken.message));
                 }
             }
         }
         if !self.input.is_walked && self.outcome.summary.documents == 0 {
             self.outcome.problem(self.input, None, "is empty, expected manifests");
         }
-        if self.input.is_walked && !is_object && self.text.contains("{{") {
+        if self.input.is_walked && !is_object && self.is_template {
             let files = self.outcome.summary.files;
             self.outcome = FileOutcome::default();
             self.outcome.summary.files = files;
@@ -234,14 +253,17 @@ impl<'f, 'e> FileScan<'f, 'e> {
             }
             return;
         }
+        // Those behind the last document are of none.
+        self.add_place(None, None);
         self.suppress();
     }
 
-    /// Comments of a document in which nothing was found can be unused.
-    fn comments_of(&mut self, document: &Document<'_>) {
-        let is_asked = self.engine.has_comments && document.text().contains("podfence:");
-        let located = if is_asked { Located::new(document, self.text, self.lines.get()).ok() } else { None };
-        self.add_place(located.as_ref(), None);
+    /// The comments before a document, up to its `---`, are those of that document.
+    fn comments_before(&mut self, document: &Document<'_>) {
+        if self.engine.is_trusting && document.text().contains("podfence:") {
+            let located = Located::new(document, self.text, self.lines.get()).ok();
+            self.comments.extend(located.iter().flat_map(|located| located.comments(self.places.len())));
+        }
     }
 
     fn add_place(&mut self, located: Option<&Located<'_>>, object: Option<ObjectName>) {
@@ -266,7 +288,7 @@ impl<'f, 'e> FileScan<'f, 'e> {
         let content = object::content(std::mem::take(&mut document.json));
         let via = source_of(document.text());
         let mut scan = DocumentScan { file: self, document: &document, located: None, via };
-        let is_asked = scan.file.engine.has_comments && document.text().contains("podfence:");
+        let is_asked = scan.file.engine.is_trusting && document.text().contains("podfence:");
         if is_asked {
             scan.located();
         }
@@ -278,23 +300,25 @@ impl<'f, 'e> FileScan<'f, 'e> {
                 scan.duplicates(&object);
                 first = Some(*object);
             }
-            Content::List { items, kind } => {
+            Content::List { items, list } => {
+                is_object = true;
+                if items.is_empty() {
+                    scan.file.outcome.summary.without_pods += 1;
+                }
                 for item in items {
                     match item {
-                        Ok(object) => {
-                            is_object = true;
-                            scan.object(&object, worker);
-                            first.get_or_insert(object);
-                        }
+                        Ok(object) => scan.object(&object, worker),
                         Err(unsuitable) => scan.unsuitable(&unsuitable, true),
                     }
                 }
-                if let Some(object) = &first {
-                    scan.duplicates(&Object { path: String::new(), ..object.clone() });
-                    scan.hidden_items(object, &kind);
-                }
+                scan.duplicates(&list);
+                scan.hidden_items(&list);
+                first = Some(*list);
             }
-            Content::None(unsuitable) => scan.unsuitable(&unsuitable, !scan.file.input.is_walked),
+            Content::None(unsuitable) => {
+                scan.duplicates_of_untyped(&unsuitable);
+                scan.unsuitable(&unsuitable, !scan.file.input.is_walked);
+            }
         }
         let located = scan.located.take();
         let object = first.as_ref().map(named);
@@ -303,7 +327,7 @@ impl<'f, 'e> FileScan<'f, 'e> {
     }
 
     fn suppress(&mut self) {
-        if !self.engine.has_comments || self.comments.is_empty() {
+        if !self.engine.is_trusting || self.comments.is_empty() {
             return;
         }
         let source = suppress::Source {
@@ -363,15 +387,21 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
     }
 
     fn object(&mut self, object: &Object, worker: &mut Worker<'e>) {
-        let key = key_of(object);
-        self.file.outcome.objects.push((key, object.uid.clone()));
         let outcome = self.file.engine.judge.judge(worker, object);
-        let owner = owner_of(object);
+        if self.is_unreadable(object, &outcome) {
+            return;
+        }
+        let owner = owner_of(object).filter(|_| self.file.engine.is_trusting);
         let summary = &mut self.file.outcome.summary;
         let why = match &outcome.state {
             State::Judged => {
                 summary.judged += 1;
-                self.file.outcome.owned.extend(owner.clone());
+                self.file.outcome.objects.push((key_of(object), object.uid.clone()));
+                if let Some(owner) = &owner {
+                    let why = format!("{}: {} {} is judged instead", title(object), owner.0.1, owner.0.3);
+                    let skipped = Skipped { file: self.file.input.name.clone(), line: 0, why };
+                    self.file.outcome.owned.push((skipped, owner.clone()));
+                }
                 None
             }
             State::NoPod => {
@@ -399,6 +429,38 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
         for verdict in outcome.verdicts {
             self.verdict(object, verdict, owner.as_ref());
         }
+    }
+
+    /// Says why a policy cannot read an object, if it cannot: it is not judged, and no exception changes that. What has
+    /// no pod where its kind has one is a patch, if it was found in a directory.
+    fn is_unreadable(&mut self, object: &Object, outcome: &Outcome) -> bool {
+        let violations = outcome.verdicts.iter().flat_map(|verdict| &verdict.violations);
+        let mut unreadable: Vec<(&str, &str)> = violations
+            .filter(|violation| violation.control == UNREADABLE)
+            .map(|violation| (violation.path.as_str(), violation.reason.as_str()))
+            .collect();
+        unreadable.sort_unstable();
+        unreadable.dedup();
+        if unreadable.is_empty() {
+            return false;
+        }
+        let is_patch = |reason: &str| reason.ends_with("found nothing") || reason.ends_with("found none");
+        if self.file.input.is_walked && unreadable.iter().all(|(_, reason)| is_patch(reason)) {
+            self.file.outcome.summary.no_objects += 1;
+            if self.file.engine.tells_skipped {
+                let byte = self.place(object, "").span.start.byte;
+                self.skip(byte, format!("{}: a patch: {}", title(object), unreadable[0].1));
+            }
+            return true;
+        }
+        self.file.outcome.summary.unreadable += 1;
+        for (path, reason) in unreadable {
+            let position = self.place(object, path).span.start;
+            let message = format!("{} cannot be judged: {reason}", title(object));
+            let input = self.file.input;
+            self.file.outcome.problem(input, Some(position), &message);
+        }
+        true
     }
 
     fn skip(&mut self, byte: usize, why: String) {
@@ -439,7 +501,9 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
             let what = title(object);
             let message = format!("{what} could not be judged by {}: {failure}", verdict.policy);
             let input = self.file.input;
-            self.file.outcome.problem(input, Some(position), &message);
+            if self.file.outcome.problems.last().is_none_or(|last| last.message != message) {
+                self.file.outcome.problem(input, Some(position), &message);
+            }
         }
         for violation in std::mem::take(&mut verdict.violations) {
             self.violation(object, &verdict, violation, owner);
@@ -454,9 +518,12 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
         owner: Option<&(Key, Option<String>)>,
     ) {
         let place = self.place(object, &violation.path);
-        // As the verdict of the policy would be, were it the only violation.
-        let message = match violation.message.as_deref() {
-            None | Some("") => violation.reason,
+        // Most are sentences, and others are a part of one.
+        let is_sentence = |message: &str| ["container ", "pod ", "volume "].iter().any(|who| message.starts_with(who));
+        let message = match violation.message {
+            None => violation.reason,
+            Some(message) if message.is_empty() => violation.reason,
+            Some(message) if is_sentence(&message) => message,
             Some(message) => format!("{} ({message})", violation.reason),
         };
         let mut finding = self.finding(object, place.span);
@@ -493,13 +560,21 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
         }
     }
 
+    /// Of what would be an object, were it not for a key that stands there twice.
+    fn duplicates_of_untyped(&mut self, unsuitable: &Unsuitable) {
+        if unsuitable.json.contains("\"apiVersion\":") || unsuitable.json.contains("\"kind\":") {
+            self.duplicates(&untyped(unsuitable));
+        }
+    }
+
     /// kubectl makes what is in the list, and not the object around it.
-    fn hidden_items(&mut self, first: &Object, kind: &str) {
+    fn hidden_items(&mut self, list: &Object) {
+        let kind = &list.kind.kind;
         if kind.ends_with("List") {
             return;
         }
         let Some(key) = self.located().and_then(|located| located.key("items")) else { return };
-        let mut finding = self.finding(first, key);
+        let mut finding = self.finding(list, key);
         finding.control = "hidden-items".to_owned();
         finding.path = "items".to_owned();
         finding.message = format!(
@@ -539,6 +614,15 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
     }
 
     fn unsuitable(&mut self, unsuitable: &Unsuitable, is_problem: bool) {
+        if unsuitable.is_untyped && !is_problem && !unsuitable.kind.is_empty() {
+            if let Some(path) = kinds::containers(&unsuitable.json) {
+                self.file.outcome.summary.not_judged += 1;
+                let why = format!("{}, and there are containers at {path}", unsuitable.problem);
+                let object = untyped(unsuitable);
+                self.not_judged(&object, &why);
+                return;
+            }
+        }
         if unsuitable.is_untyped && !is_problem {
             self.file.outcome.summary.no_objects += 1;
             if self.file.engine.tells_skipped {
@@ -548,6 +632,7 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
             return;
         }
         self.file.outcome.summary.unreadable += 1;
+        self.file.is_template = false;
         let bytes = match self.located() {
             Some(located) => located.bytes(&unsuitable.path),
             None => self.document.bytes(),
@@ -559,6 +644,21 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
             path => format!("{path}: {}", unsuitable.problem),
         };
         self.file.outcome.problem(input, Some(position), &message);
+    }
+}
+
+/// What is known of an object without `apiVersion` or `kind`.
+fn untyped(unsuitable: &Unsuitable) -> Object {
+    Object {
+        kind: GroupVersionKind::new("", &unsuitable.kind),
+        name: String::new(),
+        is_generated: false,
+        namespace: None,
+        uid: None,
+        labels: BTreeMap::new(),
+        controller: None,
+        json: String::new(),
+        path: unsuitable.path.clone(),
     }
 }
 
@@ -583,7 +683,9 @@ fn key_of(object: &Object) -> Key {
 /// The controller of an object that policies leave alone for its sake.
 fn owner_of(object: &Object) -> Option<(Key, Option<String>)> {
     let Owner { api_version, kind, name, uid } = object.controller.clone()?;
-    let is_left_alone = matches!(object.kind.kind.as_str(), "ReplicaSet" | "ReplicationController");
+    let is_copy = matches!(object.kind.kind.as_str(), "ReplicaSet" | "ReplicationController");
+    // Those make no copies, neither of themselves nor of others.
+    let is_left_alone = is_copy && !matches!(kind.as_str(), "ReplicaSet" | "ReplicationController" | "Pod");
     let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
     let namespace = namespace_of(object).unwrap_or_default().to_owned();
     is_left_alone.then_some(((group, kind, namespace, name), uid))
@@ -616,9 +718,13 @@ fn together(outcomes: impl Iterator<Item = FileOutcome>) -> Scanned {
         let known = objects.get(key).map(Vec::as_slice).unwrap_or_default();
         known.iter().any(|of| uid.is_none() || of.is_none() || of == uid)
     };
-    let left_alone = owned.iter().filter(|owner| is_here(owner)).count();
-    scanned.summary.judged -= left_alone;
-    scanned.summary.owned += left_alone;
+    for (skipped, owner) in owned {
+        if is_here(&owner) {
+            scanned.summary.judged -= 1;
+            scanned.summary.owned += 1;
+            scanned.skipped.push(skipped);
+        }
+    }
     let counted = found.into_iter().filter(|found| !found.owner.as_ref().is_some_and(is_here));
     scanned.findings = counted.map(|found| found.finding).collect();
     scanned

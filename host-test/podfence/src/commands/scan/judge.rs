@@ -26,7 +26,7 @@ use super::modules::Loaded;
 pub(super) const STANDARDS: &str = "pod-security-standards";
 
 /// The control of violations that say what cannot be read.
-const UNREADABLE: &str = "unreadable";
+pub(super) const UNREADABLE: &str = "unreadable";
 
 /// What policies say when there was no pod to evaluate.
 const NO_POD: [&str; 2] = ["the kind holds no pod", "the object has no pod template"];

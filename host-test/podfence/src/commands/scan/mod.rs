@@ -156,11 +156,11 @@ struct AcceptedArguments {
     baseline: Option<PathBuf>,
 
     /// Writes all errors into the baseline, which accepts them from then on
-    #[arg(long, conflicts_with = "write_exceptions")]
+    #[arg(long, conflicts_with_all = ["write_exceptions", "output"])]
     write_baseline: bool,
 
     /// Prints all errors as `ignore` entries of a configuration, each with a reason to be written
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     write_exceptions: bool,
 }
 
@@ -226,9 +226,19 @@ impl Arguments {
             false => None,
         };
         let names = names(&judge);
+        for entry in &configured.config.ignore {
+            for name in entry.policy.iter().chain(&entry.control) {
+                suppress::check_name(name, &names)
+                    .map_err(|problem| anyhow!("{}:{}: ignore: {problem}", configured.name, entry.line))?;
+            }
+        }
         let modules: BTreeSet<String> = judge.modules().map(|(name, _)| name.to_owned()).collect();
         let mut notes: Vec<String> = judge.notes().to_vec();
-        if self.selected.namespace_labels || configured.config.namespace_labels {
+        let has_labels = self.selected.namespace_labels || configured.config.namespace_labels;
+        if has_labels && self.accepted.untrusted {
+            bail!("--namespace-labels: what scanned Namespaces say does not count with --untrusted; use one of them");
+        }
+        if has_labels {
             engine::for_each_namespace(standard_input.as_deref(), &found.inputs, |namespace| {
                 notes.extend(judge.set_namespace(&namespace.name, &namespace.labels));
             });
@@ -242,7 +252,7 @@ impl Arguments {
         };
         let engine = Engine {
             judge: &judge,
-            has_comments: !self.accepted.untrusted,
+            is_trusting: !self.accepted.untrusted,
             tells_skipped: self.verbose,
             is_strict: self.strict || configured.config.strict,
             names: &names,
@@ -252,8 +262,13 @@ impl Arguments {
         };
         let mut scanned = engine.scan(&found.inputs);
         scanned.problems.splice(0..0, found.problems);
+        if found.links > 0 {
+            let links =
+                if found.links == 1 { "1 symbolic link is" } else { &format!("{} symbolic links are", found.links) };
+            notes.push(format!("{links} not followed; a file that is named is read"));
+        }
         scanned.summary.notes = notes;
-        if found.has_chart && scanned.summary.templates > 0 {
+        if scanned.summary.templates > 0 {
             scanned.summary.hints.push(
                 "Helm templates are judged as they are rendered: helm template CHART | podfence scan -".to_owned(),
             );
@@ -266,12 +281,15 @@ impl Arguments {
         self.accept(&configured, &found.inputs, &modules, &mut scanned)?;
         let fail_on = self.fail_on.map_or(configured.config.fail_on, FailOn::from);
         if self.accepted.write_baseline {
-            return self.write_baseline(&configured, fail_on, scanned);
+            return self.write_baseline(&configured, &found.inputs, fail_on, scanned);
         }
         if self.accepted.write_exceptions {
             let today = today()?;
             print!("{}", suppress::exceptions(&scanned.findings, &configured.base, today));
             return self.finish_writing(&scanned);
+        }
+        if scanned.summary.judged == 0 && !self.allow_empty {
+            scanned.problems.push(self.nothing_judged(&scanned.summary));
         }
         let report = report(&judge, scanned);
         self.print(&report, standard_input.as_deref())?;
@@ -296,7 +314,10 @@ impl Arguments {
         let text = fs::read(&path).with_context(|| origin(&path))?;
         let config = Config::read(&yaml::decode(&text)).with_context(|| origin(&path))?;
         let directory = path.parent().map(Path::to_owned).unwrap_or_default();
-        let base = if self.accepted.config.is_some() { Base::default() } else { Base::new(&path, &working) };
+        // Paths in a configuration from elsewhere are those of the working directory.
+        let absolute = fs::canonicalize(&path).with_context(|| origin(&path))?;
+        let is_above = absolute.parent().is_some_and(|parent| working.starts_with(parent));
+        let base = if is_above { Base::new(&absolute, &working) } else { Base::default() };
         Ok(Configured { config, directory, base, name: walk::name(&path) })
     }
 
@@ -319,7 +340,10 @@ impl Arguments {
             .collect();
         for argument in &selected.policy {
             let (name, settings) = match argument.split_once('=') {
-                Some((name, settings)) => (name, Some(read_settings(Some(settings))?)),
+                Some((name, settings)) => {
+                    let read = read_settings(Some(settings)).with_context(|| format!("--policy {name}"));
+                    (name, Some(read?))
+                }
                 None => (argument.as_str(), None),
             };
             // The command line says more than the configuration.
@@ -373,8 +397,10 @@ impl Arguments {
         let baseline = Baseline::read(&text).with_context(|| origin(&path))?;
         let fixed = baseline.apply(&mut scanned.findings);
         let files: BTreeSet<String> = inputs.iter().map(|input| base.path(&input.name)).collect();
+        let is_gone = |file: &str| !configured.directory.join(file).exists();
         let is_seen = |entry: &baseline::Entry| {
-            files.contains(&entry.file) && (modules.contains(&entry.policy) || entry.policy == SCAN)
+            (files.contains(&entry.file) || is_gone(&entry.file))
+                && (modules.contains(&entry.policy) || entry.policy == SCAN)
         };
         let fixed: u32 = fixed.iter().filter(|fixed| is_seen(fixed.entry)).map(|fixed| fixed.count).sum();
         if fixed > 0 {
@@ -387,12 +413,36 @@ impl Arguments {
         Ok(())
     }
 
-    fn write_baseline(&self, configured: &Configured, fail_on: FailOn, scanned: Scanned) -> Result<ExitCode> {
+    fn write_baseline(
+        &self,
+        configured: &Configured,
+        inputs: &[Input],
+        fail_on: FailOn,
+        scanned: Scanned,
+    ) -> Result<ExitCode> {
         let path = self.baseline_file(configured).unwrap_or_else(|| configured.directory.join(baseline::FILE));
+        if scanned.summary.judged == 0 {
+            let Problem { file, message, .. } = self.nothing_judged(&scanned.summary);
+            bail!("{file}: {message}; the baseline stays as it was");
+        }
         let least = if fail_on == FailOn::Warning { Severity::Warning } else { Severity::Error };
         let findings = scanned.findings.iter().filter(|finding| finding.severity >= least);
-        let baseline = Baseline::of(findings, &configured.base);
-        fs::write(&path, baseline.write()).with_context(|| origin(&path))?;
+        // What was not read keeps its entries.
+        let unread: BTreeSet<&str> = scanned.problems.iter().map(|problem| problem.file.as_str()).collect();
+        let read: BTreeSet<String> = inputs
+            .iter()
+            .filter(|input| !unread.contains(input.name.as_str()))
+            .map(|input| configured.base.path(&input.name))
+            .collect();
+        let is_gone = |file: &str| !configured.directory.join(file).exists();
+        let kept = |entry: &baseline::Entry| !read.contains(&entry.file) && !is_gone(&entry.file);
+        let mut baseline = Baseline::of(findings, &configured.base);
+        if let Ok(text) = fs::read_to_string(&path) {
+            baseline.keep(Baseline::read(&text).with_context(|| origin(&path))?, kept);
+        }
+        // In the place of a symbolic link, not where it leads to.
+        let new = path.with_extension("json.new");
+        fs::write(&new, baseline.write()).and_then(|()| fs::rename(&new, &path)).with_context(|| origin(&path))?;
         let count = baseline.entries().len();
         eprintln!("{}: {count} {}", walk::name(&path), if count == 1 { "entry" } else { "entries" });
         if configured.config.baseline.is_none() && self.accepted.baseline.is_none() {
@@ -418,6 +468,9 @@ impl Arguments {
         let mut out = anstream::stdout().lock();
         report::write(self.format, report, &mut source, self.verbose, &mut out)?;
         out.flush()?;
+        if self.format == Format::Concise {
+            report::write_sum(report, &mut anstream::stderr().lock())?;
+        }
         for (format, path) in &self.output {
             let mut text = Vec::new();
             report::write(*format, report, &mut source, self.verbose, &mut anstream::StripStream::new(&mut text))?;
@@ -426,8 +479,17 @@ impl Arguments {
         Ok(())
     }
 
+    /// Nothing judged is not clean.
+    fn nothing_judged(&self, summary: &Summary) -> Problem {
+        let paths: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
+        let bins = report::not_judged(summary);
+        let found = if bins.is_empty() { "no manifests".to_owned() } else { bins.join(", ") };
+        let message = format!("nothing was judged: found {found}; --allow-empty accepts that");
+        Problem { file: paths.join(", "), position: None, message }
+    }
+
     fn exit_code(&self, report: &Report, fail_on: FailOn) -> Result<ExitCode> {
-        let Summary { errors, warnings, judged, owned, .. } = report.summary;
+        let Summary { errors, warnings, .. } = report.summary;
         if !report.problems.is_empty() {
             return Ok(ExitCode::from(COULD_NOT_JUDGE));
         }
@@ -438,10 +500,6 @@ impl Arguments {
         };
         if is_failed {
             return Ok(ExitCode::from(DENIED));
-        }
-        if judged + owned == 0 && !self.allow_empty {
-            let paths: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
-            return Err(anyhow!("nothing to judge in {}; --allow-empty accepts that", paths.join(", ")));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -61,8 +61,9 @@ impl Places {
     /// # Errors
     /// It is nowhere.
     fn find(&self, name: &str) -> Result<(PathBuf, bool)> {
-        let given = self.given.iter().map(|directory| (directory, false));
-        let places: Vec<_> = given.chain(self.own.iter().map(|directory| (directory, true))).collect();
+        // Who names a directory wants the modules that are there, and no others.
+        let own = self.own.iter().filter(|_| self.given.is_none()).map(|directory| (directory, true));
+        let places: Vec<_> = self.given.iter().map(|directory| (directory, false)).chain(own).collect();
         let file = format!("{name}.wasm");
         let found = places.iter().map(|(directory, is_own)| (directory.join(&file), *is_own));
         match found.into_iter().find(|(path, _)| path.is_file()) {

@@ -17,6 +17,7 @@ use podfence_host::{Host, Mode};
 use podfence_scan::custom_kinds::{self, CustomKind};
 use podfence_scan::finding::Severity;
 use podfence_scan::request::plural;
+use podfence_scan::suppress;
 use serde_json::{Map, Value, json};
 
 use super::judge::{Body, Judge, Plan, Policy, Run, STANDARDS, SettingsText, Standards};
@@ -65,7 +66,7 @@ impl Selection {
     fn judge_with(&self, host: &Host, places: &Places) -> Result<Judge> {
         let flags = self.flags()?;
         for single in &self.policy {
-            check_name(&single.name)?;
+            check_name(&single.name, self.modules.is_some())?;
         }
         let documents = Documents::read(&self.policies, self.skip_unknown)?;
         let is_other = self.namespace_labels || !self.policies.is_empty() || !self.policy.is_empty();
@@ -129,13 +130,21 @@ fn usual() -> Levels {
 }
 
 /// A name becomes a part of a path, so that it must not be one itself.
-fn check_name(name: &str) -> Result<()> {
+fn check_name(name: &str, has_modules: bool) -> Result<()> {
     let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
-    if name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && name.chars().all(is_letter) {
+    let is_name = name.starts_with(|letter: char| letter.is_ascii_alphanumeric()) && name.chars().all(is_letter);
+    if is_name && (has_modules || published::find(name).is_some()) {
         return Ok(());
     }
-    let known: Vec<&str> = published::all().iter().map(|of| of.policy).collect();
-    bail!("--policy: {name:?} is no name of a policy; there are: {}", known.join(", "))
+    let known: BTreeSet<String> = published::all().iter().map(|of| of.policy.to_owned()).collect();
+    let near = suppress::check_name(name, &known).err().filter(|problem| problem.contains("did you mean"));
+    match near.and_then(|problem| problem.split_once(", ").map(|(_, near)| near.to_owned())) {
+        Some(near) => bail!("policy {name:?}: there is none, {near}"),
+        None => {
+            let known: Vec<String> = known.into_iter().collect();
+            bail!("policy {name:?}: there is none; there are: {}", known.join(", "))
+        }
+    }
 }
 
 fn modules_of(document: &Document) -> Vec<&str> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use globset::GlobBuilder;
 use ignore::WalkBuilder;
 use podfence_scan::finding::Problem;
@@ -46,20 +46,25 @@ pub(super) struct Found {
     pub(super) inputs: Vec<Input>,
     /// Directories and files that could not be read.
     pub(super) problems: Vec<Problem>,
-    /// Whether there is a `Chart.yaml` among the files that were found.
-    pub(super) has_chart: bool,
     /// Whether there is a `kustomization.yaml` among them.
     pub(super) has_kustomization: bool,
+    /// Symbolic links, which are not followed.
+    pub(super) links: usize,
 }
 
 impl Walk<'_> {
-    /// Finds the files.
+    /// Finds the files. A path that is not there, and a glob that nothing matches, is a problem.
     ///
     /// # Errors
-    /// A path that is not there, or a glob that nothing matches.
+    /// A glob cannot be understood.
     pub(super) fn find(&self) -> Result<Found> {
         let mut found = Found::default();
         let mut inputs = BTreeSet::new();
+        let problem = |path: &Path, message: &str| Problem {
+            file: path.to_string_lossy().into_owned(),
+            position: None,
+            message: message.to_owned(),
+        };
         for path in self.paths {
             if path.as_os_str() == "-" {
                 inputs.insert(Input { name: self.stdin_name.to_owned(), path: None, is_walked: false });
@@ -70,11 +75,11 @@ impl Walk<'_> {
             } else if has_glob(path) {
                 let files = self.matching(path, &mut found)?;
                 if files.is_empty() {
-                    bail!("{}: no file matches the glob", path.display());
+                    found.problems.push(problem(path, "no file matches the glob"));
                 }
                 files.iter().for_each(|file| self.add_named(file, &mut inputs));
             } else {
-                bail!("{}: no such file or directory", path.display());
+                found.problems.push(problem(path, "no such file or directory"));
             }
         }
         if self.as_walked {
@@ -84,7 +89,7 @@ impl Walk<'_> {
         let mut last: Option<Input> = None;
         for input in inputs {
             match &mut last {
-                Some(before) if before.name == input.name && before.path == input.path => before.is_walked = false,
+                Some(before) if before.name == input.name => before.is_walked &= input.is_walked,
                 _ => found.inputs.extend(last.replace(input)),
             }
         }
@@ -98,7 +103,12 @@ impl Walk<'_> {
 
     fn builder(&self, root: &Path) -> WalkBuilder {
         let mut builder = WalkBuilder::new(root);
-        builder.standard_filters(self.has_ignore_files).hidden(true).follow_links(false);
+        builder.standard_filters(self.has_ignore_files).hidden(false).require_git(false).follow_links(false);
+        // What tools keep for themselves: .git, .github, .terraform.
+        builder.filter_entry(|entry| {
+            let is_directory = entry.file_type().is_some_and(|of| of.is_dir());
+            entry.depth() == 0 || !is_directory || !entry.file_name().as_encoded_bytes().starts_with(b".")
+        });
         builder.sort_by_file_name(std::ffi::OsStr::cmp);
         if self.has_ignore_files {
             builder.add_custom_ignore_filename(IGNORE_FILE);
@@ -117,13 +127,11 @@ impl Walk<'_> {
             };
             let path = entry.path();
             if !entry.file_type().is_some_and(|of| of.is_file()) {
+                found.links += usize::from(entry.path_is_symlink());
                 continue;
             }
-            match path.file_name().and_then(|name| name.to_str()) {
-                Some("Chart.yaml") => found.has_chart = true,
-                Some("kustomization.yaml" | "kustomization.yml" | "Kustomization") => found.has_kustomization = true,
-                _ => {}
-            }
+            let kustomizations = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+            found.has_kustomization |= kustomizations.iter().any(|name| path.ends_with(name));
             let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
             let name = name(path);
             if EXTENSIONS.contains(&extension) && !(self.excludes)(&name) {
@@ -164,8 +172,8 @@ impl Walk<'_> {
             BTreeSet::new()
         };
         inputs.retain(|input| {
-            let is_inside =
-                input.path.as_ref().is_some_and(|path| path.is_relative() && !input.name.starts_with("../"));
+            let is_relative = Path::new(&input.name).is_relative() && !input.name.starts_with("../");
+            let is_inside = input.path.is_some() && is_relative;
             !is_inside || !(self.excludes)(&input.name) && (!self.has_ignore_files || walked.contains(&input.name))
         });
     }
@@ -179,8 +187,15 @@ fn has_glob(path: &Path) -> bool {
 pub(super) fn name(path: &Path) -> String {
     let working = std::env::current_dir().unwrap_or_default();
     let relative = path.strip_prefix(&working).unwrap_or(path);
-    let parts = relative.components().filter(|part| *part != Component::CurDir);
-    let path: PathBuf = parts.collect();
+    let mut path = PathBuf::new();
+    for part in relative.components() {
+        let has_parent = matches!(path.components().next_back(), Some(Component::Normal(_)));
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if has_parent => drop(path.pop()),
+            part => path.push(part),
+        }
+    }
     let name = path.to_string_lossy();
     if cfg!(windows) { name.replace('\\', "/") } else { name.into_owned() }
 }

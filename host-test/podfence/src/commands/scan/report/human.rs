@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use annotate_snippets::renderer::{
@@ -38,7 +38,10 @@ pub(crate) fn human(
 ) -> io::Result<()> {
     write_problems(report, out)?;
     let counting = || report.findings.iter().filter(|finding| finding.suppressed.is_none());
-    let is_shown = |finding: &&Finding| options.verbose || finding.severity == Severity::Error;
+    // What no policy found says that something was not judged as it stands there.
+    let is_shown = |finding: &&Finding| {
+        options.verbose || finding.severity == Severity::Error || finding.policy == crate::commands::scan::SCAN
+    };
     let mut pages = BTreeSet::new();
     let mut source: (&str, Option<String>) = ("", None);
     for block in blocks(counting().filter(is_shown)) {
@@ -60,8 +63,7 @@ pub(crate) fn human(
     for hint in &report.summary.hints {
         writeln!(out, "{HELP}hint{HELP:#}: {}", visible(hint))?;
     }
-    let files: BTreeSet<&str> = counting().map(|finding| finding.file.as_str()).collect();
-    write_sum(&report.summary, report.problems.len(), files.len(), out)
+    write_sum(report, out)
 }
 
 fn write_problems(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -191,28 +193,41 @@ fn distinct<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
 
 /// `12 warnings: hostPathVolumes 8, seccompProfile 4; --verbose shows them`.
 fn write_not_shown<'r>(findings: impl Iterator<Item = &'r Finding>, out: &mut dyn Write) -> io::Result<()> {
-    let mut counts: Vec<(&str, usize)> = Vec::new();
+    let mut counts: BTreeMap<Option<&str>, BTreeMap<&str, usize>> = BTreeMap::new();
     for finding in findings {
-        match counts.iter_mut().find(|(name, _)| *name == code(finding)) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((code(finding), 1)),
+        *counts.entry(finding.level.as_deref()).or_default().entry(code(finding)).or_default() += 1;
+    }
+    for (level, counts) in counts {
+        let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+        counts.sort_by_key(|(name, count)| (usize::MAX - count, *name));
+        let sum = counts.iter().map(|(_, count)| count).sum();
+        let names: Vec<String> = match counts.as_slice() {
+            [(name, _)] => vec![visible(name)],
+            _ => counts.iter().map(|(name, count)| format!("{} {}", visible(name), grouped(*count))).collect(),
+        };
+        let (warnings, names) = (counted(sum, "warning", "warnings"), names.join(", "));
+        match level {
+            Some(level) => {
+                let level = visible(level);
+                writeln!(out, "{WARNING}{warnings}{WARNING:#} at {level} ({names}): podfence scan --enforce {level}")?;
+            }
+            None => {
+                let them = if sum == 1 { "it" } else { "them" };
+                writeln!(out, "{WARNING}{warnings}{WARNING:#}: {names}; --verbose shows {them}")?;
+            }
         }
     }
-    counts.sort_by_key(|(name, count)| (usize::MAX - count, *name));
-    let sum = counts.iter().map(|(_, count)| count).sum();
-    if sum == 0 {
-        return Ok(());
-    }
-    let names: Vec<String> = match counts.as_slice() {
-        [(name, _)] => vec![visible(name)],
-        _ => counts.iter().map(|(name, count)| format!("{} {}", visible(name), grouped(*count))).collect(),
-    };
-    let (warnings, them) = (counted(sum, "warning", "warnings"), if sum == 1 { "it" } else { "them" });
-    writeln!(out, "{WARNING}{warnings}{WARNING:#}: {}; --verbose shows {them}", names.join(", "))
+    Ok(())
 }
 
 /// What was found, what was judged and what was not.
-fn write_sum(summary: &Summary, problems: usize, files: usize, out: &mut dyn Write) -> io::Result<()> {
+///
+/// # Errors
+/// When `out` cannot be written.
+pub(crate) fn write_sum(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let (summary, problems) = (&report.summary, report.problems.len());
+    let counting = report.findings.iter().filter(|finding| finding.suppressed.is_none());
+    let files = counting.map(|finding| finding.file.as_str()).collect::<BTreeSet<&str>>().len();
     let style = match summary {
         _ if problems + summary.errors > 0 => ERROR,
         // Nothing is good where nothing was judged.
@@ -235,16 +250,7 @@ fn write_sum(summary: &Summary, problems: usize, files: usize, out: &mut dyn Wri
     } else {
         sentences.push(format!("{style}Nothing was judged{style:#} in {all_files}."));
     }
-    let not_judged = listed(&[
-        (summary.without_pods, "object without pods", "objects without pods"),
-        (summary.no_objects, "document that is no Kubernetes object", "documents that are no Kubernetes objects"),
-        (summary.not_judged, "object of an unknown kind with pods", "objects of unknown kinds with pods"),
-        (summary.not_selected, "object that no policy selects", "objects that no policy selects"),
-        (summary.owned, "object of a controller that is in the input", "objects of controllers that are in the input"),
-        (summary.exempt, "exempt object", "exempt objects"),
-        (summary.unreadable, "unreadable document", "unreadable documents"),
-        (summary.templates, "Helm template that is not rendered", "Helm templates that are not rendered"),
-    ]);
+    let not_judged = not_judged(summary).join(", ");
     if !not_judged.is_empty() {
         sentences.push(format!("Not judged: {not_judged}."));
     }
@@ -252,6 +258,22 @@ fn write_sum(summary: &Summary, problems: usize, files: usize, out: &mut dyn Wri
         sentences.push(format!("Suppressed: {}.", counted(summary.suppressed, "finding", "findings")));
     }
     writeln!(out, "{}", sentences.join(" "))
+}
+
+/// What was not judged: the number of each kind, for example `2 objects without pods`.
+pub(crate) fn not_judged(summary: &Summary) -> Vec<String> {
+    let counts = [
+        (summary.without_pods, "object without pods", "objects without pods"),
+        (summary.no_objects, "document that is no Kubernetes object", "documents that are no Kubernetes objects"),
+        (summary.not_judged, "object of an unknown kind or version", "objects of unknown kinds or versions"),
+        (summary.not_selected, "object that no policy selects", "objects that no policy selects"),
+        (summary.owned, "object whose owner is judged instead", "objects whose owners are judged instead"),
+        (summary.exempt, "object that the policies exempt", "objects that the policies exempt"),
+        (summary.unreadable, "unreadable document", "unreadable documents"),
+        (summary.templates, "Helm template that is not rendered", "Helm templates that are not rendered"),
+    ];
+    let counts = counts.iter().filter(|(count, ..)| *count > 0);
+    counts.map(|(count, one, many)| counted(*count, one, many)).collect()
 }
 
 /// What there is, with its number.
@@ -909,7 +931,7 @@ spec:
             1,208 warnings: runAsNonRoot 1,200, capabilities 4, seccompProfile 4; --verbose shows them
             note: podfence.yaml:4:3: the entry suppresses nothing
             hint: `helm template CHART | podfence scan -` judges a chart
-            1,208 warnings in 1 of 4,100 files. 1,000,000 objects judged. Not judged: 14 objects without pods, 3 documents that are no Kubernetes objects, 2 objects of unknown kinds with pods, 5 objects that no policy selects, 1 object of a controller that is in the input, 1 exempt object, 1 unreadable document, 4 Helm templates that are not rendered. Suppressed: 1 finding.
+            1,208 warnings in 1 of 4,100 files. 1,000,000 objects judged. Not judged: 14 objects without pods, 3 documents that are no Kubernetes objects, 2 objects of unknown kinds or versions, 5 objects that no policy selects, 1 object whose owner is judged instead, 1 object that the policies exempt, 1 unreadable document, 4 Helm templates that are not rendered. Suppressed: 1 finding.
             "#
             )
         );

@@ -17,6 +17,7 @@ use crate::text::printable;
 
 use concise::concise;
 use human::{Human, human};
+pub(super) use human::{not_judged, write_sum};
 use json::json;
 
 /// What a report is written as.
@@ -77,23 +78,7 @@ fn object(object: &ObjectName) -> String {
 
 /// A text of a file or a module on one line, safe for a terminal and not endless.
 fn visible(text: &str) -> String {
-    let mut visible = String::with_capacity(text.len());
-    for character in printable(text).chars() {
-        match character {
-            '\n' => visible.push_str("\\n"),
-            _ if is_hidden(character) => visible.extend(character.escape_unicode()),
-            _ => visible.push(character),
-        }
-    }
-    visible
-}
-
-/// Characters that steer a terminal, change the order of what it shows, end a line for some programs, or are not seen.
-/// Joiners are not among them: scripts and emoji need them.
-fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
-        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+    printable(text).replace('\n', "\\n")
 }
 
 #[cfg(test)]

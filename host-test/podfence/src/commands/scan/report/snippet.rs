@@ -7,7 +7,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use podfence_scan::finding::{Severity, Span};
 use unicode_width::UnicodeWidthChar;
 
-use super::is_hidden;
+use crate::text::is_hidden;
 
 /// The most columns that are shown of a line.
 const WIDEST: usize = 160;

@@ -341,7 +341,7 @@ fn single_policies_have_settings_and_severities() {
     let wrong = error(&policy([single("host-path", json!({"allowed": []}))]));
     assert!(wrong.starts_with("--policy host-path: settings: "), "{wrong}");
     let wrong = error(&policy([single("../x", json!({}))]));
-    assert!(wrong.contains("is no name of a policy; there are: allow-privilege-escalation, "), "{wrong}");
+    assert!(wrong.contains("there is none; there are: allow-privilege-escalation, "), "{wrong}");
 }
 
 #[test]
