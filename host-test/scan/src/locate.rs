@@ -4,11 +4,11 @@ use crate::finding::{ObjectName, Span};
 use crate::lines::Lines;
 use crate::object::Object;
 use crate::suppress::{Comment, ContainerLines, DocumentPlace};
-use crate::yaml::{Bytes, Document, Element, Tree};
+use crate::yaml::{Broken, Bytes, Document, Element, Parts};
 
 /// A document whose parts can be found in the text of its file.
 pub struct Located<'t> {
-    tree: std::sync::Arc<Tree>,
+    parts: Parts,
     lines: &'t Lines<'t>,
     text: &'t str,
 }
@@ -29,14 +29,22 @@ impl<'t> Located<'t> {
     ///
     /// # Errors
     /// None that reading it had not.
-    pub fn new(document: &Document<'_>, text: &'t str, lines: &'t Lines<'t>) -> Result<Self, crate::yaml::Broken> {
-        Ok(Located { tree: document.tree()?, lines, text })
+    pub fn new(document: &Document<'_>, text: &'t str, lines: &'t Lines<'t>) -> Result<Self, Broken> {
+        Ok(Located { parts: Parts::Tree(document.tree()?), lines, text })
+    }
+
+    /// The same without its comments, for which it needs not be read again where its places were taken down.
+    ///
+    /// # Errors
+    /// As [`Located::new`].
+    pub fn without_comments(document: &Document<'_>, text: &'t str, lines: &'t Lines<'t>) -> Result<Self, Broken> {
+        Ok(Located { parts: document.parts()?, lines, text })
     }
 
     /// Where a path of an object is: the value; if there is none, the name of its container, else the last key on the
     /// path; for the whole object, its kind.
     pub fn place(&self, object: &Object, path: &str) -> Place {
-        let within = |path: &str| self.tree.at(&object.path_in_document(path));
+        let within = |path: &str| self.parts.at(&object.path_in_document(path));
         let container = container_path(path).and_then(within).filter(|found| found.is_there);
         let container = container.and_then(|found| found.element);
         let whole = || ["kind", "metadata.name", ""].iter().find_map(|path| within(path).filter(|of| of.is_there));
@@ -67,13 +75,13 @@ impl<'t> Located<'t> {
 
     /// Where a path of the document is in the file; the whole document if there is nothing.
     pub fn bytes(&self, path: &str) -> Bytes {
-        let found = self.tree.at(path).or_else(|| self.tree.at(""));
+        let found = self.parts.at(path).or_else(|| self.parts.at(""));
         found.map_or(0..0, |found| found.span)
     }
 
     /// Where the key is of what a path of the document leads to.
     pub fn key(&self, path: &str) -> Option<Span> {
-        self.tree.at(path)?.key.map(|key| self.span(&key))
+        self.parts.at(path)?.key.map(|key| self.span(&key))
     }
 
     /// A part of the file, without the blanks at its end.
@@ -85,7 +93,7 @@ impl<'t> Located<'t> {
 
     /// The comments, of the document with this index.
     pub fn comments(&self, document: usize) -> impl Iterator<Item = Comment> {
-        self.tree.comments.iter().map(move |bytes| {
+        self.parts.comments().iter().map(move |bytes| {
             let span = self.span(bytes);
             let is_alone = self.lines.line(span.start.line).trim_start().starts_with('#');
             let text = self.text[bytes.clone()].trim_start_matches('#').trim().to_owned();
@@ -95,7 +103,7 @@ impl<'t> Located<'t> {
 
     /// Where its first key is, and what it is.
     pub fn document(&self, object: ObjectName) -> DocumentPlace {
-        DocumentPlace { first_key: self.tree.first_key(), object }
+        DocumentPlace { first_key: self.parts.first_key(), object }
     }
 }
 

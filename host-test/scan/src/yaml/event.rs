@@ -39,7 +39,7 @@ pub(super) trait Events<'t> {
 
 /// Those of a document as YAML.
 pub(super) struct Yaml<'t> {
-    parser: granit_parser::Parser<'t, granit_parser::StrInput<'t>>,
+    parser: Parser<'t>,
     text: &'t str,
     /// Where the text starts in the file.
     offset: usize,
@@ -52,18 +52,25 @@ pub(super) struct Yaml<'t> {
 /// Deeper ones are refused: kubectl's limit is 10,000, and no object comes near this one.
 pub(super) const DEEPEST: usize = 1_000;
 
+/// The parser of a document as YAML.
+pub(super) type Parser<'t> = granit_parser::Parser<'t, granit_parser::StrInput<'t>>;
+
+/// Parses a document as YAML.
+pub(super) fn parser(text: &str, with_comments: bool) -> Parser<'_> {
+    let options = granit_parser::options! {
+        disallow_directives: true,
+        bom_inside_document_as_content: true,
+        emit_comments: with_comments,
+        max_buffered_comment_events: usize::MAX,
+        flow_nesting_limit: DEEPEST,
+        block_nesting_limit: DEEPEST,
+    };
+    granit_parser::Parser::new_from_str_with_options(text, options)
+}
+
 impl<'t> Yaml<'t> {
     pub(super) fn new(text: &'t str, offset: usize, with_comments: bool) -> Yaml<'t> {
-        let options = granit_parser::options! {
-            disallow_directives: true,
-            bom_inside_document_as_content: true,
-            emit_comments: with_comments,
-            max_buffered_comment_events: usize::MAX,
-            flow_nesting_limit: DEEPEST,
-            block_nesting_limit: DEEPEST,
-        };
-        let parser = granit_parser::Parser::new_from_str_with_options(text, options);
-        Yaml { parser, text, offset, flow: Vec::new(), last: 0 }
+        Yaml { parser: parser(text, with_comments), text, offset, flow: Vec::new(), last: 0 }
     }
 
     fn broken(&self, error: &granit_parser::ScanError) -> Broken {
@@ -75,7 +82,8 @@ impl<'t> Yaml<'t> {
     fn header(&self, start: usize) -> usize {
         let before = self.text.get(self.last..start).unwrap_or_default();
         let mut signs = before.match_indices(['|', '>']).map(|(at, _)| at);
-        let is_alone = |at: &usize| before[..*at].ends_with([' ', '\t', '\n', ':', '-']);
+        let is_first = |at: usize| self.last + at == 0;
+        let is_alone = |at: &usize| is_first(*at) || before[..*at].ends_with([' ', '\t', '\n', ':', '-']);
         signs.find(is_alone).map_or(start, |at| self.last + at)
     }
 

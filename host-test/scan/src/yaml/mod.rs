@@ -1,28 +1,32 @@
 //! Reads manifests as kubectl does: which documents a text has, the JSON that kubectl would send for each, and where
 //! each part of it stands in the text.
 //!
-//! Writes the JSON of a document straight from the events of its parser. A document with anchors, merge keys or
-//! duplicate keys, and one whose places are asked for, is read into a [`Tree`].
+//! Writes the JSON of a document straight from the events of its parser, and takes down on the way where its parts
+//! stand, if that is asked for. A document with anchors, merge keys or duplicate keys is read into a [`Tree`], as is one
+//! whose comments are asked for.
 //!
 //! kubectl decodes with `go.yaml.in/yaml/v2`, which is YAML 1.1, and stops at the first document that it cannot read.
 //! What readers of YAML read differently is an error here.
 
 mod event;
+mod places;
 mod scalar;
 mod split;
 mod text;
 mod tree;
 mod write;
 
+use std::hash::RandomState;
 use std::sync::Arc;
 
 pub use event::Bytes;
+pub use places::Places;
 pub use text::decode;
 pub use tree::{Duplicate, Element, Found, Tree};
 
-use event::{Json, Yaml};
+use event::{Events as _, Json, Yaml};
 use split::{Chunk, Chunks, Syntax};
-use write::Written;
+use write::{Mark, Nowhere, Written};
 
 /// Why a document cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +45,43 @@ pub struct Document<'t> {
     chunk: Chunk<'t>,
     /// Where it had to be read into one.
     tree: Option<Arc<Tree>>,
+    /// Where that was asked for and could be taken down.
+    places: Option<Arc<Places>>,
+}
+
+/// Where the parts of a document stand.
+#[derive(Debug, Clone)]
+pub enum Parts {
+    /// Taken down when it was read.
+    Places(Arc<Places>),
+    /// Read into a tree.
+    Tree(Arc<Tree>),
+}
+
+impl Parts {
+    /// Follows a path, as [`Tree::at`].
+    pub fn at(&self, path: &str) -> Option<Found> {
+        match self {
+            Parts::Places(places) => places.at(path),
+            Parts::Tree(tree) => tree.at(path),
+        }
+    }
+
+    /// Where the first key of the document is, in bytes of the file.
+    pub fn first_key(&self) -> Option<usize> {
+        match self {
+            Parts::Places(places) => places.first_key(),
+            Parts::Tree(tree) => tree.first_key(),
+        }
+    }
+
+    /// The comments, from `#` to the end of the line; none of those that were taken down.
+    pub fn comments(&self) -> &[Bytes] {
+        match self {
+            Parts::Places(_) => &[],
+            Parts::Tree(tree) => &tree.comments,
+        }
+    }
 }
 
 impl<'t> Document<'t> {
@@ -64,7 +105,18 @@ impl<'t> Document<'t> {
         self.json == "null"
     }
 
-    /// Reads it again, for where each part of it stands.
+    /// Where each part of it stands: as it was taken down, else as [`Document::tree`] tells.
+    ///
+    /// # Errors
+    /// None that reading it had not.
+    pub fn parts(&self) -> Result<Parts, Broken> {
+        match &self.places {
+            Some(places) => Ok(Parts::Places(Arc::clone(places))),
+            None => self.tree().map(Parts::Tree),
+        }
+    }
+
+    /// Reads it again, for where each part of it stands, comments among them.
     ///
     /// # Errors
     /// None that reading it had not: the document was read before.
@@ -83,7 +135,31 @@ impl<'t> Document<'t> {
 
 /// The documents of a text that [`decode`] returned.
 pub fn documents(text: &str) -> Documents<'_> {
-    Documents { chunks: Chunks::new(text), capacity: 0 }
+    Documents { chunks: Chunks::new(text), capacity: 0, places_of: None }
+}
+
+/// The same, with the places of their parts.
+pub fn documents_with_places(text: &str) -> Documents<'_> {
+    Documents { places_of: Some(text.len()), ..documents(text) }
+}
+
+/// Counts the events of a text without making anything of them, up to where it cannot be read: what a reader costs at
+/// the least, to measure it.
+pub fn events(text: &str) -> usize {
+    let mut count = 0;
+    for (chunk, _) in Chunks::new(text).filter_map(Result::ok) {
+        match chunk.syntax {
+            Syntax::Yaml => {
+                let mut parser = event::parser(chunk.text, false);
+                count += std::iter::from_fn(|| parser.next_event()?.ok()).count();
+            }
+            Syntax::Json => {
+                let mut events = Json::new(chunk.text, chunk.offset);
+                count += std::iter::from_fn(|| events.next().ok()?).count();
+            }
+        }
+    }
+    count
 }
 
 /// The documents of a text, in their order.
@@ -91,6 +167,8 @@ pub struct Documents<'t> {
     chunks: Chunks<'t>,
     /// Of the JSON before: documents of a file are often of a size.
     capacity: usize,
+    /// The size of the file, if places are asked for.
+    places_of: Option<usize>,
 }
 
 impl<'t> Iterator for Documents<'t> {
@@ -101,7 +179,7 @@ impl<'t> Iterator for Documents<'t> {
             Ok(next) => next,
             Err(broken) => return Some(Err(broken)),
         };
-        let document = read(chunk, self.capacity);
+        let document = self.read(chunk);
         if let Ok(document) = &document {
             self.capacity = document.json.len();
         }
@@ -113,23 +191,34 @@ impl<'t> Iterator for Documents<'t> {
     }
 }
 
-fn read(chunk: Chunk<'_>, capacity: usize) -> Result<Document<'_>, Broken> {
-    if chunk.syntax == Syntax::Yaml {
-        text::check(chunk.text, chunk.offset)?;
-    }
-    let mut json = String::with_capacity(capacity.min(chunk.text.len()));
-    let written = match chunk.syntax {
-        Syntax::Yaml => write::write(&mut Yaml::new(chunk.text, chunk.offset, false), &mut json)?,
-        Syntax::Json => write::write(&mut Json::new(chunk.text, chunk.offset), &mut json)?,
-    };
-    match written {
-        Written::All => Ok(Document { json, chunk, tree: None }),
-        Written::NeedsTree => {
-            let tree = read_tree(chunk)?;
-            json.clear();
-            tree.write(&mut json);
-            Ok(Document { json, chunk, tree: Some(Arc::new(tree)) })
+impl<'t> Documents<'t> {
+    fn read(&self, chunk: Chunk<'t>) -> Result<Document<'t>, Broken> {
+        if chunk.syntax == Syntax::Yaml {
+            text::check(chunk.text, chunk.offset)?;
         }
+        let mut json = String::with_capacity(self.capacity.min(chunk.text.len()));
+        let hasher = RandomState::new();
+        let mut places = self.places_of.and_then(|file| Places::new(file, chunk.text.len(), hasher.clone()));
+        let written = match &mut places {
+            Some(places) => write(chunk, &mut json, &hasher, places)?,
+            None => write(chunk, &mut json, &hasher, &mut Nowhere)?,
+        };
+        match written {
+            Written::All => Ok(Document { json, chunk, tree: None, places: places.map(Arc::new) }),
+            Written::NeedsTree => {
+                let tree = read_tree(chunk)?;
+                json.clear();
+                tree.write(&mut json);
+                Ok(Document { json, chunk, tree: Some(Arc::new(tree)), places: None })
+            }
+        }
+    }
+}
+
+fn write(chunk: Chunk<'_>, json: &mut String, hasher: &RandomState, marks: &mut impl Mark) -> Result<Written, Broken> {
+    match chunk.syntax {
+        Syntax::Yaml => write::write(&mut Yaml::new(chunk.text, chunk.offset, false), json, hasher, marks),
+        Syntax::Json => write::write(&mut Json::new(chunk.text, chunk.offset), json, hasher, marks),
     }
 }
 

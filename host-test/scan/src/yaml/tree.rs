@@ -520,13 +520,13 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-enum Step {
+pub(super) enum Step {
     Key(String),
     Index(usize),
 }
 
 /// The steps of a path. What is no path ends it.
-struct Steps<'p>(&'p str);
+pub(super) struct Steps<'p>(pub(super) &'p str);
 
 impl Iterator for Steps<'_> {
     type Item = Step;

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use super::Broken;
-use super::event::{Event, Events};
+use super::event::{Bytes, Event, Events};
 use super::scalar::{Scalar, is_merge, quote, resolve};
 
 /// What came of writing.
@@ -15,6 +15,36 @@ pub(super) enum Written {
     NeedsTree,
 }
 
+/// What takes down where the parts of a document stand, as they are written.
+pub(super) trait Mark {
+    /// The key of the value that comes next, with the hash of its JSON.
+    fn key(&mut self, hash: u64, at: &Bytes);
+    /// A scalar, or the start of a list or an object.
+    fn value(&mut self, kind: Kind, at: &Bytes);
+    /// The end of the innermost list or object.
+    fn end(&mut self, at: &Bytes);
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Scalar,
+    List,
+    Map,
+}
+
+/// For a reader who does not ask where anything stands.
+pub(super) struct Nowhere;
+
+impl Mark for Nowhere {
+    #[inline]
+    fn key(&mut self, _: u64, _: &Bytes) {}
+    #[inline]
+    fn value(&mut self, _: Kind, _: &Bytes) {}
+    #[inline]
+    fn end(&mut self, _: &Bytes) {}
+}
+
 /// A list or an object that is being written.
 struct Open {
     is_map: bool,
@@ -23,12 +53,16 @@ struct Open {
     keys: usize,
 }
 
-/// Writes the one document that the events are of.
+/// Writes the one document that the events are of. Keys are hashed with `hasher`.
 ///
 /// # Errors
 /// What kubectl cannot read.
-pub(super) fn write<'t>(events: &mut impl Events<'t>, json: &mut String) -> Result<Written, Broken> {
-    let hasher = RandomState::new();
+pub(super) fn write<'t>(
+    events: &mut impl Events<'t>,
+    json: &mut String,
+    hasher: &RandomState,
+    marks: &mut impl Mark,
+) -> Result<Written, Broken> {
     let mut open: Vec<Open> = Vec::new();
     let mut hashes: Vec<u64> = Vec::new();
     let mut is_value_due = false;
@@ -44,6 +78,7 @@ pub(super) fn write<'t>(events: &mut impl Events<'t>, json: &mut String) -> Resu
         if let Event::End = event {
             let Some(closed) = open.pop() else { continue };
             json.push(if closed.is_map { '}' } else { ']' });
+            marks.end(&span);
             if has_equal(&mut hashes[closed.keys..]) {
                 return Ok(Written::NeedsTree);
             }
@@ -74,19 +109,27 @@ pub(super) fn write<'t>(events: &mut impl Events<'t>, json: &mut String) -> Resu
                             Scalar::Text(text) => quote(&text, json),
                             other => quote(&other.key().map_err(broken)?, json),
                         }
-                        hashes.push(hasher.hash_one(&json[start..]));
+                        let hash = hasher.hash_one(&json[start..]);
+                        hashes.push(hash);
+                        marks.key(hash, &span);
                         continue;
                     }
                     scalar.write(json).map_err(broken)?;
+                    marks.value(Kind::Scalar, &span);
                 }
-                Event::Literal(text) => json.push_str(&text),
+                Event::Literal(text) => {
+                    json.push_str(&text);
+                    marks.value(Kind::Scalar, &span);
+                }
                 Event::List { .. } | Event::Map { .. } if is_key => return Err(broken(COMPLEX_KEY.to_owned())),
                 Event::List { anchor: 0 } => {
                     json.push('[');
+                    marks.value(Kind::List, &span);
                     open.push(Open { is_map: false, is_first: true, keys: hashes.len() });
                 }
                 Event::Map { anchor: 0 } => {
                     json.push('{');
+                    marks.value(Kind::Map, &span);
                     open.push(Open { is_map: true, is_first: true, keys: hashes.len() });
                 }
                 _ => return Ok(Written::NeedsTree),

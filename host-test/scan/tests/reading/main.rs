@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use podfence_scan::object::{self, Content};
-use podfence_scan::yaml::{self, Document};
+use podfence_scan::yaml::{self, Document, Parts};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -123,6 +123,39 @@ fn what_readers_read_differently_is_refused() {
     assert_eq!(names, expected);
 }
 
+/// The paths in a value, and of what is in none.
+fn paths(value: &Value, path: &str, found: &mut Vec<String>) {
+    found.push(path.to_owned());
+    found.extend(["none", "[1000]", "[\"a/b\"].name"].map(|none| format!("{path}.{none}").replace(".[", "[")));
+    match value {
+        Value::Array(list) => {
+            for (index, element) in list.iter().enumerate() {
+                paths(element, &format!("{path}[{index}]"), found);
+            }
+        }
+        Value::Object(members) => {
+            for (key, member) in members {
+                let key = Value::from(key.as_str());
+                paths(member, &format!("{path}[{key}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The places that were taken down are those of the tree.
+fn check_taken_down(text: &str) {
+    for document in yaml::documents_with_places(text).filter_map(Result::ok) {
+        let (Ok(parts @ Parts::Places(_)), Ok(tree)) = (document.parts(), document.tree()) else { continue };
+        let mut all = Vec::new();
+        paths(&serde_json::from_str(&document.json).expect("JSON"), "", &mut all);
+        for path in &all {
+            assert_eq!(parts.at(path), tree.at(path), "{path} of {text:?}");
+        }
+        assert_eq!(parts.first_key(), tree.first_key(), "{text:?}");
+    }
+}
+
 /// Each scalar's text reads as that scalar, the tree writes what the events wrote, and places are within the document.
 fn check_places(text: &str, document: &Document<'_>) {
     let tree = document.tree().expect("it was read before");
@@ -131,8 +164,8 @@ fn check_places(text: &str, document: &Document<'_>) {
     for (span, json) in tree.scalars() {
         assert!(bytes.start <= span.start && span.end <= bytes.end, "{span:?} is not in {bytes:?} of {text:?}");
         let part = &text[span.clone()];
-        // At the start of a text alone, it is no part of the scalar.
-        if part.starts_with('\u{feff}') {
+        // At the start of a text alone, they are no part of the scalar.
+        if part.starts_with('\u{feff}') || part.starts_with("---") {
             continue;
         }
         let (alone, expected) = match document.is_json() {
@@ -156,6 +189,7 @@ fn the_text_of_a_scalar_reads_as_that_scalar() {
             check_places(&text, &document);
             checked += 1;
         }
+        check_taken_down(&text);
     }
     assert!(checked > 300, "{checked}");
 }
@@ -177,6 +211,7 @@ fn no_text_breaks_the_reader() {
             check_places(&text, &document);
             object::content(document.json);
         }
+        check_taken_down(&text);
     }
 }
 

@@ -224,7 +224,7 @@ impl<'f, 'e> FileScan<'f, 'e> {
     fn scan(&mut self, worker: &mut Worker<'e>) {
         let mut is_object = false;
         self.is_template = self.text.contains("{{");
-        for document in yaml::documents(self.text) {
+        for document in yaml::documents_with_places(self.text) {
             match document {
                 Ok(document) if document.is_empty() => self.comments_before(&document),
                 Ok(document) => is_object |= self.document(document, worker),
@@ -288,9 +288,8 @@ impl<'f, 'e> FileScan<'f, 'e> {
         let content = object::content(std::mem::take(&mut document.json));
         let via = source_of(document.text());
         let mut scan = DocumentScan { file: self, document: &document, located: None, via };
-        let is_asked = scan.file.engine.is_trusting && document.text().contains("podfence:");
-        if is_asked {
-            scan.located();
+        if scan.file.engine.is_trusting && document.text().contains("podfence:") {
+            scan.located = Located::new(&document, scan.file.text, scan.file.lines.get()).ok();
         }
         let (mut first, mut is_object) = (None, false);
         match content {
@@ -372,7 +371,7 @@ struct DocumentScan<'d, 'f, 'e> {
 impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
     fn located(&mut self) -> Option<&Located<'f>> {
         if self.located.is_none() {
-            self.located = Located::new(self.document, self.file.text, self.file.lines.get()).ok();
+            self.located = Located::without_comments(self.document, self.file.text, self.file.lines.get()).ok();
         }
         self.located.as_ref()
     }
