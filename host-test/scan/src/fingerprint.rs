@@ -1,14 +1,16 @@
 //! Identifies a finding across runs.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
-use serde_json::json;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::finding::Finding;
 
 /// How much of the hash is kept.
 const BYTES: usize = 16;
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The lists of a pod spec that hold containers.
 const LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
@@ -22,16 +24,20 @@ pub fn fingerprint(finding: &Finding) -> String {
     let object = &finding.object;
     let group = object.api_version.rsplit_once('/').map_or("", |(group, _)| group);
     let path = by_name(&finding.path, finding.container.as_deref());
-    let mut value = finding.value.clone();
     // The order of keys in a file means nothing.
-    value.sort_all_objects();
+    let value = match &finding.value {
+        value @ (Value::Array(_) | Value::Object(_)) => {
+            let mut value = value.clone();
+            value.sort_all_objects();
+            Cow::Owned(value)
+        }
+        value => Cow::Borrowed(value),
+    };
     let identity =
-        json!([finding.policy, finding.control, group, object.kind, object.namespace, object.name, path, value]);
-    let hash = Sha256::digest(identity.to_string());
-    hash[..BYTES].iter().fold(String::with_capacity(2 * BYTES), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+        (&finding.policy, &finding.control, group, &object.kind, &object.namespace, &object.name, path, value);
+    let hash = Sha256::digest(serde_json::to_vec(&identity).expect("texts and a JSON value serialise"));
+    let digits = hash[..BYTES].iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 /// Whether a text can be a fingerprint.
@@ -40,11 +46,11 @@ pub(crate) fn is_fingerprint(text: &str) -> bool {
 }
 
 /// Replaces the index of the innermost container in a path by its name.
-fn by_name(path: &str, container: Option<&str>) -> String {
+fn by_name<'p>(path: &'p str, container: Option<&str>) -> Cow<'p, str> {
     let index = container.filter(|name| !name.is_empty()).and_then(|name| Some((name, container_index(path)?)));
     match index {
-        Some((name, (start, end))) => format!("{}name={name}{}", &path[..start], &path[end..]),
-        None => path.to_owned(),
+        Some((name, (start, end))) => format!("{}name={name}{}", &path[..start], &path[end..]).into(),
+        None => path.into(),
     }
 }
 
@@ -85,8 +91,6 @@ fn end_of_quoted(path: &str, quote: usize) -> usize {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::BTreeSet;
-
-    use serde_json::Value;
 
     use super::*;
     use crate::finding::{ObjectName, Position, Severity, Span};

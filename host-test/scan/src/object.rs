@@ -309,12 +309,12 @@ impl Object {
     }
 
     /// A path of this object as one of its document.
-    pub fn path_in_document(&self, path: &str) -> String {
+    pub fn path_in_document<'p>(&self, path: &'p str) -> Cow<'p, str> {
         match (self.path.is_empty(), path.is_empty()) {
-            (true, _) => path.to_owned(),
-            (_, true) => self.path.clone(),
-            _ if path.starts_with('[') => format!("{}{path}", self.path),
-            _ => format!("{}.{path}", self.path),
+            (true, _) => path.into(),
+            (_, true) => self.path.clone().into(),
+            _ if path.starts_with('[') => format!("{}{path}", self.path).into(),
+            _ => format!("{}.{path}", self.path).into(),
         }
     }
 }

@@ -92,9 +92,12 @@ struct LimitArguments {
 }
 
 impl LimitArguments {
+    fn get(&self) -> Limits {
+        Limits { timeout: self.timeout, memory: usize::from(self.memory) << 20, ..Limits::default() }
+    }
+
     fn host(&self) -> Result<Host> {
-        let limits = Limits { timeout: self.timeout, memory: usize::from(self.memory) << 20, ..Limits::default() };
-        Ok(Host::new(limits)?)
+        Ok(Host::new(self.get())?)
     }
 }
 

@@ -52,12 +52,12 @@ impl Places {
 
     /// The same as [`Tree::at`](super::Tree::at).
     pub(super) fn at(&self, path: &str) -> Option<Found> {
-        let mut at = 0;
+        let (mut at, mut json) = (0, String::new());
         let root = self.values.first()?;
         let mut found = Found { span: root.bytes(), key: None, is_there: true, alias: None, element: None };
         for step in Steps(path) {
             let next = match (self.values[at].kind, &step) {
-                (Kind::Map, Step::Key(key)) => self.child(at, key),
+                (Kind::Map, Step::Key(key)) => self.child(at, key, &mut json),
                 (Kind::List, Step::Index(index)) => self.children(at).nth(*index),
                 _ => None,
             };
@@ -73,7 +73,7 @@ impl Places {
             match step {
                 Step::Key(_) => found.key = Some(value.key.bytes()),
                 Step::Index(_) => {
-                    let name = self.child(next, "name").map(|name| self.values[name].bytes());
+                    let name = self.child(next, "name", &mut json).map(|name| self.values[name].bytes());
                     found.element = Some(Element { span: value.bytes(), name });
                 }
             }
@@ -99,12 +99,13 @@ impl Places {
         })
     }
 
-    fn child(&self, at: usize, key: &str) -> Option<usize> {
+    /// The value of a key; `json` is memory to write in.
+    fn child(&self, at: usize, key: &str, json: &mut String) -> Option<usize> {
         if self.values[at].kind != Kind::Map {
             return None;
         }
-        let mut json = String::with_capacity(key.len() + 2);
-        quote(key, &mut json);
+        json.clear();
+        quote(key, json);
         let hash = self.hasher.hash_one(json.as_str());
         self.children(at).find(|&child| self.values[child].key.hash == hash)
     }

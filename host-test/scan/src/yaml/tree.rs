@@ -1,5 +1,6 @@
 //! A document as a tree: what kubectl reads, with the place of each part.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -520,18 +521,18 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-pub(super) enum Step {
-    Key(String),
+pub(super) enum Step<'p> {
+    Key(Cow<'p, str>),
     Index(usize),
 }
 
 /// The steps of a path. What is no path ends it.
 pub(super) struct Steps<'p>(pub(super) &'p str);
 
-impl Iterator for Steps<'_> {
-    type Item = Step;
+impl<'p> Iterator for Steps<'p> {
+    type Item = Step<'p>;
 
-    fn next(&mut self) -> Option<Step> {
+    fn next(&mut self) -> Option<Step<'p>> {
         let path = self.0.strip_prefix('.').unwrap_or(self.0);
         if let Some(behind) = path.strip_prefix('[') {
             if behind.starts_with('"') {
@@ -539,7 +540,7 @@ impl Iterator for Steps<'_> {
                 let key = values.next()?.ok()?;
                 let end = values.byte_offset();
                 self.0 = behind[end..].strip_prefix(']')?;
-                return Some(Step::Key(key));
+                return Some(Step::Key(key.into()));
             }
             let (index, rest) = behind.split_once(']')?;
             self.0 = rest;
@@ -550,6 +551,6 @@ impl Iterator for Steps<'_> {
         }
         let end = path.find(['.', '[']).unwrap_or(path.len());
         self.0 = &path[end..];
-        Some(Step::Key(path[..end].to_owned()))
+        Some(Step::Key(path[..end].into()))
     }
 }

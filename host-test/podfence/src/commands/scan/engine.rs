@@ -81,7 +81,8 @@ struct Found {
     finding: Finding,
     document: usize,
     container: Option<ContainerLines>,
-    owner: Option<(Key, Option<String>)>,
+    /// Boxed, because few findings have one and all are held.
+    owner: Option<Box<(Key, Option<String>)>>,
 }
 
 /// Group, kind, namespace and name of an object.
@@ -90,14 +91,23 @@ type Key = (String, String, String, String);
 impl<'e> Engine<'e> {
     /// Scans files; the outcome does not depend on the number of threads.
     pub(super) fn scan(&self, inputs: &[Input]) -> Scanned {
+        self.scan_with(inputs, |_, input| read(input, self.standard_input))
+    }
+
+    /// Scans files, the bytes of which come from a function of their index and the file.
+    pub(super) fn scan_with<'b, R>(&self, inputs: &[Input], read: R) -> Scanned
+    where
+        R: Fn(usize, &Input) -> io::Result<Cow<'b, [u8]>> + Sync,
+    {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut worker = self.judge.worker();
             let mut outcomes = Vec::new();
-            while let Some(input) = inputs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                outcomes.push((input, self.file(input, &mut worker)));
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(input) = inputs.get(index) else { return outcomes };
+                outcomes.push((input, self.file(input, read(index, input), &mut worker)));
             }
-            outcomes
         };
         let jobs = self.jobs.min(inputs.len());
         let mut outcomes = if jobs > 1 {
@@ -112,10 +122,10 @@ impl<'e> Engine<'e> {
         together(outcomes.into_iter().map(|(_, outcome)| outcome))
     }
 
-    fn file(&self, input: &Input, worker: &mut Worker<'e>) -> FileOutcome {
+    fn file(&self, input: &Input, bytes: io::Result<Cow<'_, [u8]>>, worker: &mut Worker<'e>) -> FileOutcome {
         let mut outcome = FileOutcome::default();
         outcome.summary.files = 1;
-        let bytes = match read(input, self.standard_input) {
+        let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(error) => {
                 outcome.problem(input, None, &error.to_string());
@@ -135,11 +145,13 @@ impl<'e> Engine<'e> {
             is_template: false,
         };
         file.scan(worker);
+        // They are held until all files are scanned.
+        file.outcome.findings.shrink_to_fit();
         file.outcome
     }
 }
 
-fn read<'s>(input: &Input, standard_input: Option<&'s [u8]>) -> io::Result<Cow<'s, [u8]>> {
+pub(super) fn read<'s>(input: &Input, standard_input: Option<&'s [u8]>) -> io::Result<Cow<'s, [u8]>> {
     match &input.path {
         None => Ok(standard_input.unwrap_or_default().into()),
         Some(path) => read_up_to(File::open(path)?, LARGEST).map(Cow::Owned),
@@ -525,18 +537,25 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
             Some(message) if is_sentence(&message) => message,
             Some(message) => format!("{} ({message})", violation.reason),
         };
-        let mut finding = self.finding(object, place.span);
-        finding.policy.clone_from(&verdict.policy);
-        finding.control = violation.control;
-        finding.severity = verdict.severity;
-        finding.container = violation.container;
-        finding.path = violation.path;
-        finding.value = violation.value;
-        finding.message = message;
-        finding.fix = violation.fix;
-        finding.docs.clone_from(&verdict.docs);
-        finding.related = place.related;
-        finding.level.clone_from(&verdict.level);
+        let finding = Finding {
+            policy: verdict.policy.clone(),
+            control: violation.control,
+            severity: verdict.severity,
+            level: verdict.level.clone(),
+            object: named(object),
+            container: violation.container,
+            path: violation.path,
+            value: violation.value,
+            message,
+            fix: violation.fix,
+            docs: verdict.docs.clone(),
+            file: self.file.input.name.clone(),
+            via: self.via.clone(),
+            span: place.span,
+            related: place.related,
+            fingerprint: String::new(),
+            suppressed: None,
+        };
         self.add(finding, place.container, owner.cloned());
     }
 
@@ -609,7 +628,7 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
     fn add(&mut self, mut finding: Finding, container: Option<ContainerLines>, owner: Option<(Key, Option<String>)>) {
         finding.fingerprint = fingerprint(&finding);
         let document = self.file.places.len();
-        self.file.outcome.findings.push(Found { finding, document, container, owner });
+        self.file.outcome.findings.push(Found { finding, document, container, owner: owner.map(Box::new) });
     }
 
     fn unsuitable(&mut self, unsuitable: &Unsuitable, is_problem: bool) {
@@ -698,13 +717,13 @@ fn source_of(text: &str) -> Option<String> {
 }
 
 /// Puts the outcomes of files together: what is owned by an object of the input is left alone.
-fn together(outcomes: impl Iterator<Item = FileOutcome>) -> Scanned {
+fn together(outcomes: impl ExactSizeIterator<Item = FileOutcome>) -> Scanned {
     let mut scanned = Scanned::default();
-    let mut found = Vec::new();
+    let mut found = Vec::with_capacity(outcomes.len());
     let mut objects: HashMap<Key, Vec<Option<String>>> = HashMap::new();
     let mut owned = Vec::new();
     for outcome in outcomes {
-        found.extend(outcome.findings);
+        found.push(outcome.findings);
         scanned.problems.extend(outcome.problems);
         scanned.skipped.extend(outcome.skipped);
         scanned.summary.add(&outcome.summary);
@@ -724,7 +743,8 @@ fn together(outcomes: impl Iterator<Item = FileOutcome>) -> Scanned {
             scanned.skipped.push(skipped);
         }
     }
-    let counted = found.into_iter().filter(|found| !found.owner.as_ref().is_some_and(is_here));
-    scanned.findings = counted.map(|found| found.finding).collect();
+    scanned.findings.reserve_exact(found.iter().map(Vec::len).sum());
+    let counted = found.into_iter().flatten().filter(|found| !found.owner.as_deref().is_some_and(is_here));
+    scanned.findings.extend(counted.map(|found| found.finding));
     scanned
 }

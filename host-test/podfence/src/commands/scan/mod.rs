@@ -9,7 +9,7 @@ mod walk;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use podfence_cluster::published;
+use podfence_host::Host;
 use podfence_scan::baseline::{self, Baseline};
 use podfence_scan::config::{self, Base, Config, Date, FailOn};
 use podfence_scan::finding::{Finding, Problem, Severity};
@@ -202,7 +203,7 @@ struct Configured {
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
         let configured = self.configured()?;
-        let mut judge = self.selection(&configured)?.judge(&self.limits.host()?)?;
+        let mut judge = self.selection(&configured)?.judge(&Host::quick(self.limits.get())?)?;
         // Its own files are no manifests.
         let own = [
             configured.name.clone(),
@@ -465,7 +466,11 @@ impl Arguments {
             let bytes = if file == self.stdin_name { standard_input?.to_vec() } else { fs::read(file).ok()? };
             Some(yaml::decode(&bytes).into_owned())
         };
-        let mut out = anstream::stdout().lock();
+        let mut out: Box<dyn Write> = match self.format {
+            // Control characters are escaped in it, so that there is nothing to strip.
+            Format::Json => Box::new(BufWriter::new(io::stdout().lock())),
+            Format::Human | Format::Concise => Box::new(BufWriter::new(anstream::stdout().lock())),
+        };
         report::write(self.format, report, &mut source, self.verbose, &mut out)?;
         out.flush()?;
         if self.format == Format::Concise {
