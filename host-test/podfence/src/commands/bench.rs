@@ -17,6 +17,7 @@ use podfence_host::sample::{self, Size};
 use podfence_scan::AdmissionRequest;
 use serde::Serialize;
 
+use super::scan::Bench;
 use super::{Output, read_module, read_requests, read_settings};
 use crate::report::{number, table};
 use crate::text::{module_name, origin, printable};
@@ -26,12 +27,25 @@ use crate::text::{module_name, origin, printable};
 /// Modules take turns, so that the ratios of one run mean something on a noisy machine. Works on any
 /// waPC policy, also on one that needs WASI. "fresh" is a new instance for each call, as in a
 /// policy-server; "reused" is one instance for all calls. Several modules are added up as well, for
-/// what it costs to call one after the other.
+/// what it costs to call one after the other. With --scan, measures `podfence scan` instead, step by step and against
+/// other commands.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The policies: waPC modules
-    #[arg(required = true, value_name = "MODULE")]
+    #[arg(required_unless_present = "scan", value_name = "MODULE")]
     modules: Vec<PathBuf>,
+
+    /// Measure a scan of the manifests in this directory, by the policies that `podfence scan` judges by
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["modules", "vs", "settings", "request", "large"])]
+    scan: Option<PathBuf>,
+
+    /// Another command to measure beside the scan, for example one that reads the same files; may be repeated
+    #[arg(long, value_name = "COMMAND", requires = "scan")]
+    beside: Vec<String>,
+
+    /// Where the modules of the scan are, as NAME.wasm [default: beside the command]
+    #[arg(long = "modules", id = "directory", value_name = "DIR", requires = "scan")]
+    directory: Option<PathBuf>,
 
     /// Compare each module with this one too
     #[arg(long, value_name = "MODULE")]
@@ -58,7 +72,7 @@ pub(super) struct Arguments {
     rounds: u32,
 
     /// Also write a small table into a Markdown file, between the lines <!-- figures:start --> and
-    /// <!-- figures:end -->
+    /// <!-- figures:end -->, or <!-- scan:start --> and <!-- scan:end --> with --scan
     #[arg(long, value_name = "FILE")]
     figures: Option<PathBuf>,
 
@@ -95,10 +109,12 @@ struct Row<'a> {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
+        if let Some(directory) = &self.scan {
+            return self.measure_scan(directory);
+        }
         let candidates = self.candidates()?;
         let effort = Effort { rounds: self.rounds as usize, turn: TURN };
-        let bar = ProgressBar::new(u64::from(self.rounds))
-            .with_style(ProgressStyle::with_template("{bar:40} round {pos}/{len}").expect("the template is valid"));
+        let bar = self.bar();
         let figures = bench(&candidates, effort, || bar.inc(1))?;
         bar.finish_and_clear();
         let modules = figures.iter().skip(figures.len() - self.modules.len());
@@ -115,6 +131,32 @@ impl Arguments {
         out.flush()?;
         if let Some(path) = &self.figures {
             report.write_markdown(path).with_context(|| origin(path))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn bar(&self) -> ProgressBar {
+        ProgressBar::new(u64::from(self.rounds))
+            .with_style(ProgressStyle::with_template("{bar:40} round {pos}/{len}").expect("the template is valid"))
+    }
+
+    fn measure_scan(&self, directory: &Path) -> Result<ExitCode> {
+        let bench =
+            Bench { directory, modules: self.directory.as_deref(), beside: &self.beside, rounds: self.rounds as usize };
+        let bar = self.bar();
+        let figures = bench.measure(|| bar.inc(1))?;
+        bar.finish_and_clear();
+        let mut out = anstream::stdout().lock();
+        match self.output {
+            Output::Human => figures.write(&mut out)?,
+            Output::Json => {
+                serde_json::to_writer_pretty(&mut out, &figures).map_err(io::Error::from)?;
+                writeln!(out)?;
+            }
+        }
+        out.flush()?;
+        if let Some(path) = &self.figures {
+            replace(path, "scan", &figures.markdown()).with_context(|| origin(path))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -169,6 +211,13 @@ fn candidate(path: &Path, payload: Vec<u8>) -> Result<Candidate> {
     Ok(Candidate { name: module_name(path), bytes: read_module(path)?, payload })
 }
 
+/// Replaces a part of a Markdown file.
+fn replace(path: &Path, name: &str, part: &str) -> Result<()> {
+    let text = std::fs::read_to_string(path)?;
+    let text = generated::between(&text, name, part).map_err(anyhow::Error::msg)?;
+    Ok(std::fs::write(path, text)?)
+}
+
 impl Report<'_> {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(
@@ -202,9 +251,7 @@ impl Report<'_> {
                 ratio(to_no_op.compile),
             )?;
         }
-        let text = std::fs::read_to_string(path)?;
-        let text = generated::between(&text, "figures", &table).map_err(anyhow::Error::msg)?;
-        Ok(std::fs::write(path, text)?)
+        replace(path, "figures", &table)
     }
 
     fn rows(&self) -> impl Iterator<Item = &Row<'_>> {

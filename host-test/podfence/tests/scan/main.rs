@@ -228,3 +228,56 @@ fn the_configuration_in_the_docs_is_one() {
     let (out, error) = workplace.ends(&["scan", "--format", "concise"], 1);
     assert!(out.contains("\na.yaml:8:35: error[privileged] "), "{out}{error}");
 }
+
+#[cfg(unix)]
+#[test]
+fn bench_measures_a_scan_step_by_step() {
+    let workplace = workplace();
+    workplace.write("manifests/bad.yaml", BAD);
+    workplace.write("manifests/values.yaml", "replicas: 1\n");
+    workplace.write("README.md", "<!-- scan:start -->\n<!-- scan:end -->\n");
+    let modules = root().join("target/policies");
+    let modules = modules.to_str().expect("UTF-8");
+    let bench = ["bench", "--scan", "manifests", "--rounds", "1", "--modules", modules, "--beside", "cat manifests/*"];
+    let figures = workplace.succeeds(&[&bench[..], &["-o", "json", "--figures", "README.md"]].concat());
+    let figures: Value = serde_json::from_str(&figures).expect("JSON");
+    assert_eq!((&figures["files"], &figures["objects"]), (&2.into(), &1.into()));
+    let is_positive = |value: &Value| value.as_f64().is_some_and(|number| number > 0.0);
+    let steps = figures["steps"].as_array().expect("a list");
+    assert!(steps.iter().all(|step| is_positive(&step["perObject"])), "{figures}");
+    let names: Vec<&str> = steps.iter().map(|step| text(&step["name"])).collect();
+    assert_eq!(names, ["the events of the parser", "the reader", "the scan"]);
+    let commands: Vec<&str> =
+        figures["commands"].as_array().expect("a list").iter().map(|of| text(&of["command"])).collect();
+    let ours = ["podfence scan --jobs 1 --format json", "podfence scan --jobs 1 --format human"];
+    assert_eq!(commands, [ours[0], ours[1], "cat manifests/*"]);
+    assert!(is_positive(&figures["twoThreads"]) && is_positive(&figures["start"]["byTheClock"]), "{figures}");
+    assert!(is_positive(&figures["memory"]["onePod"]) && is_positive(&figures["memory"]["findings"]), "{figures}");
+    let readme = workplace.text("README.md");
+    assert!(readme.contains("\n| the reader | the events of the parser | "), "{readme}");
+
+    let human = workplace.succeeds(&bench);
+    for expected in ["1 objects in 2 files", "the reader", "cat manifests/*", "two threads", "start: ", "memory: "] {
+        assert!(human.contains(expected), "{expected} in {human}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn bench_says_why_a_scan_cannot_be_measured() {
+    let workplace = workplace();
+    workplace.write("manifests/bad.yaml", BAD);
+    workplace.write("empty/values.yaml", "replicas: 1\n");
+    let modules = root().join("target/policies");
+    let modules = modules.to_str().expect("UTF-8");
+    for (directory, beside, expected) in [
+        ("none", "true", "error: none: no such file or directory\n"),
+        ("empty", "true", "error: empty: there are no objects to measure with\n"),
+        ("manifests", "no-such-command", "error: no-such-command: exit status: 127\n"),
+    ] {
+        let bench = ["bench", "--scan", directory, "--rounds", "1", "--modules", modules, "--beside", beside];
+        assert_eq!(workplace.ends(&bench, 2).1, expected);
+    }
+    let both = workplace.ends(&["bench", "a.wasm", "--scan", "manifests"], 2).1;
+    assert!(both.contains("cannot be used with"), "{both}");
+}

@@ -2,6 +2,7 @@
 
 mod engine;
 mod judge;
+mod measure;
 mod modules;
 mod report;
 mod select;
@@ -32,6 +33,7 @@ use crate::text::origin;
 
 use engine::{CONTROLS, Engine, SCAN, Scanned};
 use judge::Judge;
+pub(super) use measure::Bench;
 use report::Format;
 use select::{Selection, Single};
 use walk::{Input, Walk};
