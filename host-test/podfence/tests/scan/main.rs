@@ -271,7 +271,7 @@ fn bench_says_why_a_scan_cannot_be_measured() {
     let modules = root().join("target/policies");
     let modules = modules.to_str().expect("UTF-8");
     for (directory, beside, expected) in [
-        ("none", "true", "error: none: no such file or directory\n"),
+        ("none", "true", "error: none: No such file or directory (os error 2)\n"),
         ("empty", "true", "error: empty: there are no objects to measure with\n"),
         ("manifests", "no-such-command", "error: no-such-command: exit status: 127\n"),
     ] {
