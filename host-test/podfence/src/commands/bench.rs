@@ -72,7 +72,7 @@ pub(super) struct Arguments {
     rounds: u32,
 
     /// Also write a small table into a Markdown file, between the lines <!-- figures:start --> and
-    /// <!-- figures:end -->, or <!-- scan:start --> and <!-- scan:end --> with --scan
+    /// <!-- figures:end -->, or, with --scan, <!-- scan-figures:start --> and <!-- scan-figures:end -->
     #[arg(long, value_name = "FILE")]
     figures: Option<PathBuf>,
 
@@ -156,7 +156,7 @@ impl Arguments {
         }
         out.flush()?;
         if let Some(path) = &self.figures {
-            replace(path, "scan", &figures.markdown()).with_context(|| origin(path))?;
+            replace(path, "scan-figures", &figures.markdown()).with_context(|| origin(path))?;
         }
         Ok(ExitCode::SUCCESS)
     }

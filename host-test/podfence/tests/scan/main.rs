@@ -235,7 +235,7 @@ fn bench_measures_a_scan_step_by_step() {
     let workplace = workplace();
     workplace.write("manifests/bad.yaml", BAD);
     workplace.write("manifests/values.yaml", "replicas: 1\n");
-    workplace.write("README.md", "<!-- scan:start -->\n<!-- scan:end -->\n");
+    workplace.write("README.md", "<!-- scan-figures:start -->\n<!-- scan-figures:end -->\n");
     let modules = root().join("target/policies");
     let modules = modules.to_str().expect("UTF-8");
     let bench = ["bench", "--scan", "manifests", "--rounds", "1", "--modules", modules, "--beside", "cat manifests/*"];

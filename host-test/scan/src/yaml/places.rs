@@ -1,5 +1,5 @@
-//! Where the parts of a document stand, taken down while its JSON is written: a fifth of what a [`Tree`](super::Tree)
-//! costs. Only for documents without anchors, merge keys and duplicate keys, and without their comments.
+//! Where the parts of a document stand, taken down while its JSON is written, which spares reading it again into a
+//! [`Tree`](super::Tree). Only for documents without anchors, merge keys and duplicate keys, and without their comments.
 
 use std::hash::{BuildHasher, RandomState};
 

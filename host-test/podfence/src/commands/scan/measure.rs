@@ -405,7 +405,7 @@ impl Figures {
         for (before, step) in self.steps.iter().zip(&self.steps[1..]) {
             row(step.name, before.name, step.to_before.unwrap_or_default());
         }
-        row("two threads", "one, by the clock, the other way round", self.two_threads);
+        row("one thread, by the clock", "two threads", self.two_threads);
         let ours = format!("`{}`", self.commands[0].command);
         for Measured { command, scan_to_it, .. } in &self.commands[1..] {
             row(&ours, &format!("`{command}`"), *scan_to_it);
