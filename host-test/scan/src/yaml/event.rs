@@ -81,10 +81,9 @@ impl<'t> Yaml<'t> {
     /// Where the `|` or `>` stands whose text starts at a place.
     fn header(&self, start: usize) -> usize {
         let before = self.text.get(self.last..start).unwrap_or_default();
-        let mut signs = before.match_indices(['|', '>']).map(|(at, _)| at);
-        let is_first = |at: usize| self.last + at == 0;
-        let is_alone = |at: &usize| is_first(*at) || before[..*at].ends_with([' ', '\t', '\n', ':', '-']);
-        signs.find(is_alone).map_or(start, |at| self.last + at)
+        let mut signs = before.match_indices(['|', '>']).map(|(at, _)| self.last + at);
+        let is_alone = |at: &usize| *at == 0 || self.text[..*at].ends_with([' ', '\t', '\n', ':', '-']);
+        signs.find(is_alone).unwrap_or(start)
     }
 
     /// What YAML 1.1 and 1.2 read differently within `{}` and `[]`: where a text without quotes ends, and keys on

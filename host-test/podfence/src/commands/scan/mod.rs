@@ -1,6 +1,7 @@
 //! `podfence scan`
 
 mod engine;
+mod file;
 mod judge;
 mod measure;
 mod modules;
@@ -8,7 +9,7 @@ mod report;
 mod select;
 mod walk;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
@@ -242,9 +243,21 @@ impl Arguments {
             bail!("--namespace-labels: what scanned Namespaces say does not count with --untrusted; use one of them");
         }
         if has_labels {
+            let mut namespaces = BTreeMap::new();
+            let mut twice = None;
             engine::for_each_namespace(standard_input.as_deref(), &found.inputs, |namespace| {
-                notes.extend(judge.set_namespace(&namespace.name, &namespace.labels));
+                let labels = namespaces.entry(namespace.name.clone()).or_insert_with(|| namespace.labels.clone());
+                if *labels != namespace.labels {
+                    twice = Some(namespace.name);
+                }
             });
+            if let Some(name) = twice {
+                bail!("--namespace-labels: Namespace {name} stands twice, with different labels");
+            }
+            for (name, labels) in &namespaces {
+                let problems = judge.set_namespace(name, labels);
+                notes.extend(problems.iter().map(|problem| format!("Namespace {name}: {problem}")));
+            }
         }
         let ran = |name: &str| {
             modules.contains(name)

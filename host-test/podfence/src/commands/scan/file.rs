@@ -1,0 +1,591 @@
+//! Scans one file: judges its objects, and says where in the file each finding is.
+
+use std::collections::BTreeMap;
+
+use podfence_cluster::kinds;
+use podfence_scan::finding::{Finding, ObjectName, Problem, Severity, Span};
+use podfence_scan::fingerprint::fingerprint;
+use podfence_scan::lines::Lines;
+use podfence_scan::locate::{Located, Place, name_of};
+use podfence_scan::object::{self, Content, Object, Owner, Unsuitable};
+use podfence_scan::report::{Skipped, Summary};
+use podfence_scan::request::{self, GroupVersionKind};
+use podfence_scan::suppress::{self, Comment, ContainerLines, DocumentPlace, Target};
+use podfence_scan::yaml::{self, Document};
+use serde_json::Value;
+
+use super::engine::{Engine, SCAN};
+use super::judge::{Outcome, State, UNREADABLE, Verdict, Violation, Worker};
+use super::walk::Input;
+
+/// The page about findings that no policy made.
+const DOCS: &str =
+    concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/v", env!("CARGO_PKG_VERSION"), "/host-test/scan/README.md");
+
+/// What came of a file.
+#[derive(Default)]
+pub(super) struct FileOutcome {
+    pub(super) findings: Vec<Found>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) skipped: Vec<Skipped>,
+    pub(super) summary: Summary,
+    /// What was judged.
+    pub(super) objects: Vec<(Key, Option<String>)>,
+    /// The owners of those judged objects that are left alone if the owner is in the input.
+    pub(super) owned: Vec<(Skipped, (Key, Option<String>))>,
+}
+
+/// A finding, and what decides whether it counts.
+pub(super) struct Found {
+    pub(super) finding: Finding,
+    document: usize,
+    container: Option<ContainerLines>,
+    /// Boxed, because few findings have one and all are held.
+    pub(super) owner: Option<Box<(Key, Option<String>)>>,
+}
+
+/// Group, kind, namespace and name of an object.
+pub(super) type Key = (String, String, String, String);
+
+/// Scans the text of a file.
+pub(super) fn scan<'e>(engine: &Engine<'e>, input: &Input, text: &str, worker: &mut Worker<'e>) -> FileOutcome {
+    let lines = Lazy::new(text);
+    let mut outcome = FileOutcome::default();
+    outcome.summary.files = 1;
+    let (comments, places) = (Vec::new(), Vec::new());
+    let mut file = FileScan { engine, input, text, lines: &lines, outcome, comments, places, is_template: false };
+    file.scan(worker);
+    file.outcome
+}
+
+/// The lines of a text, found when they are asked for.
+struct Lazy<'t> {
+    text: &'t str,
+    lines: std::cell::OnceCell<Lines<'t>>,
+}
+
+impl<'t> Lazy<'t> {
+    fn new(text: &'t str) -> Self {
+        Lazy { text, lines: std::cell::OnceCell::new() }
+    }
+
+    fn get(&self) -> &Lines<'t> {
+        self.lines.get_or_init(|| Lines::new(self.text))
+    }
+}
+
+/// The scan of one file.
+struct FileScan<'f, 'e> {
+    engine: &'f Engine<'e>,
+    input: &'f Input,
+    text: &'f str,
+    lines: &'f Lazy<'f>,
+    outcome: FileOutcome,
+    comments: Vec<Comment>,
+    places: Vec<DocumentPlace>,
+    /// Whether all that cannot be read of it looks like a template.
+    is_template: bool,
+}
+
+/// Behind the problem of a document that looks like a template.
+const TEMPLATE: &str = "; this looks like a template: `helm template CHART | podfence scan -` judges what it makes";
+
+/// Whether what cannot be read is an action of a template, not something that is refused beside one.
+fn is_at_action(line: &str, message: &str) -> bool {
+    const REFUSED: [&str; 5] = ["ambiguous", "control characters", "nested", "recursion", "aliases"];
+    let content = line.split('#').next().unwrap_or_default();
+    (content.contains("{{") || content.contains("}}")) && !REFUSED.iter().any(|of| message.starts_with(of))
+}
+
+impl<'f, 'e> FileScan<'f, 'e> {
+    fn scan(&mut self, worker: &mut Worker<'e>) {
+        let mut is_object = false;
+        self.is_template = self.text.contains("{{");
+        for document in yaml::documents_with_places(self.text) {
+            match document {
+                Ok(document) if document.is_empty() => self.comments_before(&document),
+                Ok(document) => is_object |= self.document(document, worker),
+                Err(broken) => {
+                    self.outcome.summary.documents += 1;
+                    self.outcome.summary.unreadable += 1;
+                    let position = self.lines.get().position(broken.at);
+                    let is_at_action = is_at_action(self.lines.get().line(position.line), &broken.message);
+                    self.is_template &= is_at_action;
+                    let hint = if is_at_action { TEMPLATE } else { "" };
+                    self.outcome.problem(self.input, Some(position), &format!("{}{hint}", broken.message));
+                }
+            }
+        }
+        if !self.input.is_walked && self.outcome.summary.documents == 0 {
+            self.outcome.problem(self.input, None, "is empty, expected manifests");
+        }
+        if self.input.is_walked && !is_object && self.is_template {
+            let files = self.outcome.summary.files;
+            self.outcome = FileOutcome::default();
+            self.outcome.summary.files = files;
+            self.outcome.summary.templates = 1;
+            if self.engine.tells_skipped {
+                let why = "a Helm template, which is not rendered".to_owned();
+                self.outcome.skipped.push(Skipped { file: self.input.name.clone(), line: 1, why });
+            }
+            return;
+        }
+        // Those behind the last document are of none.
+        self.add_place(None, None);
+        self.suppress();
+    }
+
+    /// The comments before a document, up to its `---`, are those of that document.
+    fn comments_before(&mut self, document: &Document<'_>) {
+        if self.engine.is_trusting && document.text().contains("podfence:") {
+            let located = Located::new(document, self.text, self.lines.get()).ok();
+            self.comments.extend(located.iter().flat_map(|located| located.comments(self.places.len())));
+        }
+    }
+
+    fn add_place(&mut self, located: Option<&Located<'_>>, object: Option<ObjectName>) {
+        let object = object.unwrap_or(ObjectName {
+            api_version: String::new(),
+            kind: String::new(),
+            namespace: None,
+            name: String::new(),
+        });
+        self.places.push(match located {
+            Some(located) => {
+                self.comments.extend(located.comments(self.places.len()));
+                located.document(object)
+            }
+            None => DocumentPlace { first_key: None, object },
+        });
+    }
+
+    /// Judges what is in a document; returns whether there was an object.
+    fn document(&mut self, mut document: Document<'f>, worker: &mut Worker<'e>) -> bool {
+        self.outcome.summary.documents += 1;
+        let content = object::content(std::mem::take(&mut document.json));
+        let via = source_of(document.text());
+        let mut scan = DocumentScan { file: self, document: &document, located: None, via };
+        if scan.file.engine.is_trusting && document.text().contains("podfence:") {
+            scan.located = Located::new(&document, scan.file.text, scan.file.lines.get()).ok();
+        }
+        let (mut first, mut is_object) = (None, false);
+        match content {
+            Content::One(object) => {
+                is_object = true;
+                scan.object(&object, worker);
+                scan.duplicates(&object);
+                first = Some(*object);
+            }
+            Content::List { items, list } => {
+                is_object = true;
+                if items.is_empty() {
+                    scan.file.outcome.summary.without_pods += 1;
+                }
+                for item in items {
+                    match item {
+                        Ok(object) => scan.object(&object, worker),
+                        Err(unsuitable) => scan.unsuitable(&unsuitable, true),
+                    }
+                }
+                scan.duplicates(&list);
+                scan.hidden_items(&list);
+                first = Some(*list);
+            }
+            Content::None(unsuitable) => {
+                scan.duplicates_of_untyped(&unsuitable);
+                scan.unsuitable(&unsuitable, !scan.file.input.is_walked);
+            }
+        }
+        let located = scan.located.take();
+        let object = first.as_ref().map(named);
+        self.add_place(located.as_ref(), object);
+        is_object
+    }
+
+    fn suppress(&mut self) {
+        if !self.engine.is_trusting || self.comments.is_empty() {
+            return;
+        }
+        let source = suppress::Source {
+            file: &self.input.name,
+            comments: &self.comments,
+            documents: &self.places,
+            names: self.engine.names,
+            ran: &self.engine.ran,
+        };
+        let mut targets: Vec<Target<'_>> = self
+            .outcome
+            .findings
+            .iter_mut()
+            .map(|Found { finding, document, container, .. }| Target {
+                finding,
+                document: *document,
+                container: *container,
+            })
+            .collect();
+        let outcome = suppress::by_comments(&source, &mut targets);
+        self.outcome.problems.extend(outcome.problems);
+        let unused =
+            outcome.unused.into_iter().map(|finding| Found { finding, document: 0, container: None, owner: None });
+        self.outcome.findings.extend(unused);
+    }
+}
+
+impl FileOutcome {
+    /// Of a file that cannot be read.
+    pub(super) fn unread(input: &Input, error: &std::io::Error) -> FileOutcome {
+        let mut outcome = FileOutcome::default();
+        outcome.summary.files = 1;
+        outcome.problem(input, None, &error.to_string());
+        outcome
+    }
+
+    fn problem(&mut self, input: &Input, position: Option<podfence_scan::finding::Position>, message: &str) {
+        self.problems.push(Problem { file: input.name.clone(), position, message: message.to_owned() });
+    }
+}
+
+/// The scan of one document.
+struct DocumentScan<'d, 'f, 'e> {
+    file: &'d mut FileScan<'f, 'e>,
+    document: &'d Document<'f>,
+    located: Option<Located<'f>>,
+    via: Option<String>,
+}
+
+impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
+    fn located(&mut self) -> Option<&Located<'f>> {
+        if self.located.is_none() {
+            self.located = Located::without_comments(self.document, self.file.text, self.file.lines.get()).ok();
+        }
+        self.located.as_ref()
+    }
+
+    /// Where a path is; the start of the document, should it be read in another way than before.
+    fn place(&mut self, object: &Object, path: &str) -> Place {
+        if let Some(located) = self.located() {
+            return located.place(object, path);
+        }
+        let start = self.document.bytes().start;
+        Place { span: self.file.lines.get().span(&(start..start)), related: Vec::new(), container: None }
+    }
+
+    fn object(&mut self, object: &Object, worker: &mut Worker<'e>) {
+        let outcome = self.file.engine.judge.judge(worker, object);
+        if self.is_unreadable(object, &outcome) {
+            return;
+        }
+        let owner = owner_of(object).filter(|_| self.file.engine.is_trusting);
+        let summary = &mut self.file.outcome.summary;
+        let why = match &outcome.state {
+            State::Judged => {
+                summary.judged += 1;
+                self.file.outcome.objects.push((key_of(object), object.uid.clone()));
+                if let Some(owner) = &owner {
+                    let why = format!("{}: {} {} is judged instead", title(object), owner.0.1, owner.0.3);
+                    let skipped = Skipped { file: self.file.input.name.clone(), line: 0, why };
+                    self.file.outcome.owned.push((skipped, owner.clone()));
+                }
+                None
+            }
+            State::NoPod => {
+                summary.without_pods += 1;
+                Some("without a pod")
+            }
+            State::NotSelected => {
+                summary.not_selected += 1;
+                Some("no policy's rules and selectors match it")
+            }
+            State::Skipped(reason) => {
+                summary.exempt += 1;
+                Some(reason.as_str())
+            }
+            State::NotJudged(why) => {
+                summary.not_judged += 1;
+                self.not_judged(object, why);
+                None
+            }
+        };
+        if let Some(why) = why.filter(|_| self.file.engine.tells_skipped) {
+            let byte = self.place(object, "").span.start.byte;
+            self.skip(byte, format!("{}: {why}", title(object)));
+        }
+        for verdict in outcome.verdicts {
+            self.verdict(object, verdict, owner.as_ref());
+        }
+    }
+
+    /// Says why a policy cannot read an object, if it cannot: it is not judged, and no exception changes that. What has
+    /// no pod where its kind has one is a patch, if it was found in a directory.
+    fn is_unreadable(&mut self, object: &Object, outcome: &Outcome) -> bool {
+        let violations = outcome.verdicts.iter().flat_map(|verdict| &verdict.violations);
+        let mut unreadable: Vec<(&str, &str)> = violations
+            .filter(|violation| violation.control == UNREADABLE)
+            .map(|violation| (violation.path.as_str(), violation.reason.as_str()))
+            .collect();
+        unreadable.sort_unstable();
+        unreadable.dedup();
+        if unreadable.is_empty() {
+            return false;
+        }
+        let is_patch = |reason: &str| reason.ends_with("found nothing") || reason.ends_with("found none");
+        if self.file.input.is_walked && unreadable.iter().all(|(_, reason)| is_patch(reason)) {
+            self.file.outcome.summary.no_objects += 1;
+            if self.file.engine.tells_skipped {
+                let byte = self.place(object, "").span.start.byte;
+                self.skip(byte, format!("{}: a patch: {}", title(object), unreadable[0].1));
+            }
+            return true;
+        }
+        self.file.outcome.summary.unreadable += 1;
+        for (path, reason) in unreadable {
+            let position = self.place(object, path).span.start;
+            let message = format!("{} cannot be judged: {reason}", title(object));
+            let input = self.file.input;
+            self.file.outcome.problem(input, Some(position), &message);
+        }
+        true
+    }
+
+    fn skip(&mut self, byte: usize, why: String) {
+        let line = self.file.lines.get().position(byte).line;
+        self.file.outcome.skipped.push(Skipped { file: self.file.input.name.clone(), line, why });
+    }
+
+    fn not_judged(&mut self, object: &Object, why: &str) {
+        let violation = Violation {
+            control: "not-judged".to_owned(),
+            reason: why.to_owned(),
+            message: None,
+            container: None,
+            path: String::new(),
+            value: Value::Null,
+            fix:
+                "use the kind and the version that the API server serves, or say where its pods are with podSpecPaths \
+                  in the settings of --policy or --policies"
+                    .to_owned(),
+        };
+        let severity = if self.file.engine.is_strict { Severity::Error } else { Severity::Warning };
+        let verdict = Verdict {
+            policy: SCAN.to_owned(),
+            document: None,
+            level: None,
+            severity,
+            docs: DOCS.to_owned(),
+            message: String::new(),
+            violations: Vec::new(),
+            failure: None,
+        };
+        self.violation(object, &verdict, violation, None);
+    }
+
+    fn verdict(&mut self, object: &Object, mut verdict: Verdict, owner: Option<&(Key, Option<String>)>) {
+        if let Some(failure) = &verdict.failure {
+            let position = self.place(object, "").span.start;
+            let what = title(object);
+            let message = format!("{what} could not be judged by {}: {failure}", verdict.policy);
+            let input = self.file.input;
+            if self.file.outcome.problems.last().is_none_or(|last| last.message != message) {
+                self.file.outcome.problem(input, Some(position), &message);
+            }
+        }
+        for violation in std::mem::take(&mut verdict.violations) {
+            self.violation(object, &verdict, violation, owner);
+        }
+    }
+
+    fn violation(
+        &mut self,
+        object: &Object,
+        verdict: &Verdict,
+        violation: Violation,
+        owner: Option<&(Key, Option<String>)>,
+    ) {
+        let place = self.place(object, &violation.path);
+        // Most are sentences, and others are a part of one.
+        let is_sentence = |message: &str| ["container ", "pod ", "volume "].iter().any(|who| message.starts_with(who));
+        let message = match violation.message {
+            None => violation.reason,
+            Some(message) if message.is_empty() => violation.reason,
+            Some(message) if is_sentence(&message) => message,
+            Some(message) => format!("{} ({message})", violation.reason),
+        };
+        let finding = Finding {
+            policy: verdict.policy.clone(),
+            control: violation.control,
+            severity: verdict.severity,
+            level: verdict.level.clone(),
+            object: named(object),
+            container: violation.container,
+            path: violation.path,
+            value: violation.value,
+            message,
+            fix: violation.fix,
+            docs: verdict.docs.clone(),
+            file: self.file.input.name.clone(),
+            via: self.via.clone(),
+            span: place.span,
+            related: place.related,
+            fingerprint: String::new(),
+            suppressed: None,
+        };
+        self.add(finding, place.container, owner.cloned());
+    }
+
+    fn duplicates(&mut self, object: &Object) {
+        for duplicate in self.document.duplicates().to_vec() {
+            let Some(located) = self.located() else { continue };
+            let (first, last) = (located.span(&duplicate.first), located.span(&duplicate.last));
+            let mut finding = self.finding(object, last);
+            finding.control = "duplicate-key".to_owned();
+            let within = if duplicate.path.is_empty() { String::new() } else { format!(" in {}", duplicate.path) };
+            finding.message = format!(
+                "the key {:?} stands twice{within}: kubectl takes the last one, and other clients may send both",
+                duplicate.key
+            );
+            finding.fix = "remove one of them".to_owned();
+            finding.path = duplicate.path;
+            finding.value = Value::String(duplicate.key);
+            finding.related = vec![first];
+            self.add(finding, None, None);
+        }
+    }
+
+    /// Of what would be an object, were it not for a key that stands there twice.
+    fn duplicates_of_untyped(&mut self, unsuitable: &Unsuitable) {
+        if unsuitable.json.contains("\"apiVersion\":") || unsuitable.json.contains("\"kind\":") {
+            self.duplicates(&untyped(unsuitable));
+        }
+    }
+
+    /// kubectl makes what is in the list, and not the object around it.
+    fn hidden_items(&mut self, list: &Object) {
+        let kind = &list.kind.kind;
+        if kind.ends_with("List") {
+            return;
+        }
+        let Some(key) = self.located().and_then(|located| located.key("items")) else { return };
+        let mut finding = self.finding(list, key);
+        finding.control = "hidden-items".to_owned();
+        finding.path = "items".to_owned();
+        finding.message = format!(
+            "this {kind} has a list `items`, so that kubectl takes it for a list: it makes what is in there, and not the \
+             {kind}"
+        );
+        finding.fix = format!("remove `items`, or write a List instead of a {kind}");
+        self.add(finding, None, None);
+    }
+
+    fn finding(&self, object: &Object, span: Span) -> Finding {
+        Finding {
+            policy: SCAN.to_owned(),
+            control: String::new(),
+            severity: Severity::Error,
+            level: None,
+            object: named(object),
+            container: None,
+            path: String::new(),
+            value: Value::Null,
+            message: String::new(),
+            fix: String::new(),
+            docs: DOCS.to_owned(),
+            file: self.file.input.name.clone(),
+            via: self.via.clone(),
+            span,
+            related: Vec::new(),
+            fingerprint: String::new(),
+            suppressed: None,
+        }
+    }
+
+    fn add(&mut self, mut finding: Finding, container: Option<ContainerLines>, owner: Option<(Key, Option<String>)>) {
+        finding.fingerprint = fingerprint(&finding);
+        let document = self.file.places.len();
+        self.file.outcome.findings.push(Found { finding, document, container, owner: owner.map(Box::new) });
+    }
+
+    fn unsuitable(&mut self, unsuitable: &Unsuitable, is_problem: bool) {
+        if unsuitable.is_untyped
+            && !is_problem
+            && !unsuitable.kind.is_empty()
+            && let Some(path) = kinds::containers(&unsuitable.json)
+        {
+            self.file.outcome.summary.not_judged += 1;
+            let why = format!("{}, and there are containers at {path}", unsuitable.problem);
+            self.not_judged(&untyped(unsuitable), &why);
+            return;
+        }
+        if unsuitable.is_untyped && !is_problem {
+            self.file.outcome.summary.no_objects += 1;
+            if self.file.engine.tells_skipped {
+                let first = self.located().map(|located| located.bytes(&unsuitable.path).start);
+                self.skip(first.unwrap_or_else(|| self.document.bytes().start), unsuitable.problem.clone());
+            }
+            return;
+        }
+        self.file.outcome.summary.unreadable += 1;
+        self.file.is_template = false;
+        let bytes = match self.located() {
+            Some(located) => located.bytes(&unsuitable.path),
+            None => self.document.bytes(),
+        };
+        let position = self.file.lines.get().position(bytes.start);
+        let input = self.file.input;
+        let message = match unsuitable.path.as_str() {
+            "" => unsuitable.problem.clone(),
+            path => format!("{path}: {}", unsuitable.problem),
+        };
+        self.file.outcome.problem(input, Some(position), &message);
+    }
+}
+
+/// What is known of an object without `apiVersion` or `kind`.
+fn untyped(unsuitable: &Unsuitable) -> Object {
+    Object {
+        kind: GroupVersionKind::new("", &unsuitable.kind),
+        name: String::new(),
+        is_generated: false,
+        namespace: None,
+        uid: None,
+        labels: BTreeMap::new(),
+        controller: None,
+        json: String::new(),
+        path: unsuitable.path.clone(),
+    }
+}
+
+fn named(object: &Object) -> ObjectName {
+    name_of(object, namespace_of(object))
+}
+
+fn namespace_of(object: &Object) -> Option<&str> {
+    object.namespace.as_deref().or_else(|| request::default_namespace(&object.kind))
+}
+
+fn title(object: &Object) -> String {
+    let namespace = namespace_of(object).map(|namespace| format!("{namespace}/")).unwrap_or_default();
+    format!("{} {namespace}{}", object.kind.kind, object.name)
+}
+
+fn key_of(object: &Object) -> Key {
+    let namespace = namespace_of(object).unwrap_or_default().to_owned();
+    (object.kind.group.clone(), object.kind.kind.clone(), namespace, object.name.clone())
+}
+
+/// The controller of an object that policies leave alone for its sake.
+fn owner_of(object: &Object) -> Option<(Key, Option<String>)> {
+    let Owner { api_version, kind, name, uid } = object.controller.clone()?;
+    let is_copy = matches!(object.kind.kind.as_str(), "ReplicaSet" | "ReplicationController");
+    // Those make no copies, neither of themselves nor of others.
+    let is_left_alone = is_copy && !matches!(kind.as_str(), "ReplicaSet" | "ReplicationController" | "Pod");
+    let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
+    let namespace = namespace_of(object).unwrap_or_default().to_owned();
+    is_left_alone.then_some(((group, kind, namespace, name), uid))
+}
+
+/// The template that a renderer made a document of: `# Source: chart/templates/x.yaml`.
+fn source_of(text: &str) -> Option<String> {
+    let mut lines = text.lines().take_while(|line| line.starts_with('#') || line.starts_with("---") || line.is_empty());
+    let source = lines.find_map(|line| line.strip_prefix("# Source: "))?;
+    Some(source.trim().to_owned())
+}
