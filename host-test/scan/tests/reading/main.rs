@@ -3,6 +3,7 @@
 //! `go run . ../recorded.jsonl ../mutants.jsonl` in `tests/reading/record` records the tables again.
 
 mod mutate;
+mod properties;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -10,7 +11,7 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use podfence_scan::object::{self, Content};
-use podfence_scan::yaml::{self, Document, Parts};
+use podfence_scan::yaml;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -123,75 +124,10 @@ fn what_readers_read_differently_is_refused() {
     assert_eq!(names, expected);
 }
 
-/// The paths in a value, and of what is in none.
-fn paths(value: &Value, path: &str, found: &mut Vec<String>) {
-    found.push(path.to_owned());
-    found.extend(["none", "[1000]", "[\"a/b\"].name"].map(|none| format!("{path}.{none}").replace(".[", "[")));
-    match value {
-        Value::Array(list) => {
-            for (index, element) in list.iter().enumerate() {
-                paths(element, &format!("{path}[{index}]"), found);
-            }
-        }
-        Value::Object(members) => {
-            for (key, member) in members {
-                let key = Value::from(key.as_str());
-                paths(member, &format!("{path}[{key}]"), found);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The places that were taken down are those of the tree.
-fn check_taken_down(text: &str) {
-    for document in yaml::documents_with_places(text).filter_map(Result::ok) {
-        let (Ok(parts @ Parts::Places(_)), Ok(tree)) = (document.parts(), document.tree()) else { continue };
-        let mut all = Vec::new();
-        paths(&serde_json::from_str(&document.json).expect("JSON"), "", &mut all);
-        for path in &all {
-            assert_eq!(parts.at(path), tree.at(path), "{path} of {text:?}");
-        }
-        assert_eq!(parts.first_key(), tree.first_key(), "{text:?}");
-    }
-}
-
-/// Each scalar's text reads as that scalar, the tree writes what the events wrote, and places are within the document.
-fn check_places(text: &str, document: &Document<'_>) {
-    let tree = document.tree().expect("it was read before");
-    assert_eq!(tree.to_json(), document.json, "{text:?}");
-    let bytes = document.bytes();
-    for (span, json) in tree.scalars() {
-        assert!(bytes.start <= span.start && span.end <= bytes.end, "{span:?} is not in {bytes:?} of {text:?}");
-        let part = &text[span.clone()];
-        // Alone, the first two are no part of the scalar, and the last one makes a key of it.
-        if part.starts_with('\u{feff}') || part.starts_with("---") || part.ends_with(':') {
-            continue;
-        }
-        let (alone, expected) = match document.is_json() {
-            true => (format!("{{\"k\":{part}}}"), format!("{{\"k\":{json}}}")),
-            false => (part.to_owned(), json.to_owned()),
-        };
-        let alone = yaml::documents(&alone).next().transpose();
-        let alone = alone.unwrap_or_else(|broken| panic!("{broken:?}: {part:?} of {text:?}"));
-        let alone = alone.map_or("null".to_owned(), |document| document.json);
-        assert_eq!(alone, expected, "{part:?} of {text:?}");
-    }
-}
-
 #[test]
 fn the_text_of_a_scalar_reads_as_that_scalar() {
-    let mut checked = 0;
-    for entry in entries(RECORDED).chain(entries(MUTANTS)) {
-        let bytes = entry.bytes();
-        let text = yaml::decode(&bytes);
-        for document in yaml::documents(&text).filter_map(Result::ok) {
-            check_places(&text, &document);
-            checked += 1;
-        }
-        check_taken_down(&text);
-    }
-    assert!(checked > 300, "{checked}");
+    let read = entries(RECORDED).chain(entries(MUTANTS)).map(|entry| properties::hold(&entry.bytes()));
+    assert!(read.sum::<usize>() > 300);
 }
 
 /// `PODFENCE_FUZZ=1000000 cargo test --release -p podfence-scan --test reading` reads a million.
@@ -201,17 +137,7 @@ fn no_text_breaks_the_reader() {
     let seeds: Vec<Vec<u8>> = entries(RECORDED).chain(entries(MUTANTS)).map(|entry| entry.bytes()).collect();
     let mut mutate = mutate::Mutate::new(1);
     for _ in 0..count {
-        let bytes = mutate.of(&seeds);
-        let text = yaml::decode(&bytes);
-        let mut end = 0;
-        for document in yaml::documents(&text) {
-            let Ok(document) = document else { continue };
-            assert!(document.bytes().start >= end, "{text:?}");
-            end = document.bytes().end;
-            check_places(&text, &document);
-            object::content(document.json);
-        }
-        check_taken_down(&text);
+        properties::hold(&mutate.of(&seeds));
     }
 }
 
