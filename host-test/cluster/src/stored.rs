@@ -55,20 +55,9 @@ fn remove_controller(copy: &mut Value) {
 mod tests {
     use super::*;
     use podfence_scan::request::GroupVersionKind;
-    use std::collections::BTreeMap;
-
     fn stored(api_version: &str, kind: &str, json: &str) -> String {
-        let object = Object {
-            kind: GroupVersionKind::new(api_version, kind),
-            name: String::new(),
-            is_generated: false,
-            namespace: None,
-            uid: None,
-            labels: BTreeMap::new(),
-            controller: None,
-            json: json.to_owned(),
-            path: String::new(),
-        };
+        let kind = GroupVersionKind::new(api_version, kind);
+        let object = Object { json: json.to_owned(), ..Object::new(kind) };
         as_stored(&object).into_owned()
     }
 

@@ -300,6 +300,21 @@ fn controller(value: &RawValue) -> Option<Owner> {
 }
 
 impl Object {
+    /// One of which nothing is known but its type.
+    pub fn new(kind: GroupVersionKind) -> Object {
+        Object {
+            kind,
+            name: String::new(),
+            is_generated: false,
+            namespace: None,
+            uid: None,
+            labels: BTreeMap::new(),
+            controller: None,
+            json: String::new(),
+            path: String::new(),
+        }
+    }
+
     /// `apiVersion`.
     pub fn api_version(&self) -> String {
         match self.kind.group.as_str() {

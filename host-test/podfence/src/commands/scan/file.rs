@@ -1,7 +1,5 @@
 //! Scans one file: judges its objects, and says where in the file each finding is.
 
-use std::collections::BTreeMap;
-
 use podfence_cluster::kinds;
 use podfence_scan::finding::{Finding, ObjectName, Problem, Severity, Span};
 use podfence_scan::fingerprint::fingerprint;
@@ -541,17 +539,7 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
 
 /// What is known of an object without `apiVersion` or `kind`.
 fn untyped(unsuitable: &Unsuitable) -> Object {
-    Object {
-        kind: GroupVersionKind::new("", &unsuitable.kind),
-        name: String::new(),
-        is_generated: false,
-        namespace: None,
-        uid: None,
-        labels: BTreeMap::new(),
-        controller: None,
-        json: String::new(),
-        path: unsuitable.path.clone(),
-    }
+    Object { path: unsuitable.path.clone(), ..Object::new(GroupVersionKind::new("", &unsuitable.kind)) }
 }
 
 fn named(object: &Object) -> ObjectName {

@@ -39,6 +39,15 @@ use report::Format;
 use select::{Selection, Single};
 use walk::{Input, Walk};
 
+const EXAMPLES: &str = "\
+Examples:
+  podfence scan                                the directory, by baseline and restricted
+  podfence scan deploy/ --enforce restricted   all of restricted is an error
+  helm template CHART | podfence scan -        what a renderer prints
+  podfence scan --write-baseline               accept what is there, and judge what comes
+
+A comment accepts a finding: `hostPID: true  # podfence: ignore[hostNamespaces] REASON`.";
+
 /// Judges the manifests of a repository, and shows where in which file each finding is.
 ///
 /// By the Pod Security Standards: what baseline rejects is an error, what restricted rejects is a warning. Other
@@ -46,6 +55,7 @@ use walk::{Input, Walk};
 /// and shows the answer that a policy-server gives. Exit code 0: nothing that counts; 1: findings; 2: something could
 /// not be read, judged or configured, or nothing was judged.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// Files, directories, globs, and `-` for standard input. Of a directory, *.yaml, *.yml, *.json and *.kyaml are
     /// read, but not what is hidden or what .gitignore, .ignore and .podfenceignore leave out
@@ -69,7 +79,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     allow_empty: bool,
 
-    /// Reports what looks like a pod, and what no policy judges, as an error
+    /// Reports what looks like a pod and is judged by nothing as an error, not as a warning
     #[arg(long)]
     strict: bool,
 
@@ -108,7 +118,7 @@ pub(super) struct Arguments {
 #[command(next_help_heading = "Policies")]
 struct SelectedArguments {
     /// The Pod Security Standard whose violations are errors: privileged, baseline or restricted, with a version as in
-    /// the labels of namespaces [default: baseline, and restricted for warnings]
+    /// the labels of namespaces. Given alone, there are no warnings [default: baseline, with --warn restricted]
     #[arg(long, value_name = "LEVEL[:VERSION]")]
     enforce: Option<String>,
 
@@ -163,7 +173,7 @@ struct AcceptedArguments {
     #[arg(long, conflicts_with_all = ["write_exceptions", "output"])]
     write_baseline: bool,
 
-    /// Prints all errors as `ignore` entries of a configuration, each with a reason to be written
+    /// Prints all errors as `ignore` entries of a configuration instead of a report, each with a reason to be written
     #[arg(long, conflicts_with = "output")]
     write_exceptions: bool,
 }
