@@ -82,7 +82,7 @@ impl<'t> Yaml<'t> {
     fn header(&self, start: usize) -> usize {
         let before = self.text.get(self.last..start).unwrap_or_default();
         let mut signs = before.match_indices(['|', '>']).map(|(at, _)| self.last + at);
-        let is_alone = |at: &usize| *at == 0 || self.text[..*at].ends_with([' ', '\t', '\n', ':', '-']);
+        let is_alone = |at: &usize| *at == 0 || self.text[..*at].ends_with([' ', '\t', '\n', '\r', ':', '-']);
         signs.find(is_alone).unwrap_or(start)
     }
 

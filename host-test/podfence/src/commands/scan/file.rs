@@ -85,6 +85,9 @@ struct FileScan<'f, 'e> {
     is_template: bool,
 }
 
+/// What policies say of an object that has nothing where its kind has a pod.
+const NO_TEMPLATE: [&str; 2] = ["expected an object, found nothing", "expected at least one pod template, found none"];
+
 /// Behind the problem of a document that looks like a template.
 const TEMPLATE: &str = "; this looks like a template: `helm template CHART | podfence scan -` judges what it makes";
 
@@ -274,6 +277,7 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
             return;
         }
         let owner = owner_of(object).filter(|_| self.file.engine.is_trusting);
+        let line = if self.file.engine.tells_skipped { self.place(object, "").span.start.line } else { 0 };
         let summary = &mut self.file.outcome.summary;
         let why = match &outcome.state {
             State::Judged => {
@@ -281,7 +285,7 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
                 self.file.outcome.objects.push((key_of(object), object.uid.clone()));
                 if let Some(owner) = &owner {
                     let why = format!("{}: {} {} is judged instead", title(object), owner.0.1, owner.0.3);
-                    let skipped = Skipped { file: self.file.input.name.clone(), line: 0, why };
+                    let skipped = Skipped { file: self.file.input.name.clone(), line, why };
                     self.file.outcome.owned.push((skipped, owner.clone()));
                 }
                 None
@@ -305,8 +309,8 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
             }
         };
         if let Some(why) = why.filter(|_| self.file.engine.tells_skipped) {
-            let byte = self.place(object, "").span.start.byte;
-            self.skip(byte, format!("{}: {why}", title(object)));
+            let (file, why) = (self.file.input.name.clone(), format!("{}: {why}", title(object)));
+            self.file.outcome.skipped.push(Skipped { file, line, why });
         }
         for verdict in outcome.verdicts {
             self.verdict(object, verdict, owner.as_ref());
@@ -326,7 +330,7 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
         if unreadable.is_empty() {
             return false;
         }
-        let is_patch = |reason: &str| reason.ends_with("found nothing") || reason.ends_with("found none");
+        let is_patch = |reason: &str| NO_TEMPLATE.iter().any(|of| reason.ends_with(of));
         if self.file.input.is_walked && unreadable.iter().all(|(_, reason)| is_patch(reason)) {
             self.file.outcome.summary.no_objects += 1;
             if self.file.engine.tells_skipped {
