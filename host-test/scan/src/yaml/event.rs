@@ -78,12 +78,24 @@ impl<'t> Yaml<'t> {
         Broken { at: self.offset + at, message: error.info() }
     }
 
-    /// Where the `|` or `>` stands whose text starts at a place.
+    /// Where the `|` or `>` stands whose text starts at a place: on the last line before it that is not blank, with
+    /// nothing behind it but signs and a comment.
     fn header(&self, start: usize) -> usize {
-        let before = self.text.get(self.last..start).unwrap_or_default();
-        let mut signs = before.match_indices(['|', '>']).map(|(at, _)| self.last + at);
-        let is_alone = |at: &usize| *at == 0 || self.text[..*at].ends_with([' ', '\t', '\n', '\r', ':', '-']);
-        signs.find(is_alone).unwrap_or(start)
+        let end = self.text[..start].trim_end_matches([' ', '\t', '\r', '\n']).len();
+        // Of an empty text, it is the place.
+        if !self.text[end..start].contains(['\n', '\r']) {
+            return start;
+        }
+        let line = self.text[..end].rfind(['\n', '\r']).map_or(0, |newline| newline + 1).max(self.last.min(end));
+        let is_header = |&at: &usize| {
+            let signs =
+                self.text[at + 1..end].trim_start_matches(|sign: char| "+-".contains(sign) || sign.is_ascii_digit());
+            let rest = signs.trim_start_matches([' ', '\t']);
+            let is_alone = at == 0 || self.text[..at].ends_with([' ', '\t', '\r', '\n']);
+            is_alone && (rest.is_empty() || rest.starts_with('#') && rest.len() < signs.len())
+        };
+        let mut signs = self.text[line..end].match_indices(['|', '>']).map(|(at, _)| line + at);
+        signs.find(is_header).unwrap_or(start)
     }
 
     /// What YAML 1.1 and 1.2 read differently within `{}` and `[]`: where a text without quotes ends, and keys on

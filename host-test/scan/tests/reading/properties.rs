@@ -62,8 +62,9 @@ fn check_places(text: &str, document: &Document<'_>) {
     for (span, json) in tree.scalars() {
         assert!(bytes.start <= span.start && span.end <= bytes.end, "{span:?} is not in {bytes:?} of {text:?}");
         let part = &text[span.clone()];
-        // Alone, the first two are no part of the scalar, and the last one makes a key of it.
-        if part.starts_with('\u{feff}') || part.starts_with("---") || part.ends_with(':') {
+        // Alone, the first three are no part of the scalar, and the others make something else of it.
+        let is_part = ["\u{feff}", "---", "..."].iter().any(|start| part.starts_with(start));
+        if is_part || part.ends_with([':', '-', '?']) {
             continue;
         }
         let (alone, expected) = match document.is_json() {
