@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"os"
@@ -54,6 +55,13 @@ func read(text []byte) (objects []json.RawMessage, problem error) {
 		}
 		if list, is := object.(*unstructured.UnstructuredList); is {
 			for index := range list.Items {
+				// The decoder takes a list in a list, and kubectl, which makes one list of all, does not.
+				if item := list.Items[index]; item.IsList() {
+					if problem == nil {
+						problem = fmt.Errorf("%T is not a list: no Items field in this object", &item)
+					}
+					continue
+				}
 				objects = append(objects, encode(list.Items[index].Object))
 			}
 		} else {
