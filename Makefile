@@ -22,6 +22,8 @@ REMAP := target.wasm32-unknown-unknown.rustflags=["--remap-path-prefix=$(CURDIR)
 # What wasmtime has by default and the compiler was told to use; all features would be more than it has.
 FEATURES := --enable-simd --enable-bulk-memory --enable-sign-ext --enable-mutable-globals --enable-nontrapping-float-to-int
 
+CONTROL_PLANE := $(addprefix target/control-plane/,kube-apiserver kube-controller-manager kubectl)
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -57,6 +59,19 @@ test: lint modules registry ## Pass all tests and gates
 	cargo test $(RELEASE) $(HARNESS) --test without_publishing
 	$(PUBLISHER) test
 	$(MAKE) --no-print-directory reproducible
+
+control-plane: $(CONTROL_PLANE) ## Build kube-apiserver, kube-controller-manager and kubectl: target/control-plane
+
+# The version of go.mod, which the binaries say by themselves in no other way.
+$(CONTROL_PLANE) &: host-test/control-plane/go.mod host-test/control-plane/go.sum
+	@echo 'kube-apiserver, kube-controller-manager and kubectl (the first time, ten minutes)'
+	@mkdir -p target/control-plane
+	@set -e; cd host-test/control-plane; version=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes); flags='-s -w'; \
+	for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do \
+		flags="$$flags -X $$package.gitVersion=$$version"; \
+	done; \
+	CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "$$flags" -o ../../target/control-plane/ \
+		k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kubectl
 
 soak: modules ## Compare a million requests for each policy with its opinion (half an hour)
 	@for seed in $$(seq 0 10000 990000); do \
@@ -136,4 +151,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all new-policy modules $(PODFENCE) publish-tools test soak package publish deploy reproducible bench bless lint deny clean registry toolchain
+.PHONY: help all new-policy modules $(PODFENCE) publish-tools test control-plane soak package publish deploy reproducible bench bless lint deny clean registry toolchain

@@ -1,0 +1,202 @@
+//! etcd, API server and controllers as child processes, on loopback and without nodes.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use crate::certificates::{self, Authority};
+use crate::client::Client;
+use crate::wait;
+
+/// Who may do everything.
+const ADMIN: &str = "admin-token";
+
+/// Runs until it is dropped. The logs stay in its directory.
+pub struct ControlPlane {
+    /// Its administrator.
+    pub client: Arc<Client>,
+    /// Signs for loopback.
+    pub authority: Authority,
+    directory: PathBuf,
+    binaries: PathBuf,
+    port: u16,
+    // Controllers end first, and etcd last.
+    children: Vec<Running>,
+}
+
+/// A child process that ends with us.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, which its log tells.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Why there is no control plane.
+#[derive(Debug)]
+pub struct StartError(pub String);
+
+impl<E: std::error::Error> From<E> for StartError {
+    fn from(error: E) -> Self {
+        StartError(error.to_string())
+    }
+}
+
+impl ControlPlane {
+    /// Starts from the binaries in a directory, with `etcd` on the PATH, and keeps its files in another.
+    ///
+    /// # Errors
+    /// Something does not start, or does not become ready.
+    pub fn start(binaries: &Path, directory: &Path) -> Result<Self, StartError> {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => fs::create_dir_all(directory)?,
+        }
+        let authority = Authority::new()?;
+        let [client_port, peer_port, port, controllers_port] = free_ports()?;
+        let (certificate, key) = authority.sign(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?.pem();
+        let (private, public) = certificates::key_pair()?;
+        let files = [
+            ("ca.crt", authority.pem()),
+            ("api.crt", certificate),
+            ("api.key", key),
+            ("accounts.key", private),
+            ("accounts.pub", public),
+            (
+                "tokens.csv",
+                format!("{ADMIN},admin,admin,system:masters\ncontrollers-token,system:kube-controller-manager,c\n"),
+            ),
+            ("kubeconfig", kubeconfig(port, directory, ADMIN)),
+            ("controllers.kubeconfig", kubeconfig(port, directory, "controllers-token")),
+        ];
+        for (name, text) in files {
+            fs::write(directory.join(name), text)?;
+        }
+        let client = Arc::new(Client::new(port, ADMIN, authority.der())?);
+        let (binaries, directory) = (binaries.to_owned(), directory.to_owned());
+        let mut of = ControlPlane { client, authority, directory, binaries, port, children: Vec::new() };
+        let url = |port| format!("http://127.0.0.1:{port}");
+        let (clients, peers) = (url(client_port), url(peer_port));
+        of.run(
+            Path::new("etcd"),
+            &[
+                "--data-dir=etcd",
+                &format!("--listen-client-urls={clients}"),
+                &format!("--advertise-client-urls={clients}"),
+                &format!("--listen-peer-urls={peers}"),
+                &format!("--initial-advertise-peer-urls={peers}"),
+                &format!("--initial-cluster=default={peers}"),
+            ],
+        )?;
+        of.start_api_server(&clients)?;
+        let port = format!("--secure-port={controllers_port}");
+        of.run(
+            &of.binaries.join("kube-controller-manager"),
+            &[
+                "--kubeconfig=controllers.kubeconfig",
+                "--authentication-kubeconfig=controllers.kubeconfig",
+                "--authorization-kubeconfig=controllers.kubeconfig",
+                "--service-account-private-key-file=accounts.key",
+                "--root-ca-file=ca.crt",
+                "--use-service-account-credentials=true",
+                "--leader-elect=false",
+                "--bind-address=127.0.0.1",
+                &port,
+                // No kubelet renews the leases of the nodes.
+                "--controllers=*,-node-lifecycle-controller,-node-ipam-controller",
+                // As slow as in a cluster of thousands, they would be most of the time of the tests.
+                "--kube-api-qps=500",
+                "--kube-api-burst=1000",
+            ],
+        )?;
+        wait::until(
+            || "the service account of default".to_owned(),
+            || of.client.get("/api/v1/namespaces/default/serviceaccounts/default").is_done().then_some(()),
+        )
+        .map_err(|late| StartError(late.0))?;
+        Ok(of)
+    }
+
+    fn start_api_server(&mut self, etcd: &str) -> Result<(), StartError> {
+        self.run(
+            &self.binaries.join("kube-apiserver"),
+            &[
+                &format!("--etcd-servers={etcd}"),
+                "--bind-address=127.0.0.1",
+                &format!("--secure-port={}", self.port),
+                "--service-cluster-ip-range=10.0.0.0/24",
+                // There is no address that others could reach it by.
+                "--endpoint-reconciler-type=none",
+                "--tls-cert-file=api.crt",
+                "--tls-private-key-file=api.key",
+                "--token-auth-file=tokens.csv",
+                "--service-account-key-file=accounts.pub",
+                "--service-account-signing-key-file=accounts.key",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                "--authorization-mode=Node,RBAC",
+                "--allow-privileged=true",
+            ],
+        )?;
+        let (client, children) = (&self.client, &mut self.children);
+        let start = || {
+            if let Some(ended) = children.iter_mut().find_map(|Running(child)| child.try_wait().transpose()) {
+                return Some(ended.map(Some));
+            }
+            let ready = client.try_send("GET", "/readyz", "application/json", None);
+            ready.is_ok_and(|reply| reply.is_done()).then_some(Ok(None))
+        };
+        match wait::until(|| "the API server".to_owned(), start).map_err(|late| StartError(late.0))?? {
+            None => Ok(()),
+            Some(status) => Err(StartError(format!("{status}: the logs are in {}", self.directory.display()))),
+        }
+    }
+
+    fn run(&mut self, program: &Path, arguments: &[&str]) -> Result<(), StartError> {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let log = File::create(self.directory.join(format!("{name}.log")))?;
+        let child = Command::new(program)
+            .args(arguments)
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .map_err(|error| StartError(format!("{}: {error}", program.display())))?;
+        self.children.insert(0, Running(child));
+        Ok(())
+    }
+
+    /// kubectl of the same version, as the administrator.
+    pub fn kubectl(&self) -> Command {
+        let mut command = Command::new(self.binaries.join("kubectl"));
+        command.env("KUBECONFIG", self.directory.join("kubeconfig"));
+        command
+    }
+}
+
+/// Ports that are free now, all at once so that they differ.
+fn free_ports() -> io::Result<[u16; 4]> {
+    let mut listeners = Vec::new();
+    let mut ports = [0; 4];
+    for port in &mut ports {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        *port = listener.local_addr()?.port();
+        listeners.push(listener);
+    }
+    Ok(ports)
+}
+
+fn kubeconfig(port: u16, directory: &Path, token: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: \"https://127.0.0.1:{port}\", \
+         certificate-authority: \"{}/ca.crt\"}}}}]\nusers: [{{name: u, user: {{token: {token}}}}}]\n\
+         contexts: [{{name: x, context: {{cluster: c, user: u}}}}]\ncurrent-context: x\n",
+        directory.display()
+    )
+}
