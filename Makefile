@@ -60,6 +60,15 @@ test: lint modules registry ## Pass all tests and gates
 	$(PUBLISHER) test
 	$(MAKE) --no-print-directory reproducible
 
+# A visible skip: what needs Go and etcd is not needed to work on the policies.
+cluster-test: modules ## Test the policies in a living cluster: API server and controllers from source (ten minutes the first time)
+	@command -v go > /dev/null || { echo 'cluster-test: skipped, for there is no go; Go 1.26 builds the API server'; exit 0; }; \
+	command -v etcd > /dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null \
+		|| { echo 'etcd-server'; { apt-get update && apt-get install --yes etcd-server; } > /dev/null 2>&1; } || true; \
+	command -v etcd > /dev/null || { echo 'cluster-test: skipped, for there is no etcd; etcd-server of Debian has it'; exit 0; }; \
+	$(MAKE) --no-print-directory control-plane && \
+	cargo run --locked --release -p podfence-control-plane -- '$(FILTER)'
+
 control-plane: $(CONTROL_PLANE) ## Build kube-apiserver, kube-controller-manager and kubectl: target/control-plane
 
 # The version of go.mod, which the binaries say by themselves in no other way.
@@ -151,4 +160,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all new-policy modules $(PODFENCE) publish-tools test control-plane soak package publish deploy reproducible bench bless lint deny clean registry toolchain
+.PHONY: help all new-policy modules $(PODFENCE) publish-tools test cluster-test control-plane soak package publish deploy reproducible bench bless lint deny clean registry toolchain

@@ -6,7 +6,11 @@
 
 pub mod certificates;
 pub mod client;
+pub mod configuration;
 pub mod control_plane;
+pub mod histories;
 pub mod http;
 pub mod kubelet;
+pub mod samples;
 pub mod wait;
+pub mod webhook;

@@ -1,0 +1,193 @@
+//! From a document of `deploy/` to the webhook configuration that Kubewarden's controller makes of it, and to the
+//! answers that its policy-server gives.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use podfence_cluster::documents::{self, Document};
+use podfence_cluster::{deploy, published};
+use podfence_host::{Host, Limits, Module};
+use podfence_scan::custom_kinds::CustomKind;
+use serde_json::{Value, json};
+
+use crate::webhook::{Judge, Webhook};
+
+/// The namespace of Kubewarden, which the controller excludes from policies of the whole cluster.
+const OF_CONTROLLER: &str = "kubewarden";
+
+/// The built modules.
+pub struct Modules(BTreeMap<&'static str, Module>);
+
+impl Modules {
+    /// Loads all of them.
+    ///
+    /// # Panics
+    /// One is missing or does not load.
+    pub fn load() -> Self {
+        let host = Host::new(Limits::default()).expect("an engine");
+        let load = |policy: &'static str| {
+            let module = host.load(&podfence_support::module(policy));
+            (policy, module.unwrap_or_else(|error| panic!("{policy}: {error}")))
+        };
+        Self(published::all().iter().map(|of| load(of.policy)).collect())
+    }
+
+    /// The module of this name.
+    pub fn get(&self, policy: &str) -> Option<Module> {
+        self.0.get(policy).cloned()
+    }
+}
+
+/// The documents of a choice of `deploy/`, such as `restricted`, in mode protect.
+///
+/// # Panics
+/// There is no such choice.
+pub fn protect(choice: &str, kinds: &[&CustomKind]) -> Vec<Value> {
+    let directory = format!("monitor/{choice}");
+    let files = deploy::tree(None, kinds);
+    let files = files.iter().filter(|(path, _)| path.parent().is_some_and(|parent| parent.ends_with(&directory)));
+    let mut documents: Vec<Value> =
+        files.map(|(path, text)| serde_saphyr_value(text).unwrap_or_else(|| panic!("{}", path.display()))).collect();
+    documents.retain(|document| document["kind"] != "Kustomization");
+    assert!(!documents.is_empty(), "deploy/{directory} is empty");
+    for document in &mut documents {
+        document["spec"]["mode"] = json!("protect");
+    }
+    documents
+}
+
+fn serde_saphyr_value(text: &str) -> Option<Value> {
+    podfence_scan::read::parse(text.as_bytes()).ok()?.into_iter().next()
+}
+
+/// A copy of a document for one namespace, under a name of its own.
+pub fn in_namespace(document: &Value, namespace: &str, name: &str) -> Value {
+    let mut document = document.clone();
+    document["metadata"]["name"] = json!(name);
+    let only = json!({"key": "kubernetes.io/metadata.name", "operator": "In", "values": [namespace]});
+    if let Some(expressions) = document["spec"]["namespaceSelector"]["matchExpressions"].as_array_mut() {
+        expressions.push(only);
+    }
+    document
+}
+
+/// A policy that judges: its document, its path, and whether it changes objects.
+pub struct Installed {
+    /// The path that the webhook answers on.
+    pub route: String,
+    /// The configuration that the API server gets.
+    pub configuration: Value,
+    /// Its collection.
+    pub collection: &'static str,
+    /// What answers.
+    pub judge: Judge,
+}
+
+/// Makes of a document what the controller and the policy-server make of it.
+///
+/// # Panics
+/// A cluster would refuse the document.
+pub fn install(document: &Value, modules: &Modules, webhook: &Webhook) -> Installed {
+    let read = documents::read(std::slice::from_ref(document)).unwrap_or_else(|error| panic!("{error}"));
+    // It judges until the process ends.
+    let read: &'static Document = Box::leak(Box::new(read.into_iter().next().expect("one document")));
+    let deployed = read
+        .deploy(|name| modules.get(name).ok_or_else(|| format!("no module {name}")))
+        .unwrap_or_else(|error| panic!("{}: {error}", read.name));
+    deployed.validate_settings().unwrap_or_else(|error| panic!("{error}"));
+    let name = unique_name(document);
+    let route = format!("/validate/{name}");
+    let judge: Judge = Arc::new(move |request| deployed.evaluate(request).map(|evaluation| evaluation.response));
+    let configuration = configuration(document, &name, &format!("{}{route}", webhook.url), &webhook.ca_bundle);
+    webhook.route(&route, judge.clone());
+    let collection = match document["spec"]["mutating"] == true {
+        true => "mutatingwebhookconfigurations",
+        false => "validatingwebhookconfigurations",
+    };
+    Installed { route, configuration, collection, judge }
+}
+
+/// How the controller calls a policy of the whole cluster; configurations are asked in the order of these names.
+fn unique_name(document: &Value) -> String {
+    let name = document["metadata"]["name"].as_str().expect("a document has a name");
+    match document["kind"] == "ClusterAdmissionPolicyGroup" {
+        true => format!("clusterwide-group-{name}"),
+        false => format!("clusterwide-{name}"),
+    }
+}
+
+/// The configuration as the controller writes it, with a URL where it has a service.
+///
+/// A policy that changes objects has a mutating configuration and no other. Of `namespaceSelector`, expressions count
+/// alone. What is unset is the API server's default, and `failurePolicy` is so `Fail`.
+fn configuration(document: &Value, name: &str, url: &str, ca_bundle: &str) -> Value {
+    let spec = &document["spec"];
+    let kind = if spec["mutating"] == true { "Mutating" } else { "Validating" };
+    let mut expressions = spec["namespaceSelector"]["matchExpressions"].as_array().cloned().unwrap_or_default();
+    expressions.push(json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [OF_CONTROLLER]}));
+    let mut webhook = json!({
+        "name": format!("{name}.kubewarden.admission"),
+        "clientConfig": {"url": url, "caBundle": ca_bundle},
+        "rules": spec["rules"],
+        "namespaceSelector": {"matchExpressions": expressions},
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    });
+    for key in ["failurePolicy", "matchPolicy", "objectSelector", "timeoutSeconds", "matchConditions"] {
+        if let Some(value) = spec.get(key) {
+            webhook[key] = value.clone();
+        }
+    }
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": format!("{kind}WebhookConfiguration"),
+        "metadata": {
+            "name": name,
+            "labels": {"kubewarden": "true", "kubewardenPolicyScope": "cluster"},
+            "annotations": {"kubewardenPolicyName": document["metadata"]["name"], "kubewardenPolicyNamespace": ""},
+        },
+        "webhooks": [webhook],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_has_what_the_controller_keeps() {
+        let document = json!({
+            "kind": "ClusterAdmissionPolicy", "metadata": {"name": "a"},
+            "spec": {
+                "mutating": true, "rules": [{"operations": ["CREATE"]}], "failurePolicy": "Ignore",
+                "namespaceSelector": {
+                    "matchLabels": {"dropped": "yes"},
+                    "matchExpressions": [{"key": "team", "operator": "Exists"}],
+                },
+                "objectSelector": {"matchLabels": {"kept": "yes"}},
+            },
+        });
+        let configuration = configuration(&document, &unique_name(&document), "https://a", "AAAA");
+        assert_eq!(configuration["kind"], "MutatingWebhookConfiguration");
+        assert_eq!(configuration["metadata"]["name"], "clusterwide-a");
+        let webhook = &configuration["webhooks"][0];
+        let expected = json!({"matchExpressions": [
+            {"key": "team", "operator": "Exists"},
+            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kubewarden"]},
+        ]});
+        assert_eq!(webhook["namespaceSelector"], expected);
+        assert_eq!(webhook["objectSelector"], json!({"matchLabels": {"kept": "yes"}}));
+        assert_eq!(webhook["failurePolicy"], "Ignore");
+        assert_eq!(webhook["name"], "clusterwide-a.kubewarden.admission");
+    }
+
+    #[test]
+    fn what_is_deployed_is_in_mode_protect() {
+        for choice in ["policies", "baseline", "restricted", "baseline-group", "restricted-group"] {
+            for document in protect(choice, &[]) {
+                assert_eq!(document["spec"]["mode"], "protect", "{document}");
+                documents::read(&[document]).unwrap();
+            }
+        }
+    }
+}

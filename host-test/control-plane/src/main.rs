@@ -1,0 +1,200 @@
+//! `make cluster-test`: whether the policies are right in a living cluster.
+//!
+//! `cluster-test [FILTER]` runs the histories of the sets of policies whose names contain the filter.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use podfence_cluster::published;
+use podfence_control_plane::configuration::{Modules, protect};
+use podfence_control_plane::control_plane::{ControlPlane, StartError};
+use podfence_control_plane::histories::{self, REFUSALS, Set, World};
+use podfence_control_plane::kubelet::Kubelet;
+use podfence_control_plane::samples;
+use podfence_control_plane::webhook::Webhook;
+use podfence_scan::custom_kinds::{self, CustomKind};
+use serde_json::{Value, json};
+
+/// Histories wait more than they work.
+const AT_ONCE: usize = 8;
+
+fn main() -> ExitCode {
+    let filter = std::env::args().nth(1).unwrap_or_default();
+    match run(&filter) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(StartError(problem)) => {
+            eprintln!("cluster-test: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(filter: &str) -> Result<bool, StartError> {
+    let start = Instant::now();
+    let root = podfence_support::root();
+    let binaries = root.join("target/control-plane");
+    let plane = ControlPlane::start(&binaries, &binaries.join("run"))?;
+    let kubelet = Kubelet::start(&plane.client);
+    let webhook = Webhook::start(&plane.authority)?;
+    let modules = Modules::load();
+    prepare(&plane);
+    println!("the control plane runs after {} s", start.elapsed().as_secs());
+    let world = World { client: &plane.client, webhook: &webhook, kubelet: &kubelet, modules: &modules };
+    let mut problems = Vec::new();
+    problems.extend(check_histories(&world, filter));
+    for problem in &problems {
+        println!("FAILED {problem}");
+    }
+    println!("{} problems after {} s", problems.len(), start.elapsed().as_secs());
+    Ok(problems.is_empty())
+}
+
+/// What pods and policies name: runtime classes, and a custom kind.
+fn prepare(plane: &ControlPlane) {
+    for name in ["gvisor", "kata"] {
+        let class = json!({
+            "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name,
+        });
+        plane.client.create("/apis/node.k8s.io/v1/runtimeclasses", &class);
+    }
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let of = samples::CUSTOM;
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{}.{}", of.plural, of.group)},
+        "spec": {
+            "group": of.group, "scope": "Namespaced",
+            "names": {"plural": of.plural, "singular": "rollout", "kind": of.kind, "listKind": "RolloutList"},
+            "versions": [{
+                "name": of.version, "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
+            }],
+        },
+    });
+    plane.client.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition);
+}
+
+/// Settings with which a policy changes objects; none for one that does not.
+fn mutating_settings(policy: &str) -> Option<Value> {
+    match policy {
+        "capabilities" => Some(json!({"mutate": true, "defaultAddCapabilities": ["NET_BIND_SERVICE"]})),
+        "apparmor" | "seccomp" => Some(json!({"defaultProfile": "RuntimeDefault"})),
+        "runtime-class" => Some(json!({"defaultRuntimeClass": "gvisor", "allowedRuntimeClasses": ["gvisor", "kata"]})),
+        "users" | "allow-privilege-escalation" | "read-only-root-filesystem" => Some(json!({"mutate": true})),
+        _ => None,
+    }
+}
+
+/// A document with other settings, as it is and with its twin that only judges.
+fn with_twin(document: &Value, settings: &Value) -> [Value; 2] {
+    let policy = policy_of(document);
+    let mut mutating = document.clone();
+    let members = settings.as_object().cloned().unwrap_or_default();
+    for (key, value) in members {
+        mutating["spec"]["settings"][key] = value;
+    }
+    mutating["spec"]["mutating"] = json!(true);
+    assert!(published::is_mutating(policy, &mutating["spec"]["settings"]), "{policy}");
+    let mut twin = mutating.clone();
+    twin["spec"]["mutating"] = json!(false);
+    for key in ["mutate", "defaultProfile", "defaultRuntimeClass", "defaultAddCapabilities"] {
+        twin["spec"]["settings"].as_object_mut().map(|settings| settings.remove(key));
+    }
+    twin["metadata"]["name"] = json!(format!("twin-{policy}"));
+    [mutating, twin]
+}
+
+fn policy_of(document: &Value) -> &str {
+    let module = document["spec"]["module"].as_str().unwrap_or_default();
+    module.rsplit('/').next().and_then(|of| of.split(':').next()).unwrap_or_default()
+}
+
+/// Each policy alone, judging and changing, and all of them together.
+fn sets() -> Vec<Set> {
+    let kinds: Vec<&CustomKind> = custom_kinds::find(samples::CUSTOM.group, samples::CUSTOM.kind).into_iter().collect();
+    let mut singles = protect("policies", &kinds);
+    for document in singles.iter_mut().filter(|document| policy_of(document) == "runtime-class") {
+        // Without settings it lets no pod in at all.
+        document["spec"]["settings"]["allowedRuntimeClasses"] = json!(["gvisor"]);
+    }
+    let mut sets = Vec::new();
+    let all_bad: Vec<Value> = singles.iter().flat_map(|document| samples::bad(policy_of(document))).collect();
+    let mut together = Vec::new();
+    for document in &singles {
+        match mutating_settings(policy_of(document)) {
+            Some(settings) => together.extend(with_twin(document, &settings)),
+            None => together.push(document.clone()),
+        }
+    }
+    let restricted = protect("restricted", &kinds);
+    sets.push(Set {
+        name: "all".to_owned(),
+        documents: singles.iter().chain(&restricted).cloned().collect(),
+        bad: all_bad.clone(),
+    });
+    sets.push(Set {
+        name: "all-mutating".to_owned(),
+        documents: together.iter().chain(&restricted).cloned().collect(),
+        bad: all_bad.clone(),
+    });
+    for document in &singles {
+        let policy = policy_of(document);
+        let bad = samples::bad(policy);
+        if let Some(settings) = mutating_settings(policy) {
+            let documents = with_twin(document, &settings).to_vec();
+            sets.push(Set { name: format!("mutating-{policy}"), documents, bad: bad.clone() });
+        }
+        sets.push(Set { name: format!("alone-{policy}"), documents: vec![document.clone()], bad });
+    }
+    for choice in ["baseline", "restricted", "baseline-group", "restricted-group"] {
+        let documents = protect(choice, &kinds);
+        sets.push(Set { name: format!("level-{choice}"), documents, bad: all_bad.clone() });
+    }
+    sets
+}
+
+fn check_histories(world: &World<'_>, filter: &str) -> Vec<String> {
+    let sets: Vec<Set> = sets().into_iter().filter(|set| set.name.contains(filter)).collect();
+    let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(set) = sets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let start = Instant::now();
+                    let outcome = histories::run(world, set);
+                    println!(
+                        "{:<38} {:>6} requests judged, {:>4} pods started, {:>3} s, {}",
+                        set.name,
+                        outcome.judged,
+                        outcome.started,
+                        start.elapsed().as_secs(),
+                        if outcome.problems.is_empty() { "ok" } else { "FAILED" },
+                    );
+                    outcomes.lock().expect("no thread panics").push(outcome);
+                }
+            });
+        }
+    });
+    let (mut problems, mut refused) = (Vec::new(), BTreeMap::<usize, usize>::new());
+    for outcome in outcomes.into_inner().expect("no thread panics") {
+        problems.extend(outcome.problems);
+        for (index, count) in outcome.refused {
+            *refused.entry(index).or_default() += count;
+        }
+    }
+    println!("refused, and rightly:");
+    for (index, refusal) in REFUSALS.iter().enumerate() {
+        let count = refused.get(&index).copied().unwrap_or_default();
+        let kinds = if refusal.kinds.is_empty() { "any kind".to_owned() } else { refusal.kinds.join(", ") };
+        println!("{count:>6} {} {} {kinds}: {}", refusal.user, refusal.operation, refusal.reason);
+        if count == 0 && filter.is_empty() {
+            problems.push(format!("nothing was refused as {} {} {kinds}", refusal.user, refusal.operation));
+        }
+    }
+    problems
+}
