@@ -12,5 +12,6 @@ pub mod histories;
 pub mod http;
 pub mod kubelet;
 pub mod samples;
+pub mod standards;
 pub mod wait;
 pub mod webhook;

@@ -1,6 +1,7 @@
 //! `make cluster-test`: whether the policies are right in a living cluster.
 //!
-//! `cluster-test [FILTER]` runs the histories of the sets of policies whose names contain the filter.
+//! `cluster-test [FILTER]` runs the histories of the sets of policies whose names contain the filter; `standards` is
+//! the comparison with the built-in admission.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -15,10 +16,16 @@ use podfence_control_plane::configuration::{Modules, protect};
 use podfence_control_plane::control_plane::{ControlPlane, StartError};
 use podfence_control_plane::histories::{self, REFUSALS, Set, World};
 use podfence_control_plane::kubelet::Kubelet;
-use podfence_control_plane::samples;
 use podfence_control_plane::webhook::Webhook;
+use podfence_control_plane::{samples, standards};
 use podfence_scan::custom_kinds::{self, CustomKind};
 use serde_json::{Value, json};
+
+/// The filter that runs the comparison with the built-in admission.
+const STANDARDS: &str = "standards";
+
+/// How many random pods are compared, unless `PODFENCE_PODS` says it.
+const PODS: usize = 5000;
 
 /// Histories wait more than they work.
 const AT_ONCE: usize = 8;
@@ -47,7 +54,12 @@ fn run(filter: &str) -> Result<bool, StartError> {
     println!("the control plane runs after {} s", start.elapsed().as_secs());
     let world = World { client: &plane.client, webhook: &webhook, kubelet: &kubelet, modules: &modules };
     let mut problems = Vec::new();
-    problems.extend(check_histories(&world, filter));
+    if filter.is_empty() || filter == STANDARDS {
+        problems.extend(check_standards(&world));
+    }
+    if filter != STANDARDS {
+        problems.extend(check_histories(&world, filter));
+    }
     for problem in &problems {
         println!("FAILED {problem}");
     }
@@ -156,6 +168,25 @@ fn sets() -> Vec<Set> {
         sets.push(Set { name: format!("level-{choice}"), documents, bad: all_bad.clone() });
     }
     sets
+}
+
+fn check_standards(world: &World<'_>) -> Vec<String> {
+    let start = Instant::now();
+    let pods = std::env::var("PODFENCE_PODS").ok().and_then(|pods| pods.parse().ok()).unwrap_or(PODS);
+    let found = match standards::compare(world.client, world.modules, pods) {
+        Ok(found) => found,
+        Err(late) => return vec![late.0],
+    };
+    println!("pod-security-standards and the built-in admission, in {} s:", start.elapsed().as_secs());
+    let mut problems = found.differences;
+    for (what, [accepted, rejected]) in &found.counts {
+        println!("{:>6} {what}: {accepted} let in, {rejected} rejected", accepted + rejected);
+        if *accepted == 0 || *rejected == 0 && !what.ends_with("privileged") {
+            problems.push(format!("{what}: {accepted} let in, {rejected} rejected"));
+        }
+    }
+    println!("{:>6} that the API server does not take", found.invalid);
+    problems
 }
 
 fn check_histories(world: &World<'_>, filter: &str) -> Vec<String> {
