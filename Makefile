@@ -66,7 +66,7 @@ cluster-test: modules ## Test the policies in a living cluster: API server and c
 	command -v etcd > /dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null \
 		|| { echo 'etcd-server'; { apt-get update && apt-get install --yes etcd-server; } > /dev/null 2>&1; } || true; \
 	command -v etcd > /dev/null || { echo 'cluster-test: skipped, for there is no etcd; etcd-server of Debian has it'; exit 0; }; \
-	$(MAKE) --no-print-directory control-plane && \
+	$(MAKE) --no-print-directory control-plane && $(MAKE) --no-print-directory reader-truth && \
 	cargo run --locked --release -p podfence-control-plane -- '$(FILTER)'
 
 control-plane: $(CONTROL_PLANE) ## Build kube-apiserver, kube-controller-manager and kubectl: target/control-plane
@@ -81,6 +81,14 @@ $(CONTROL_PLANE) &: host-test/control-plane/go.mod host-test/control-plane/go.su
 	done; \
 	CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "$$flags" -o ../../target/control-plane/ \
 		k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kubectl
+
+# What the reader's table holds is what kubectl reads today.
+reader-truth: control-plane
+	@set -e; cd host-test/scan/tests/reading; again=$(CURDIR)/target/control-plane/reading; \
+	rm -rf $$again; mkdir -p $$again; cp recorded.jsonl mutants.jsonl $$again; \
+	(cd record && go run . $$again/recorded.jsonl $$again/mutants.jsonl); \
+	for table in recorded.jsonl mutants.jsonl; do diff $$table $$again/$$table; done
+	@PATH=$(CURDIR)/target/control-plane:$$PATH cargo test --locked --quiet --release -p podfence-scan --test reading a_kubectl
 
 soak: modules ## Compare a million requests for each policy with its opinion (half an hour)
 	@for seed in $$(seq 0 10000 990000); do \
@@ -160,4 +168,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all new-policy modules $(PODFENCE) publish-tools test cluster-test control-plane soak package publish deploy reproducible bench bless lint deny clean registry toolchain
+.PHONY: help all new-policy modules $(PODFENCE) publish-tools test cluster-test control-plane reader-truth soak package publish deploy reproducible bench bless lint deny clean registry toolchain
