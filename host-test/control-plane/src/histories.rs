@@ -192,6 +192,7 @@ pub fn run(world: &World<'_>, set: &Set) -> Outcome {
         world.client.delete(&format!("{CONFIGURATIONS}/{}/{name}", of.collection), "Background");
     }
     outcome.problems.append(&mut history.problems);
+    world.webhook.forget(&set.name);
     for problem in &mut outcome.problems {
         *problem = format!("{}: {problem}", set.name);
     }
@@ -313,6 +314,15 @@ impl<'w> History<'w> {
                 self.done(&format!("create {} {name} before the policies", kind.kind), &reply);
             }
         }
+        for (name, pod) in [("bad-s", &self.bad), ("good-s", &good())] {
+            let of = kind("Job");
+            let mut job = of.object(name, pod, name.trim_end_matches("-s"));
+            job["spec"]["suspend"] = json!(true);
+            let reply = self.world.client.create(&of.collection(&self.set.name), &job);
+            if !reply.is_done() {
+                return Err(Late(format!("create Job {name} before the policies: {}", reply.message())));
+            }
+        }
         for kind in kinds() {
             for name in ["bad-a", "bad-f", "bad-o", "good-a"] {
                 self.settles(kind, name)?;
@@ -326,6 +336,7 @@ impl<'w> History<'w> {
             self.change(kind)?;
         }
         self.suspend()?;
+        self.queue()?;
         self.debug();
         self.replace_replica_sets()?;
         self.make_new()?;
@@ -580,6 +591,29 @@ impl<'w> History<'w> {
                         self.settles(kind, name)?;
                     }
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// A queue of Jobs says where a suspended one is to run, and resumes it.
+    fn queue(&mut self) -> Result<(), Late> {
+        let of = kind("Job");
+        for name in ["bad-s", "good-s"] {
+            let since = self.calls_so_far();
+            let place = of.patch_of(json!({"spec": {"nodeSelector": {"kubernetes.io/os": "linux"}}}));
+            let reply = self.merge(of, name, &place);
+            let what = format!("give a node selector to Job {name}");
+            match name {
+                "good-s" => self.done(&what, &reply),
+                _ => drop(self.judged(&what, &reply)),
+            }
+            let reply = self.merge(of, name, &json!({"spec": {"suspend": false}}));
+            self.done(&format!("resume Job {name}"), &reply);
+            if name == "bad-s" && !self.is_mending {
+                self.is_refused_pods(of, name, since)?;
+            } else {
+                self.settles(of, name)?;
             }
         }
         Ok(())

@@ -229,3 +229,26 @@ fn check_histories(world: &World<'_>, filter: &str) -> Vec<String> {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use podfence_reference::opinions::OPINIONS;
+
+    #[test]
+    fn every_policy_that_changes_objects_does_so() {
+        for opinion in OPINIONS {
+            let name = opinion.policy.name;
+            assert_eq!(mutating_settings(name).is_some(), opinion.mutate.is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_policy_is_in_a_set() {
+        let sets = sets();
+        let documents = || sets.iter().flat_map(|set| &set.documents);
+        for policy in samples::policies() {
+            assert!(documents().any(|document| policy_of(document) == policy), "{policy}");
+        }
+    }
+}

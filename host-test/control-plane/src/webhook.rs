@@ -87,6 +87,11 @@ impl Webhook {
         self.shared.routes.write().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), judge);
     }
 
+    /// Drops what was asked about a namespace: objects of many policies take much memory.
+    pub fn forget(&self, namespace: &str) {
+        self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(namespace);
+    }
+
     /// What was asked about a namespace, in the order of the answers.
     pub fn calls(&self, namespace: &str) -> Vec<Call> {
         let calls = self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
