@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Reply};
 use crate::configuration::{Installed, Modules, in_namespace, install};
 use crate::kubelet::Kubelet;
+use crate::refusals::REFUSALS;
 use crate::samples::{self, Kind, good, good_container, kind, kinds};
 use crate::wait::{Late, until};
 use crate::webhook::{Call, Webhook};
@@ -48,111 +49,6 @@ pub struct Outcome {
     /// How many pods started under the policies.
     pub started: usize,
 }
-
-/// A refusal that is right.
-pub struct Refusal {
-    /// The end of the user's name.
-    pub user: &'static str,
-    /// `CREATE` or `UPDATE`.
-    pub operation: &'static str,
-    /// Kinds, with a subresource after a slash; empty for any.
-    pub kinds: &'static [&'static str],
-    /// Whether policies that mend objects refuse it as well.
-    pub where_mended: bool,
-    /// Why it is right.
-    pub reason: &'static str,
-}
-
-/// What is refused where the pod violates a policy. Everything else is let in.
-pub const REFUSALS: [Refusal; 11] = [
-    Refusal {
-        user: "admin",
-        operation: "CREATE",
-        kinds: &[],
-        where_mended: false,
-        reason: "a new object would run what violates the policy",
-    },
-    Refusal {
-        user: "admin",
-        operation: "UPDATE",
-        kinds: &[
-            "PodTemplate",
-            "ReplicationController",
-            "ReplicaSet",
-            "Deployment",
-            "StatefulSet",
-            "DaemonSet",
-            "CronJob",
-            "Job",
-            "Rollout",
-        ],
-        where_mended: false,
-        reason: "the template is another one and violates the policy: a restart, an image, a rollback",
-    },
-    Refusal {
-        user: "admin",
-        operation: "UPDATE",
-        kinds: &["Pod"],
-        where_mended: true,
-        reason: "another image would run in a pod that violates the policy, and nothing mends a pod that runs",
-    },
-    Refusal {
-        user: "admin",
-        operation: "UPDATE",
-        kinds: &["Pod/ephemeralcontainers"],
-        where_mended: true,
-        reason: "a debug container in a pod that violates the policy, or one that violates it itself",
-    },
-    Refusal {
-        user: "replicaset-controller",
-        operation: "CREATE",
-        kinds: &["Pod"],
-        where_mended: false,
-        reason: "a new pod is judged, however old its template is",
-    },
-    Refusal {
-        user: "replication-controller",
-        operation: "CREATE",
-        kinds: &["Pod"],
-        where_mended: false,
-        reason: "a new pod is judged, however old its template is",
-    },
-    Refusal {
-        user: "statefulset-controller",
-        operation: "CREATE",
-        kinds: &["Pod"],
-        where_mended: false,
-        reason: "a new pod is judged, however old its template is",
-    },
-    Refusal {
-        user: "daemon-set-controller",
-        operation: "CREATE",
-        kinds: &["Pod"],
-        where_mended: false,
-        reason: "a new pod is judged, however old its template is",
-    },
-    Refusal {
-        user: "job-controller",
-        operation: "CREATE",
-        kinds: &["Pod"],
-        where_mended: false,
-        reason: "a new pod is judged, however old its template is",
-    },
-    Refusal {
-        user: "cronjob-controller",
-        operation: "CREATE",
-        kinds: &["Job"],
-        where_mended: false,
-        reason: "a new Job is judged, however old its CronJob is",
-    },
-    Refusal {
-        user: "admin",
-        operation: "CREATE",
-        kinds: &["Pod"],
-        where_mended: true,
-        reason: "an injector added a container after the policies had changed the pod, and the twin judges it",
-    },
-];
 
 /// Kinds, and what is left without an owner of each.
 const ORPHANS: [(&str, &str); 6] = [
@@ -604,9 +500,10 @@ impl<'w> History<'w> {
             let place = of.patch_of(json!({"spec": {"nodeSelector": {"kubernetes.io/os": "linux"}}}));
             let reply = self.merge(of, name, &place);
             let what = format!("give a node selector to Job {name}");
-            match name {
-                "good-s" => self.done(&what, &reply),
-                _ => drop(self.judged(&what, &reply)),
+            if name == "good-s" {
+                self.done(&what, &reply);
+            } else if !self.is_mending || !reply.is_done() {
+                self.denied(&what, &reply);
             }
             let reply = self.merge(of, name, &json!({"spec": {"suspend": false}}));
             self.done(&format!("resume Job {name}"), &reply);

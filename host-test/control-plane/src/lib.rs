@@ -11,6 +11,7 @@ pub mod control_plane;
 pub mod histories;
 pub mod http;
 pub mod kubelet;
+pub mod refusals;
 pub mod samples;
 pub mod standards;
 pub mod wait;
