@@ -61,12 +61,12 @@ test: lint modules registry ## Pass all tests and gates
 	$(MAKE) --no-print-directory reproducible
 
 # A visible skip: what needs Go and etcd is not needed to work on the policies.
-cluster-test: modules ## Test the policies in a living cluster: API server and controllers from source (ten minutes the first time)
+cluster-test: ## Test the policies in a living cluster: API server and controllers from source (ten minutes the first time)
 	@command -v go > /dev/null || { echo 'cluster-test: skipped, for there is no go; Go 1.26 builds the API server'; exit 0; }; \
 	command -v etcd > /dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null \
 		|| { echo 'etcd-server'; { apt-get update && apt-get install --yes etcd-server; } > /dev/null 2>&1; } || true; \
 	command -v etcd > /dev/null || { echo 'cluster-test: skipped, for there is no etcd; etcd-server of Debian has it'; exit 0; }; \
-	$(MAKE) --no-print-directory control-plane && $(MAKE) --no-print-directory reader-truth && \
+	$(MAKE) --no-print-directory modules control-plane reader-truth && \
 	cargo run --locked --release -p podfence-control-plane -- '$(FILTER)'
 
 control-plane: $(CONTROL_PLANE) ## Build kube-apiserver, kube-controller-manager and kubectl: target/control-plane
