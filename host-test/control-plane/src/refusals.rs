@@ -34,10 +34,12 @@ pub const REFUSALS: [Refusal; 12] = [
             "StatefulSet",
             "DaemonSet",
             "CronJob",
+            "Job",
             "Rollout",
         ],
         where_mended: false,
-        reason: "the template is another one and violates the policy: a restart, an image, a rollback",
+        reason: "the template is another one and violates the policy: a restart, an image, a rollback, \
+                 and for a suspended Job a node selector",
     },
     Refusal {
         user: "admin",
@@ -100,7 +102,8 @@ pub const REFUSALS: [Refusal; 12] = [
         operation: "UPDATE",
         kinds: &["Job"],
         where_mended: true,
-        reason: "a suspended Job gets a node selector: no policy can mend its template, and the twin judges it",
+        reason: "a suspended Job gets a node selector: a policy that mends leaves the template, which is immutable, as it \
+                 is, and the twin judges it",
     },
     Refusal {
         user: "admin",
