@@ -58,7 +58,7 @@ A comment accepts a finding: `hostPID: true  # podfence: ignore[hostNamespaces] 
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// Files, directories, globs, and `-` for standard input. Of a directory, *.yaml, *.yml, *.json and *.kyaml are
-    /// read, but not what is hidden or what .gitignore, .ignore and .podfenceignore leave out
+    /// read, but not hidden directories or what .gitignore, .ignore and .podfenceignore leave out
     #[arg(value_name = "PATH|GLOB|-", default_value = ".")]
     paths: Vec<PathBuf>,
 
