@@ -186,6 +186,24 @@ fn a_baseline_accepts_what_is_in_it_and_no_more() {
 }
 
 #[test]
+fn a_baseline_keeps_what_was_not_read_and_counts_for_what_it_says() {
+    let workplace = workplace();
+    workplace.write("podfence.yaml", "enforce: baseline\nbaseline: accepted.json\n");
+    workplace.write("a/a.yaml", BAD);
+    workplace.write("b/b.yaml", BAD.replace("name: bad", "name: other"));
+    assert_eq!(workplace.ends(&["scan", "--write-baseline"], 0).1, "accepted.json: 2 entries\n");
+    assert_eq!(workplace.ends(&["scan", "a", "--write-baseline"], 0).1, "accepted.json: 2 entries\n");
+    workplace.write("empty/values.yaml", "replicas: 1\n");
+    let error = workplace.fails(2, &["scan", "empty", "--write-baseline"]);
+    assert!(error.contains("nothing was judged") && error.contains("the baseline stays as it was"), "{error}");
+    workplace.ends(&["scan"], 0);
+
+    // Who reviews the file must not be told another name than the one that is accepted.
+    workplace.write("accepted.json", workplace.text("accepted.json").replace("\"bad\"", "\"harmless\""));
+    assert!(workplace.ends(&["scan", "--format", "concise"], 1).0.starts_with("a/a.yaml:8:35: error[privileged] "));
+}
+
+#[test]
 fn exceptions_are_accepted_once_a_person_gave_a_reason() {
     let workplace = workplace();
     workplace.write("a.yaml", BAD);
