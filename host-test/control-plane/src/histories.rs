@@ -313,6 +313,17 @@ impl<'w> History<'w> {
         }
     }
 
+    /// An act on the good or the bad object, which settles after it if it was done.
+    fn settles_if_done(&mut self, kind: Kind, name: &str, what: &str, reply: &Reply) -> Result<(), Late> {
+        let is_done = if name == "good-a" {
+            self.done(what, reply);
+            true
+        } else {
+            self.judged(what, reply)
+        };
+        if is_done { self.settles(kind, name) } else { Ok(()) }
+    }
+
     fn settles(&self, kind: Kind, name: &str) -> Result<(), Late> {
         let title = || format!("{} {name}: {}", kind.kind, self.get(kind, name)["status"]);
         until(title, || Self::is_settled(kind, &self.get(kind, name)).then_some(()))
@@ -437,15 +448,7 @@ impl<'w> History<'w> {
             for (what, patch) in [("restart", restart), ("change the image of", image)] {
                 let reply = self.merge(kind, name, &patch);
                 let what = format!("{what} {} {name}", kind.kind);
-                let is_done = if name == "good-a" {
-                    self.done(&what, &reply);
-                    true
-                } else {
-                    self.judged(&what, &reply)
-                };
-                if is_done {
-                    self.settles(kind, name)?;
-                }
+                self.settles_if_done(kind, name, &what, &reply)?;
             }
             if name == "bad-a" {
                 let reply = self.put_pod(kind, name, kind.pod_of(&kind.object(name, &good(), "good")));
@@ -454,15 +457,7 @@ impl<'w> History<'w> {
             }
             let reply = self.put_pod(kind, name, kind.pod_of(&original));
             let what = format!("roll back {} {name}", kind.kind);
-            let is_done = if name == "good-a" {
-                self.done(&what, &reply);
-                true
-            } else {
-                self.judged(&what, &reply)
-            };
-            if is_done {
-                self.settles(kind, name)?;
-            }
+            self.settles_if_done(kind, name, &what, &reply)?;
         }
         Ok(())
     }
