@@ -181,26 +181,23 @@ impl Baseline {
     /// Leaves alone findings that are suppressed already; they count as gone. An entry that says another policy, control
     /// or object than its fingerprint accepts nothing: who reviews the file reads what it says.
     pub fn apply<'b, 'f>(&'b self, findings: impl IntoIterator<Item = &'f mut Finding>) -> Vec<Fixed<'b>> {
-        let known: BTreeMap<&str, &Entry> =
-            self.entries.iter().map(|entry| (entry.fingerprint.as_str(), entry)).collect();
-        let mut left: BTreeMap<&str, u32> =
-            self.entries.iter().map(|entry| (entry.fingerprint.as_str(), entry.count.get())).collect();
+        let mut left: BTreeMap<&str, (&Entry, u32)> =
+            self.entries.iter().map(|entry| (entry.fingerprint.as_str(), (entry, entry.count.get()))).collect();
         for finding in findings {
             if finding.suppressed.is_some() {
                 continue;
             }
-            let fingerprint = finding.fingerprint.as_str();
-            if !known.get(fingerprint).is_some_and(|entry| entry.is_of(finding)) {
+            let Some((entry, left)) = left.get_mut(finding.fingerprint.as_str()) else { continue };
+            if *left == 0 || !entry.is_of(finding) {
                 continue;
             }
-            let Some(left) = left.get_mut(fingerprint).filter(|left| **left > 0) else { continue };
             *left -= 1;
             finding.suppressed =
                 Some(Suppressed { kind: SuppressionKind::Baseline, reason: "is in the baseline".to_owned() });
         }
         self.entries
             .iter()
-            .map(|entry| Fixed { entry, count: left[entry.fingerprint.as_str()] })
+            .map(|entry| Fixed { entry, count: left[entry.fingerprint.as_str()].1 })
             .filter(|fixed| fixed.count > 0)
             .collect()
     }

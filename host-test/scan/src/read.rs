@@ -65,12 +65,12 @@ pub enum InputError {
 /// When it cannot be read, is empty, or is larger than the limit.
 pub fn file(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
     let bytes = if path.as_os_str() == "-" {
-        read_up_to(io::stdin().lock(), limit)?
+        up_to(io::stdin().lock(), limit)?
     } else {
         if path.is_dir() {
             return Err(InputError::Directory);
         }
-        read_up_to(File::open(path)?, limit)?
+        up_to(File::open(path)?, limit)?
     };
     if bytes.is_empty() {
         return Err(InputError::Empty);
@@ -78,7 +78,11 @@ pub fn file(path: &Path, limit: u64) -> Result<Vec<u8>, InputError> {
     Ok(bytes)
 }
 
-fn read_up_to(source: impl Read, limit: u64) -> Result<Vec<u8>, InputError> {
+/// Reads all of a source, up to `limit` bytes.
+///
+/// # Errors
+/// When it cannot be read, or is larger than the limit.
+pub fn up_to(source: impl Read, limit: u64) -> Result<Vec<u8>, InputError> {
     let mut bytes = Vec::new();
     source.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {

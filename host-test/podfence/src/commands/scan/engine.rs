@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use podfence_scan::finding::{Finding, Problem};
 use podfence_scan::object::{self, Content, Object};
+use podfence_scan::read::{self, InputError};
 use podfence_scan::report::{Skipped, Summary};
 use podfence_scan::request::GroupVersionKind;
 use podfence_scan::yaml;
@@ -63,7 +64,7 @@ impl<'e> Engine<'e> {
     /// Scans files, the bytes of which come from a function of their index and the file.
     pub(super) fn scan_with<'b, R>(&self, inputs: &[Input], read: R) -> Scanned
     where
-        R: Fn(usize, &Input) -> io::Result<Cow<'b, [u8]>> + Sync,
+        R: Fn(usize, &Input) -> Result<Cow<'b, [u8]>, InputError> + Sync,
     {
         let next = AtomicUsize::new(0);
         let work = || {
@@ -88,7 +89,7 @@ impl<'e> Engine<'e> {
         together(outcomes.into_iter().map(|(_, outcome)| outcome))
     }
 
-    fn file(&self, input: &Input, bytes: io::Result<Cow<'_, [u8]>>, worker: &mut Worker<'e>) -> FileOutcome {
+    fn file(&self, input: &Input, bytes: Result<Cow<'_, [u8]>, InputError>, worker: &mut Worker<'e>) -> FileOutcome {
         let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(error) => return FileOutcome::unread(input, &error),
@@ -101,26 +102,16 @@ impl<'e> Engine<'e> {
     }
 }
 
-pub(super) fn read<'s>(input: &Input, standard_input: Option<&'s [u8]>) -> io::Result<Cow<'s, [u8]>> {
+pub(super) fn read<'s>(input: &Input, standard_input: Option<&'s [u8]>) -> Result<Cow<'s, [u8]>, InputError> {
     match &input.path {
         None => Ok(standard_input.unwrap_or_default().into()),
-        Some(path) => read_up_to(File::open(path)?, LARGEST).map(Cow::Owned),
+        Some(path) => read::up_to(File::open(path)?, LARGEST).map(Cow::Owned),
     }
-}
-
-/// Reads all of it, unless it is more than `limit` bytes.
-fn read_up_to(source: impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    source.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(io::Error::other(format!("is larger than {} MiB, the limit", limit >> 20)));
-    }
-    Ok(bytes)
 }
 
 /// All of standard input.
-pub(super) fn read_standard_input() -> io::Result<Vec<u8>> {
-    read_up_to(io::stdin().lock(), LARGEST)
+pub(super) fn read_standard_input() -> Result<Vec<u8>, InputError> {
+    read::up_to(io::stdin().lock(), LARGEST)
 }
 
 /// Gives the Namespaces in files; what cannot be read is left to the scan.

@@ -6,6 +6,7 @@ use podfence_scan::fingerprint::fingerprint;
 use podfence_scan::lines::Lines;
 use podfence_scan::locate::{Located, Place, name_of};
 use podfence_scan::object::{self, Content, Object, Owner, Unsuitable};
+use podfence_scan::read::InputError;
 use podfence_scan::report::{Skipped, Summary};
 use podfence_scan::request::{self, GroupVersionKind};
 use podfence_scan::suppress::{self, Comment, ContainerLines, DocumentPlace, Target};
@@ -234,7 +235,7 @@ impl<'f, 'e> FileScan<'f, 'e> {
 
 impl FileOutcome {
     /// Of a file that cannot be read.
-    pub(super) fn unread(input: &Input, error: &std::io::Error) -> FileOutcome {
+    pub(super) fn unread(input: &Input, error: &InputError) -> FileOutcome {
         let mut outcome = FileOutcome::default();
         outcome.summary.files = 1;
         outcome.problem(input, None, &error.to_string());

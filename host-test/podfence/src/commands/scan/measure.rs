@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use comfy_table::{Cell, Table};
 use podfence_host::{Host, Limits};
+use podfence_scan::read::InputError;
 use podfence_scan::yaml;
 use serde::Serialize;
 
@@ -127,7 +128,7 @@ impl Bench<'_> {
         memory.ten_times = largest_child()?;
 
         let bytes: Vec<Cow<'static, [u8]>> =
-            inputs.iter().map(|input| engine::read(input, None)).collect::<io::Result<_>>()?;
+            inputs.iter().map(|input| engine::read(input, None)).collect::<Result<_, InputError>>()?;
         let texts: Vec<Cow<'_, str>> = bytes.iter().map(|bytes| yaml::decode(bytes)).collect();
         let selection = Selection { modules: self.modules.map(Path::to_owned), ..Selection::default() };
         let judge = selection.judge(&Host::quick(Limits::default())?)?;
