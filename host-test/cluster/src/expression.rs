@@ -1,4 +1,5 @@
-//! The expression of a policy group: members called without arguments, `!`, `&&`, `||` and parentheses.
+//! The expression of a policy group: members called without arguments, `true`, `false`, `!`, `==`, `!=`, `&&`, `||` and
+//! parentheses, with comments from `//` to the end of a line.
 //!
 //! That is what both of its readers take: the controller, which checks it as CEL, and the policy-server, which
 //! evaluates it as Rhai. Neither library would do here: what only one of them takes has to be refused, and so has
@@ -17,7 +18,11 @@ pub struct Expression(Term);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Term {
     Member(String),
+    Literal(bool),
     Not(Box<Term>),
+    /// Whether the first is the same as the second, or is not. Both are evaluated.
+    Equal(Box<Term>, Box<Term>),
+    Unequal(Box<Term>, Box<Term>),
     /// All, in this order.
     And(Vec<Term>),
     /// One of them, in this order.
@@ -44,7 +49,7 @@ impl Expression {
         let node = parser.either(0)?;
         match parser.next_letter() {
             None => Ok(Expression(node)),
-            Some(_) => Err(parser.expected("`&&`, `||` or the end")),
+            Some(_) => Err(parser.expected("`==`, `!=`, `&&`, `||` or the end")),
         }
     }
 
@@ -65,7 +70,12 @@ impl Term {
     fn collect<'e>(&'e self, members: &mut Vec<&'e str>) {
         match self {
             Term::Member(name) => members.push(name),
+            Term::Literal(_) => {}
             Term::Not(node) => node.collect(members),
+            Term::Equal(left, right) | Term::Unequal(left, right) => {
+                left.collect(members);
+                right.collect(members);
+            }
             Term::And(nodes) | Term::Or(nodes) => nodes.iter().for_each(|node| node.collect(members)),
         }
     }
@@ -73,7 +83,10 @@ impl Term {
     fn evaluate(&self, call: &mut dyn FnMut(&str) -> bool) -> bool {
         match self {
             Term::Member(name) => call(name),
+            Term::Literal(value) => *value,
             Term::Not(node) => !node.evaluate(call),
+            Term::Equal(left, right) => left.evaluate(call) == right.evaluate(call),
+            Term::Unequal(left, right) => left.evaluate(call) != right.evaluate(call),
             Term::And(nodes) => nodes.iter().all(|node| node.evaluate(call)),
             Term::Or(nodes) => nodes.iter().any(|node| node.evaluate(call)),
         }
@@ -92,8 +105,28 @@ impl Parser<'_> {
     }
 
     fn both(&mut self, depth: usize) -> Result<Term, ExpressionError> {
-        let first = self.operand(depth)?;
-        self.chain(first, "&&", |parser| parser.operand(depth), Term::And)
+        let first = self.comparison(depth)?;
+        self.chain(first, "&&", |parser| parser.comparison(depth), Term::And)
+    }
+
+    /// From left to right: `a() == b() == c()` compares what came of the first two with the third. Each comparison is
+    /// one term within another, so that their number is limited.
+    fn comparison(&mut self, depth: usize) -> Result<Term, ExpressionError> {
+        let mut term = self.operand(depth)?;
+        for comparisons in 0.. {
+            let node = if self.takes("==") {
+                Term::Equal
+            } else if self.takes("!=") {
+                Term::Unequal
+            } else {
+                break;
+            };
+            if comparisons == DEEPEST {
+                return Err(self.problem(format!("more than {DEEPEST} comparisons in a row")));
+            }
+            term = node(Box::new(term), Box::new(self.operand(depth)?));
+        }
+        Ok(term)
     }
 
     /// More operands after the first one, as long as there are operators.
@@ -127,10 +160,14 @@ impl Parser<'_> {
             }
             Some(letter) if is_start_of_name(letter) => {
                 let name = self.name();
-                self.demand("(")?;
+                match name.as_str() {
+                    "true" => return Ok(Term::Literal(true)),
+                    "false" => return Ok(Term::Literal(false)),
+                    _ => self.demand("(")?,
+                }
                 self.demand(")").map(|()| Term::Member(name))
             }
-            _ => Err(self.expected("a member, `!` or `(`")),
+            _ => Err(self.expected("a member, `true`, `false`, `!` or `(`")),
         }
     }
 
@@ -142,9 +179,16 @@ impl Parser<'_> {
         name
     }
 
+    /// The next letter behind white space and comments.
     fn next_letter(&mut self) -> Option<char> {
-        while self.rest.next_if(|(_, letter)| letter.is_ascii_whitespace()).is_some() {}
-        self.rest.peek().map(|(_, letter)| *letter)
+        loop {
+            while self.rest.next_if(|(_, letter)| letter.is_ascii_whitespace()).is_some() {}
+            let at = self.position();
+            if !self.text[at..].starts_with("//") {
+                return self.rest.peek().map(|(_, letter)| *letter);
+            }
+            while self.rest.next_if(|(_, letter)| *letter != '\n').is_some() {}
+        }
     }
 
     /// Takes a token if it is next.
@@ -180,7 +224,7 @@ impl Parser<'_> {
 
 /// Whether a member can be called by this name.
 pub fn is_name(name: &str) -> bool {
-    name.starts_with(is_start_of_name) && name.chars().all(is_part_of_name)
+    name.starts_with(is_start_of_name) && name.chars().all(is_part_of_name) && !["true", "false"].contains(&name)
 }
 
 fn is_start_of_name(letter: char) -> bool {
@@ -220,6 +264,14 @@ mod tests {
             ("y1() && (n() || !n2())", true, "y1 n n2"),
             ("!n() && y()", true, "n y"),
             ("!(n() && y())", true, "n"),
+            ("y() == n()", false, "y n"),
+            ("y() != n()", true, "y n"),
+            ("n() == false", true, "n"),
+            ("y1() || y2() == n()", true, "y1"),
+            ("y1() && !n1() != n2()", true, "y1 n1 n2"),
+            ("n1() == n2() == n3()", false, "n1 n2 n3"),
+            ("n1() == (n2() == n3())", false, "n1 n2 n3"),
+            ("n() // no\n || y() // yes", true, "n y"),
             (" y1\t(\n) &&y_2( )&& _n()", false, "y1 y_2 _n"),
         ] {
             let members: Vec<String> = members.split(' ').map(str::to_owned).collect();
@@ -230,19 +282,24 @@ mod tests {
     #[test]
     fn what_is_no_expression_is_told_where() {
         for (text, expected) in [
-            ("", "column 1: expected a member, `!` or `(`, found the end"),
+            ("", "column 1: expected a member, `true`, `false`, `!` or `(`, found the end"),
             ("a", "column 2: expected `(`, found the end"),
             ("a(", "column 3: expected `)`, found the end"),
             ("a(1)", "column 3: expected `)`, found '1'"),
-            ("a() b()", "column 5: expected `&&`, `||` or the end, found 'b'"),
-            ("a() & b()", "column 5: expected `&&`, `||` or the end, found '&'"),
-            ("a() &&", "column 7: expected a member, `!` or `(`, found the end"),
+            ("a() b()", "column 5: expected `==`, `!=`, `&&`, `||` or the end, found 'b'"),
+            ("a() & b()", "column 5: expected `==`, `!=`, `&&`, `||` or the end, found '&'"),
+            ("a() &&", "column 7: expected a member, `true`, `false`, `!` or `(`, found the end"),
             ("(a()", "column 5: expected `)`, found the end"),
-            ("a())", "column 4: expected `&&`, `||` or the end, found ')'"),
+            ("a())", "column 4: expected `==`, `!=`, `&&`, `||` or the end, found ')'"),
             ("a-b()", "column 2: expected `(`, found '-'"),
-            ("true", "column 5: expected `(`, found the end"),
-            ("1()", "column 1: expected a member, `!` or `(`, found '1'"),
-            ("a() || é()", "column 8: expected a member, `!` or `(`, found 'é'"),
+            ("true()", "column 5: expected `==`, `!=`, `&&`, `||` or the end, found '('"),
+            ("a() = b()", "column 5: expected `==`, `!=`, `&&`, `||` or the end, found '='"),
+            ("a() ^ b()", "column 5: expected `==`, `!=`, `&&`, `||` or the end, found '^'"),
+            ("a() ? b() : c()", "column 5: expected `==`, `!=`, `&&`, `||` or the end, found '?'"),
+            ("a() /* b */", "column 5: expected `==`, `!=`, `&&`, `||` or the end, found '/'"),
+            ("a() ==", "column 7: expected a member, `true`, `false`, `!` or `(`, found the end"),
+            ("1()", "column 1: expected a member, `true`, `false`, `!` or `(`, found '1'"),
+            ("a() || é()", "column 8: expected a member, `true`, `false`, `!` or `(`, found 'é'"),
         ] {
             assert_eq!(Expression::parse(text).map_err(|error| error.to_string()), Err(expected.to_owned()), "{text}");
         }
@@ -256,6 +313,10 @@ mod tests {
         for text in [nested(DEEPEST + 1), nested(100_000), "!".repeat(100_000)] {
             assert_eq!(Expression::parse(&text), Err(ExpressionError { column: 34, problem: problem.clone() }));
         }
+        let compared = |times: usize| vec!["a()"; times + 1].join(" == ");
+        assert_eq!(Expression::parse(&compared(DEEPEST)).map(|of| of.members().len()), Ok(33));
+        let problem = "more than 32 comparisons in a row".to_owned();
+        assert_eq!(Expression::parse(&compared(100_000)), Err(ExpressionError { column: 231, problem }));
         // A chain is no nesting.
         let chain = vec!["a()"; 100_000].join(" && ");
         assert_eq!(Expression::parse(&chain).map(|of| of.members().len()), Ok(100_000));

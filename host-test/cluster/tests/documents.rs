@@ -1,6 +1,7 @@
 //! What is read of documents: which requests they get to see, and what of them is refused.
 
 use podfence_cluster::documents;
+use podfence_cluster::matching::{Namespaces, UnknownLabel};
 use podfence_scan::{AdmissionRequest, read};
 use serde_json::{Value, json};
 
@@ -32,7 +33,6 @@ fn group(expression: &str) -> String {
 #[test]
 fn what_a_cluster_would_refuse_is_explained() {
     let deep = format!("{}a(){}", "(".repeat(1000), ")".repeat(1000));
-    let label = "matchExpressions: [{key: team, operator: In, values: [a]}]";
     let cases = [
         (
             "{kind: Pod, metadata: {name: web}}".to_owned(),
@@ -65,8 +65,8 @@ fn what_a_cluster_would_refuse_is_explained() {
             "ClusterAdmissionPolicy/p: spec.matchConditions: only the API server evaluates them; expected none",
         ),
         (
-            policy(&format!("namespaceSelector: {{{label}}}")),
-            "ClusterAdmissionPolicy/p: spec.namespaceSelector: only a cluster knows the label \"team\"; expected none but kubernetes.io/metadata.name",
+            policy("allowInsideAdmissionControllerNamespace: 1"),
+            "ClusterAdmissionPolicy/p: spec.allowInsideAdmissionControllerNamespace: expected a boolean, found 1",
         ),
         (
             policy("objectSelector: {matchExpressions: [{key: a, operator: Near}]}"),
@@ -80,7 +80,7 @@ fn what_a_cluster_would_refuse_is_explained() {
         (group("a() || !z()"), "ClusterAdmissionPolicyGroup/g: spec.expression: z() is not in spec.policies"),
         (
             group("a() and b_2()"),
-            "ClusterAdmissionPolicyGroup/g: spec.expression: column 5: expected `&&`, `||` or the end, found 'a'",
+            "ClusterAdmissionPolicyGroup/g: spec.expression: column 5: expected `==`, `!=`, `&&`, `||` or the end, found 'a'",
         ),
         (
             group(&deep),
@@ -179,7 +179,119 @@ fn rules_and_selectors_match_as_in_the_api_server() {
         (policy("").replace("ClusterAdmission", "Admission").replace("name: p", "name: p, namespace: x"), pod(), false),
     ];
     for (text, request, expected) in cases {
-        let read = documents::read(&parsed(&text)).unwrap_or_else(|error| panic!("{text}: {error}"));
-        assert_eq!(read.iter().map(|of| of.matches(&request)).collect::<Vec<_>>(), [expected], "{text}\n{request:?}");
+        assert_eq!(sees(&text, &request, &Namespaces::default()), Ok(expected), "{text}\n{request:?}");
     }
+}
+
+/// Whether the policy of a text sees a request.
+fn sees(text: &str, request: &AdmissionRequest, namespaces: &Namespaces) -> Result<bool, UnknownLabel> {
+    let read = documents::read(&parsed(text)).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let [document] = read.as_slice() else { panic!("{text}: one document") };
+    document.matching.sees(request, namespaces).map(|seen| seen.is_some())
+}
+
+#[test]
+fn namespaces_are_selected_by_what_is_known_of_them() {
+    let selector = |members: &str| policy(&format!("namespaceSelector: {{{members}}}"));
+    let team = |operator: &str| selector(&format!("matchExpressions: [{{key: team, operator: {operator}}}]"));
+    let is_a = || team("In, values: [a]");
+    let with_inside = |text: String| text.replace("rules:", "allowInsideAdmissionControllerNamespace: true, rules:");
+    let pod = |namespace: &str| request(&[("namespace", json!(namespace))]);
+    let resource = json!({"group": "", "version": "v1", "resource": "namespaces"});
+    let namespace = |team: &str| {
+        let object = json!({"metadata": {"labels": {"team": team}}});
+        let name = json!("new");
+        request(&[("namespace", name.clone()), ("name", name), ("resource", resource.clone()), ("object", object)])
+    };
+    let of_namespaces = is_a().replace("pods", "namespaces");
+    let both = "matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: [b]}, {key: team, operator: Exists}]";
+    let unknown = |namespace: &str| Err(UnknownLabel { namespace: namespace.to_owned(), label: "team".to_owned() });
+    let known = parsed(
+        "[{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {team: a}}}, \
+                        {apiVersion: v1, kind: Namespace, metadata: {name: bare}}]",
+    );
+    let mut namespaces = Namespaces::default();
+    namespaces.add_manifests(known[0].as_array().expect("a list")).expect("two namespaces");
+    for (text, request, expected) in [
+        (is_a(), pod("a"), Ok(true)),
+        (is_a(), pod("bare"), Ok(false)),
+        (is_a(), pod("other"), unknown("other")),
+        (team("DoesNotExist"), pod("bare"), Ok(true)),
+        // A name that decides makes the label needless.
+        (selector(both), pod("other"), Ok(false)),
+        (selector(both), pod("b"), unknown("b")),
+        // The controller drops labels, and leaves out its own namespace, unless the document says otherwise.
+        (selector("matchLabels: {team: x}"), pod("a"), Ok(true)),
+        (selector("matchLabels: {team: x}"), pod("kubewarden"), Ok(false)),
+        (with_inside(selector("matchLabels: {team: x}")), pod("a"), Ok(false)),
+        (with_inside(selector("matchLabels: {team: a}")), pod("a"), Ok(true)),
+        (policy(""), pod("kubewarden"), Ok(false)),
+        (with_inside(policy("")), pod("kubewarden"), Ok(true)),
+        // A namespace brings its own labels.
+        (of_namespaces.clone(), namespace("a"), Ok(true)),
+        (of_namespaces, namespace("b"), Ok(false)),
+    ] {
+        assert_eq!(sees(&text, &request, &namespaces), expected, "{text}\n{request:?}");
+    }
+    let twice = parsed("[{apiVersion: v1, kind: Namespace, metadata: {name: a}}]");
+    let problem = namespaces.add_manifests(twice[0].as_array().expect("a list"));
+    assert_eq!(problem, Err("Namespace a stands twice, with different labels".to_owned()));
+}
+
+#[test]
+fn what_the_controller_drops_is_warned_of() {
+    let text = policy("namespaceSelector: {matchLabels: {team: b, stage: prod}}");
+    let read = documents::read(&parsed(&text)).expect("a policy");
+    let warning = "spec.namespaceSelector.matchLabels (stage: prod, team: b): Kubewarden's controller drops them, so that \
+                   the policy counts in all namespaces; write them as matchExpressions";
+    assert_eq!(read[0].warnings, [warning]);
+    for member in [
+        "",
+        "namespaceSelector: {matchExpressions: [{key: a, operator: Exists}]}",
+        "objectSelector: {matchLabels: {a: b}}",
+    ] {
+        let read = documents::read(&parsed(&policy(member))).expect("a policy");
+        assert!(read[0].warnings.is_empty(), "{member}: {:?}", read[0].warnings);
+    }
+}
+
+#[test]
+fn a_workload_of_an_old_api_is_seen_as_one_of_todays() {
+    let rule = "rules: [{apiGroups: [apps, batch], apiVersions: [v1], resources: [deployments, cronjobs], operations: [CREATE]}]";
+    let of = |group: &str, version: &str, kind: &str, resource: &str| {
+        request(&[
+            ("kind", json!({"group": group, "version": version, "kind": kind})),
+            ("resource", json!({"group": group, "version": version, "resource": resource})),
+            ("object", json!({"apiVersion": format!("{group}/{version}"), "kind": kind})),
+        ])
+    };
+    for (group, version, kind, resource, becomes) in [
+        ("extensions", "v1beta1", "Deployment", "deployments", Some("apps/v1")),
+        ("apps", "v1beta2", "Deployment", "deployments", Some("apps/v1")),
+        ("batch", "v1beta1", "CronJob", "cronjobs", Some("batch/v1")),
+        ("apps", "v1", "Deployment", "deployments", Some("apps/v1")),
+        ("apps", "v1beta9", "Deployment", "deployments", None),
+        ("extensions", "v1beta1", "Ingress", "ingresses", None),
+    ] {
+        let read = documents::read(&parsed(&policy(rule))).expect("a policy");
+        let request = of(group, version, kind, resource);
+        let seen = read[0].matching.sees(&request, &Namespaces::default()).expect("no labels");
+        let seen = seen.map(|of| {
+            let object = of.object.clone().unwrap_or_default();
+            (format!("{}/{}", of.kind.group, of.kind.version), object["apiVersion"].as_str().map(str::to_owned))
+        });
+        let expected = becomes.map(|of| (of.to_owned(), Some(of.to_owned())));
+        assert_eq!(seen, expected, "{group}/{version} {kind}");
+    }
+    let exact = policy(&format!("{rule}, matchPolicy: Exact"));
+    let old = of("extensions", "v1beta1", "Deployment", "deployments");
+    assert_eq!(sees(&exact, &old, &Namespaces::default()), Ok(false));
+}
+
+#[test]
+fn what_lies_beside_policies_is_left_out() {
+    let server = "{apiVersion: policies.kubewarden.io/v1, kind: PolicyServer, metadata: {name: default}}";
+    let list = format!("{{kind: List, items: [{server}, {}]}}", policy(""));
+    let read = documents::read_for(&parsed(&list), "kubewarden").expect("a policy and a server");
+    assert_eq!((read.documents.len(), read.servers), (1, vec!["PolicyServer/default".to_owned()]));
 }
