@@ -1,14 +1,16 @@
 //! Policies and groups as a cluster has them: AdmissionPolicies, AdmissionPolicyGroups and the same of the whole
 //! cluster, read with the types of Kubewarden's SDK, and which requests they get to see.
 //!
-//! What only a cluster knows is refused: labels of namespaces other than their names, and matchConditions. Of
-//! `matchPolicy`, requests match exactly.
+//! They are read as Kubewarden's controller sets them up: of the namespaceSelector of a policy of the whole cluster, it
+//! passes on `matchExpressions` alone, and it leaves out its own namespace.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use kubewarden_policy_sdk::crd::policies::common::{FailurePolicy, MatchPolicy, PolicyMode};
 use kubewarden_policy_sdk::crd::policies::{
-    AdmissionPolicy, AdmissionPolicyGroup, ClusterAdmissionPolicy, ClusterAdmissionPolicyGroup, common::PolicyMode,
+    AdmissionPolicy, AdmissionPolicyGroup, ClusterAdmissionPolicy, ClusterAdmissionPolicyGroup,
 };
 use podfence_host::evaluate::{SettingsError, settings_object};
 use podfence_host::{Evaluation, Mode, Module, Policy};
@@ -18,13 +20,23 @@ use serde_json::{Map, Value};
 
 use crate::expression::{self, Expression};
 use crate::group::Group;
-use crate::matching::Matching;
+use crate::matching::{Matching, NAMESPACE_NAME, Namespaces, UnknownLabel};
 
-/// A policy or a group, as it is written.
+/// The namespace that Kubewarden's chart installs the controller in.
+pub const CONTROLLER_NAMESPACE: &str = "kubewarden";
+
+/// A policy or a group, as the controller sets it up.
 #[derive(Debug)]
 pub struct Document {
     /// For messages, for example `ClusterAdmissionPolicy/podfence-privileged`.
     pub name: String,
+    /// The name of the webhook configuration that the controller makes, for example `clusterwide-podfence-privileged`.
+    /// An API server asks in the order of these names.
+    pub configuration: String,
+    /// What the controller does not do as it is written: the field, and what becomes of it.
+    pub warnings: Vec<String>,
+    /// Whether a request passes for which `matchConditions` cannot be evaluated: `failurePolicy` is `Ignore`.
+    pub ignores_failures: bool,
     /// Which requests it gets to see.
     pub matching: Matching,
     /// What becomes of the verdict.
@@ -87,28 +99,65 @@ pub struct DocumentError {
     pub problem: String,
 }
 
+/// Documents, with what is no policy among them.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Policies and groups.
+    pub documents: Vec<Document>,
+    /// The names of PolicyServers, which may lie beside policies, for example `PolicyServer/default`.
+    pub servers: Vec<String>,
+}
+
+/// Reads documents for a cluster with the controller in namespace [`CONTROLLER_NAMESPACE`]; see [`read_for`].
+///
+/// # Errors
+/// Those of [`read_for`].
+pub fn read(documents: &[Value]) -> Result<Vec<Document>, DocumentError> {
+    Ok(read_for(documents, CONTROLLER_NAMESPACE)?.documents)
+}
+
 /// Reads documents; lists are what is in them, and a kustomization that only lists resources is none.
 ///
 /// # Errors
 /// One is no policy and no group, or one that cannot be judged.
-pub fn read(documents: &[Value]) -> Result<Vec<Document>, DocumentError> {
-    let mut read = Vec::new();
+pub fn read_for(documents: &[Value], controller_namespace: &str) -> Result<Read, DocumentError> {
+    let mut read = Read::default();
     for document in documents {
-        let items = (document["kind"] == "List").then(|| document["items"].as_array()).flatten();
-        for item in items.map_or(std::slice::from_ref(document), Vec::as_slice) {
+        for item in items(document) {
             let problem = |problem| DocumentError { name: title(item), problem };
-            if !is_list_of_resources(item).map_err(problem)? {
-                read.push(read_one(item).map_err(problem)?);
+            if is_list_of_resources(item).map_err(problem)? {
+                continue;
+            }
+            if item["kind"] == "PolicyServer" {
+                read.servers.push(title(item));
+            } else {
+                read.documents.push(read_one(item, controller_namespace).map_err(problem)?);
             }
         }
     }
     Ok(read)
 }
 
+/// The items of a List, or the document itself.
+pub fn items(document: &Value) -> &[Value] {
+    match document["items"].as_array() {
+        Some(items) if document["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => items,
+        _ => std::slice::from_ref(document),
+    }
+}
+
 impl Document {
-    /// Whether it gets to see a request.
-    pub fn matches(&self, request: &AdmissionRequest) -> bool {
-        self.matching.matches(request)
+    /// Whether it may change objects, so that an API server asks it before those that only judge.
+    pub fn is_mutating(&self) -> bool {
+        matches!(self.body, Body::Policy { mutating: true, .. })
+    }
+
+    /// The modules that judge.
+    pub fn modules(&self) -> Vec<&str> {
+        match &self.body {
+            Body::Policy { run, .. } => vec![run.module.as_str()],
+            Body::Group { members, .. } => members.values().map(|run| run.module.as_str()).collect(),
+        }
     }
 
     /// Puts the modules in, which `load` gets the names of.
@@ -116,24 +165,22 @@ impl Document {
     /// # Errors
     /// One cannot be loaded.
     pub fn deploy<E>(&self, mut load: impl FnMut(&str) -> Result<Module, E>) -> Result<Deployed<'_>, E> {
-        let mut policy = |name: &str, run: &Run, mode, allowed_to_mutate, message: &Option<String>| {
-            let (module, settings) = (load(&run.module)?, run.settings.clone());
-            Ok(Policy { name: name.to_owned(), module, settings, mode, allowed_to_mutate, message: message.clone() })
+        let mut policy = |name: &str, run: &Run, allowed_to_mutate, message: &Option<String>| {
+            let (module, settings, message) = (load(&run.module)?, run.settings.clone(), message.clone());
+            Ok(Policy { name: name.to_owned(), module, settings, mode: Mode::Protect, allowed_to_mutate, message })
         };
         let judge = match &self.body {
-            Body::Policy { run, mutating, message } => {
-                Judge::Policy(policy(&self.name, run, self.mode, *mutating, message)?)
-            }
+            Body::Policy { run, mutating, message } => Judge::Policy(policy(&self.name, run, *mutating, message)?),
             Body::Group { members, expression, message } => {
                 let members = members.iter().map(|(name, run)| {
-                    Ok((name.clone(), policy(&format!("{}/{name}", self.name), run, Mode::Protect, false, &None)?))
+                    Ok((name.clone(), policy(&format!("{}/{name}", self.name), run, false, &None)?))
                 });
                 let members = members.collect::<Result<_, E>>()?;
                 Judge::Group(Group {
                     members,
                     expression: expression.clone(),
                     message: message.clone(),
-                    mode: self.mode,
+                    mode: Mode::Protect,
                 })
             }
         };
@@ -163,11 +210,24 @@ impl Deployed<'_> {
     }
 
     /// Judges a request, unless it is none that the policy gets to see.
-    pub fn evaluate(&self, request: &AdmissionRequest) -> Option<Evaluation> {
-        self.document.matches(request).then(|| match &self.judge {
+    ///
+    /// # Errors
+    /// Whether it sees the request depends on a label that is not known.
+    pub fn evaluate(
+        &self,
+        request: &AdmissionRequest,
+        namespaces: &Namespaces,
+    ) -> Result<Option<Evaluation>, UnknownLabel> {
+        let seen = self.document.matching.sees(request, namespaces)?;
+        Ok(seen.map(|request| self.evaluate_in_protect(&request).in_mode(self.document.mode)))
+    }
+
+    /// Judges a request that the policy gets to see, as in mode protect.
+    pub(crate) fn evaluate_in_protect(&self, request: &AdmissionRequest) -> Evaluation {
+        match &self.judge {
             Judge::Policy(policy) => policy.evaluate(request),
             Judge::Group(group) => group.evaluate(request),
-        })
+        }
     }
 }
 
@@ -198,53 +258,113 @@ fn is_list_of_resources(document: &Value) -> Result<bool, String> {
     }
 }
 
-fn read_one(document: &Value) -> Result<Document, String> {
-    macro_rules! matching {
-        ($spec:ident, $namespace_selector:expr) => {{
+fn read_one(document: &Value, controller_namespace: &str) -> Result<Document, String> {
+    macro_rules! read {
+        ($spec:ident, $body:expr) => {{
+            let body = $body;
             refuse_conditions($spec.match_conditions.as_deref())?;
-            Matching {
-                namespace: None,
+            let matching = Matching {
                 rules: $spec.rules.unwrap_or_default(),
-                namespace_selector: $namespace_selector,
+                is_exact: matches!($spec.match_policy, Some(MatchPolicy::Exact)),
                 object_selector: $spec.object_selector,
-            }
+                ..Matching::default()
+            };
+            (matching, $spec.mode, $spec.failure_policy, body)
         }};
     }
+    macro_rules! policy {
+        ($spec:ident) => {
+            read!($spec, Body::policy(&$spec.module, $spec.settings.0, $spec.mutating, $spec.message)?)
+        };
+    }
+    macro_rules! group {
+        ($spec:ident) => {
+            read!($spec, {
+                let members = $spec.policies.into_iter().map(|(name, of)| (name, of.module, of.settings.0));
+                Body::group(members, &$spec.expression, $spec.message)?
+            })
+        };
+    }
     const NO_SPEC: &str = "spec: expected an object";
-    let (mode, mut matching, body) = match document["kind"].as_str() {
-        Some("ClusterAdmissionPolicy") => {
-            let spec = typed::<ClusterAdmissionPolicy>(document)?.spec.ok_or(NO_SPEC)?;
-            let body = Body::policy(&spec.module, spec.settings.0, spec.mutating, spec.message)?;
-            (spec.mode, matching!(spec, spec.namespace_selector), body)
+    let kind = document["kind"].as_str().unwrap_or_default();
+    let is_clusterwide = kind.starts_with("Cluster");
+    let (document, allows_inside) = if is_clusterwide { without_inside(document)? } else { (document.clone(), false) };
+    let mut selector = None;
+    let (mut matching, mode, failure_policy, body) = match kind {
+        "ClusterAdmissionPolicy" => {
+            let mut spec = typed::<ClusterAdmissionPolicy>(&document)?.spec.ok_or(NO_SPEC)?;
+            selector = spec.namespace_selector.take();
+            policy!(spec)
         }
-        Some("AdmissionPolicy") => {
-            let spec = typed::<AdmissionPolicy>(document)?.spec.ok_or(NO_SPEC)?;
-            let body = Body::policy(&spec.module, spec.settings.0, spec.mutating, spec.message)?;
-            (spec.mode, matching!(spec, None), body)
+        "AdmissionPolicy" => {
+            let spec = typed::<AdmissionPolicy>(&document)?.spec.ok_or(NO_SPEC)?;
+            policy!(spec)
         }
-        Some("ClusterAdmissionPolicyGroup") => {
-            let spec = typed::<ClusterAdmissionPolicyGroup>(document)?.spec.ok_or(NO_SPEC)?;
-            let members = spec.policies.into_iter().map(|(name, of)| (name, of.module, of.settings.0));
-            let body = Body::group(members, &spec.expression, spec.message)?;
-            (spec.mode, matching!(spec, spec.namespace_selector), body)
+        "ClusterAdmissionPolicyGroup" => {
+            let mut spec = typed::<ClusterAdmissionPolicyGroup>(&document)?.spec.ok_or(NO_SPEC)?;
+            selector = spec.namespace_selector.take();
+            group!(spec)
         }
-        Some("AdmissionPolicyGroup") => {
-            let spec = typed::<AdmissionPolicyGroup>(document)?.spec.ok_or(NO_SPEC)?;
-            let members = spec.policies.into_iter().map(|(name, of)| (name, of.module, of.settings.0));
-            let body = Body::group(members, &spec.expression, spec.message)?;
-            (spec.mode, matching!(spec, None), body)
+        "AdmissionPolicyGroup" => {
+            let spec = typed::<AdmissionPolicyGroup>(&document)?.spec.ok_or(NO_SPEC)?;
+            group!(spec)
         }
         _ => return Err("expected a policy of Kubewarden or a group, of a namespace or of the cluster".to_owned()),
     };
-    if document["kind"].as_str().is_some_and(|kind| !kind.starts_with("Cluster")) {
-        matching.namespace = Some(document["metadata"]["namespace"].as_str().unwrap_or("default").to_owned());
-    }
-    matching.validate()?;
+    let mut warnings = Vec::new();
+    let name = document["metadata"]["name"].as_str().unwrap_or_default();
+    let of_group = if kind.ends_with("Group") { "group-" } else { "" };
+    let configuration = if is_clusterwide {
+        matching.namespace_selector = selector;
+        // What the API server would refuse of it is told before what the controller makes of it.
+        matching.validate()?;
+        if !allows_inside {
+            warnings.extend(as_controller(&mut matching, controller_namespace));
+        }
+        format!("clusterwide-{of_group}{name}")
+    } else {
+        matching.validate()?;
+        let namespace = document["metadata"]["namespace"].as_str().unwrap_or("default");
+        matching.namespace = Some(namespace.to_owned());
+        format!("namespaced-{of_group}{namespace}-{name}")
+    };
     let mode = match mode {
         Some(PolicyMode::Monitor) => Mode::Monitor,
         Some(PolicyMode::Protect) | None => Mode::Protect,
     };
-    Ok(Document { name: title(document), matching, mode, body })
+    let ignores_failures = matches!(failure_policy, Some(FailurePolicy::Ignore));
+    Ok(Document { name: title(&document), configuration, warnings, ignores_failures, matching, mode, body })
+}
+
+/// A document without the field that the SDK's types do not have yet, and what the field says: whether the policy counts
+/// in the controller's namespace as well.
+fn without_inside(document: &Value) -> Result<(Value, bool), String> {
+    const FIELD: &str = "allowInsideAdmissionControllerNamespace";
+    let mut document = document.clone();
+    match document.get_mut("spec").and_then(|spec| spec.as_object_mut()?.shift_remove(FIELD)) {
+        None => Ok((document, false)),
+        Some(Value::Bool(allows)) => Ok((document, allows)),
+        Some(other) => Err(format!("spec.{FIELD}: expected a boolean, found {other}")),
+    }
+}
+
+/// Changes a namespaceSelector as the controller does; says what it drops.
+fn as_controller(matching: &mut Matching, controller_namespace: &str) -> Option<String> {
+    let selector = matching.namespace_selector.get_or_insert_with(LabelSelector::default);
+    let dropped = selector.match_labels.take().unwrap_or_default();
+    selector.match_expressions.get_or_insert_default().push(LabelSelectorRequirement {
+        key: NAMESPACE_NAME.to_owned(),
+        operator: "NotIn".to_owned(),
+        values: Some(vec![controller_namespace.to_owned()]),
+    });
+    let labels: Vec<String> = dropped.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    (!labels.is_empty()).then(|| {
+        format!(
+            "spec.namespaceSelector.matchLabels ({}): Kubewarden's controller drops them, so that the policy counts in \
+             all namespaces; write them as matchExpressions",
+            labels.join(", ")
+        )
+    })
 }
 
 fn typed<T: DeserializeOwned>(document: &Value) -> Result<T, String> {

@@ -2,6 +2,7 @@
 //! deployment of all policies, and the migration from what other projects wrote.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod deploy;
 pub mod documents;
 pub mod expression;

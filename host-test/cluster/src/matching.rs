@@ -1,10 +1,12 @@
 //! Which requests a policy gets to see: rules and selectors, as the API server matches them for a webhook.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::admissionregistration::v1::RuleWithOperations;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use podfence_scan::AdmissionRequest;
+use podfence_scan::request::{GroupVersionKind, GroupVersionResource};
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -18,10 +20,55 @@ pub struct Matching {
     pub namespace: Option<String>,
     /// Any of them has to match; none matches nothing.
     pub rules: Vec<RuleWithOperations>,
+    /// Whether `matchPolicy` is `Exact`: rules match nothing but the version that they name.
+    pub is_exact: bool,
     /// Of the namespace that the object is in, or is.
     pub namespace_selector: Option<LabelSelector>,
     /// Of the object as it will be or as it was.
     pub object_selector: Option<LabelSelector>,
+}
+
+/// The namespaces that are known, with their labels.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Namespaces(BTreeMap<String, BTreeMap<String, String>>);
+
+/// A selector asks for a label of a namespace that is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("spec.namespaceSelector: the label {label:?} of namespace {namespace:?} is not known")]
+pub struct UnknownLabel {
+    /// The namespace.
+    pub namespace: String,
+    /// The key of the label.
+    pub label: String,
+}
+
+impl Namespaces {
+    /// Adds a namespace. One that is known already keeps its labels, and tells whether they are the same.
+    pub fn add(&mut self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        self.0.entry(name.to_owned()).or_insert_with(|| labels.clone()) == labels
+    }
+
+    /// Adds what is a Namespace among documents, each a manifest.
+    ///
+    /// # Errors
+    /// A namespace stands twice, with different labels.
+    pub fn add_manifests<'m>(&mut self, manifests: impl IntoIterator<Item = &'m Value>) -> Result<(), String> {
+        let is_namespace = |object: &&Value| object["apiVersion"] == "v1" && object["kind"] == "Namespace";
+        for namespace in manifests.into_iter().filter(is_namespace) {
+            let Some(name) = namespace["metadata"]["name"].as_str() else { continue };
+            let labels = namespace["metadata"]["labels"].as_object().into_iter().flatten();
+            let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
+            if !self.add(name, &labels) {
+                return Err(format!("Namespace {name} stands twice, with different labels"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Matching {
@@ -34,7 +81,7 @@ impl Matching {
         Ok(Matching { rules, ..Matching::default() })
     }
 
-    /// Says what is wrong, or what only a cluster can tell.
+    /// Says what is wrong.
     ///
     /// # Errors
     /// The field, and what is expected there.
@@ -54,47 +101,125 @@ impl Matching {
         for (field, selector) in selectors.iter().filter_map(|(field, of)| Some((field, of.as_ref()?))) {
             validate_selector(selector).map_err(|problem| format!("spec.{field}.{problem}"))?;
         }
-        match self.namespace_selector.iter().flat_map(keys).find(|key| *key != NAMESPACE_NAME) {
-            Some(key) => Err(format!(
-                "spec.namespaceSelector: only a cluster knows the label {key:?}; expected none but {NAMESPACE_NAME}"
-            )),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
-    /// Whether the policy gets to see a request, where nothing is known of a namespace but its name.
-    pub fn matches(&self, request: &AdmissionRequest) -> bool {
-        self.matches_where(request, |_| None)
+    /// Whether labels of namespaces other than their names decide.
+    pub fn needs_labels(&self) -> bool {
+        self.namespace_selector.iter().flat_map(keys).any(|key| key != NAMESPACE_NAME)
     }
 
-    /// Whether the policy gets to see a request whose namespace has these labels besides its name.
-    pub fn matches_where<'l>(&self, request: &'l AdmissionRequest, label: impl Fn(&str) -> Option<&'l str>) -> bool {
-        self.is_in_namespace(request, label)
-            && self.rules.iter().any(|rule| rule_matches(rule, request))
-            && self.object_selector.as_ref().is_none_or(|selector| {
-                let mut objects = [&request.object, &request.old_object].into_iter().flatten();
-                objects.any(|object| selects(selector, |key| object.get("metadata")?.get("labels")?.get(key)?.as_str()))
-            })
+    /// The request as the policy gets to see it, if it does: of an API that has a successor, as one of that, unless
+    /// `matchPolicy` is `Exact`.
+    ///
+    /// # Errors
+    /// It depends on a label that is not known.
+    pub fn sees<'r>(
+        &self,
+        request: &'r AdmissionRequest,
+        namespaces: &Namespaces,
+    ) -> Result<Option<Cow<'r, AdmissionRequest>>, UnknownLabel> {
+        let Some(request) = self.ruled(request) else { return Ok(None) };
+        let is_selected = self.object_selector.as_ref().is_none_or(|selector| {
+            let mut objects = [&request.object, &request.old_object].into_iter().flatten();
+            objects.any(|object| selects(selector, |key| label_of(object, key)))
+        });
+        Ok((is_selected && self.is_in_namespace(&request, namespaces)?).then_some(request))
     }
 
     /// Whether the policy gets to see the request that creates an object with these labels, which `request` need not
-    /// hold. Nothing is known of its namespace but the name.
-    pub fn matches_creation(&self, request: &AdmissionRequest, labels: &BTreeMap<String, String>) -> bool {
-        self.is_in_namespace(request, |_| None)
-            && self.rules.iter().any(|rule| rule_matches(rule, request))
-            && self.object_selector.as_ref().is_none_or(|selector| selects(selector, |key| Some(labels.get(key)?)))
+    /// hold.
+    ///
+    /// # Errors
+    /// It depends on a label that is not known.
+    pub fn sees_creation(
+        &self,
+        request: &AdmissionRequest,
+        labels: &BTreeMap<String, String>,
+        namespaces: &Namespaces,
+    ) -> Result<bool, UnknownLabel> {
+        let is_selected = |selector| selects(selector, |key| labels.get(key).map(String::as_str));
+        let is_seen = self.ruled(request).is_some() && self.object_selector.as_ref().is_none_or(is_selected);
+        Ok(is_seen && self.is_in_namespace(request, namespaces)?)
     }
 
-    fn is_in_namespace<'l>(&self, request: &'l AdmissionRequest, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+    fn ruled<'r>(&self, request: &'r AdmissionRequest) -> Option<Cow<'r, AdmissionRequest>> {
+        let matches = |request: &AdmissionRequest| self.rules.iter().any(|rule| rule_matches(rule, request));
+        if matches(request) {
+            return Some(Cow::Borrowed(request));
+        }
+        let converted = (!self.is_exact).then(|| converted(request)).flatten()?;
+        matches(&converted).then_some(Cow::Owned(converted))
+    }
+
+    fn is_in_namespace(&self, request: &AdmissionRequest, namespaces: &Namespaces) -> Result<bool, UnknownLabel> {
         let is_namespace = request.resource.group.is_empty() && request.resource.resource == "namespaces";
         let namespace = if is_namespace { request.name.as_deref() } else { request.namespace.as_deref() };
         let is_only = self.namespace.is_none() || self.namespace == request.namespace;
         // What is in no namespace is not skipped.
-        let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) else { return is_only };
-        let selector = self.namespace_selector.as_ref();
-        let label = |key: &str| if key == NAMESPACE_NAME { Some(namespace) } else { label(key) };
-        is_only && selector.is_none_or(|selector| selects(selector, label))
+        let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) else { return Ok(is_only) };
+        let Some(selector) = self.namespace_selector.as_ref().filter(|_| is_only) else { return Ok(is_only) };
+        // Of a Namespace that is created or changed, its own labels count.
+        let own = request.object.as_ref().filter(|_| is_namespace);
+        let label = |key: &str| match (key, own, namespaces.0.get(namespace)) {
+            (NAMESPACE_NAME, ..) => Some(Some(namespace)),
+            (_, Some(object), _) => Some(label_of(object, key)),
+            (_, None, Some(labels)) => Some(labels.get(key).map(String::as_str)),
+            (_, None, None) => None,
+        };
+        let mut unknown = None;
+        for requirement in requirements(selector) {
+            match label(&requirement.key) {
+                Some(label) if !meets(&requirement, label) => return Ok(false),
+                Some(_) => {}
+                None => unknown = Some(requirement.key.clone()),
+            }
+        }
+        match unknown {
+            Some(label) => Err(UnknownLabel { namespace: namespace.to_owned(), label }),
+            None => Ok(true),
+        }
     }
+}
+
+/// The groups and versions that Kubernetes once served workloads in, with those that it serves them in today.
+const SUCCESSORS: [(&str, &str, &str, &str); 5] = [
+    ("extensions", "v1beta1", "apps", "v1"),
+    ("apps", "v1beta1", "apps", "v1"),
+    ("apps", "v1beta2", "apps", "v1"),
+    ("batch", "v1beta1", "batch", "v1"),
+    ("batch", "v2alpha1", "batch", "v1"),
+];
+
+/// The kinds of these groups that are meant.
+const MOVED: [&str; 5] = ["deployments", "daemonsets", "replicasets", "statefulsets", "cronjobs"];
+
+/// A request about a workload of an API that Kubernetes once had, as one of today's.
+fn converted(request: &AdmissionRequest) -> Option<AdmissionRequest> {
+    let GroupVersionResource { group, version, resource } = &request.resource;
+    let (.., to_group, to_version) =
+        SUCCESSORS.iter().find(|(of, in_version, ..)| of == group && in_version == version)?;
+    if !MOVED.contains(&resource.as_str()) {
+        return None;
+    }
+    let (group, version) = ((*to_group).to_owned(), (*to_version).to_owned());
+    let convert = |object: &Value| {
+        let mut object = object.clone();
+        object["apiVersion"] = Value::String(format!("{group}/{version}"));
+        object
+    };
+    let (object, old_object) = (request.object.as_ref().map(convert), request.old_object.as_ref().map(convert));
+    Some(AdmissionRequest {
+        kind: GroupVersionKind { group: group.clone(), version: version.clone(), kind: request.kind.kind.clone() },
+        resource: GroupVersionResource { group, version, resource: resource.clone() },
+        object,
+        old_object,
+        ..request.clone()
+    })
+}
+
+fn label_of<'o>(object: &'o Value, key: &str) -> Option<&'o str> {
+    object.get("metadata")?.get("labels")?.get(key)?.as_str()
 }
 
 fn rule_matches(rule: &RuleWithOperations, request: &AdmissionRequest) -> bool {
@@ -135,9 +260,19 @@ fn validate_selector(selector: &LabelSelector) -> Result<(), String> {
 
 /// Whether labels are as a valid selector wants them.
 fn selects<'l>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'l str>) -> bool {
-    let mut labels = selector.match_labels.iter().flatten();
-    let mut requirements = selector.match_expressions.iter().flatten();
-    labels.all(|(key, value)| label(key) == Some(value)) && requirements.all(|of| meets(of, label(&of.key)))
+    requirements(selector).all(|of| meets(&of, label(&of.key)))
+}
+
+/// What a selector requires: its expressions, and its labels as the same.
+fn requirements(selector: &LabelSelector) -> impl Iterator<Item = Cow<'_, LabelSelectorRequirement>> {
+    let labels = selector.match_labels.iter().flatten().map(|(key, value)| {
+        Cow::Owned(LabelSelectorRequirement {
+            key: key.clone(),
+            operator: "In".to_owned(),
+            values: Some(vec![value.clone()]),
+        })
+    });
+    labels.chain(selector.match_expressions.iter().flatten().map(Cow::Borrowed))
 }
 
 fn meets(requirement: &LabelSelectorRequirement, label: Option<&str>) -> bool {

@@ -12,6 +12,7 @@ use common::{Modules, create};
 use kubewarden_policy_sdk::crd::policies::{ClusterAdmissionPolicy, ClusterAdmissionPolicyGroup};
 use podfence_cluster::deploy;
 use podfence_cluster::documents::{self, Deployed, Document};
+use podfence_cluster::matching::Namespaces;
 use podfence_cluster::published;
 use podfence_cluster::standards::Level;
 use podfence_core::workload::WORKLOADS;
@@ -115,6 +116,16 @@ fn with_modules<'d>(modules: &mut Modules, document: &'d Document) -> Deployed<'
     deployed
 }
 
+/// Whether a policy sees a request. It selects namespaces by their names alone.
+fn sees(document: &Document, request: &AdmissionRequest) -> bool {
+    document.matching.sees(request, &Namespaces::default()).expect("no labels are asked for").is_some()
+}
+
+/// What a policy says of a request, unless it does not see it. It selects namespaces by their names alone.
+fn evaluate(policy: &Deployed<'_>, request: &AdmissionRequest) -> Option<Evaluation> {
+    policy.evaluate(request, &Namespaces::default()).expect("no labels are asked for")
+}
+
 #[test]
 fn a_cluster_reads_every_document_without_loss() {
     fn through<T: DeserializeOwned + Serialize>(document: &Value) -> Value {
@@ -188,19 +199,18 @@ fn the_rules_match_what_has_a_pod_in_it() {
             let name = &document.name;
             for workload in &WORKLOADS {
                 for operation in ["CREATE", "UPDATE"] {
-                    let is_seen =
-                        |namespace| document.matches(&of(workload.group, workload.kind, operation, namespace));
+                    let is_seen = |namespace| sees(&document, &of(workload.group, workload.kind, operation, namespace));
                     assert!(is_seen("shop"), "{name}: {operation} {}", workload.kind);
                     assert!(is_seen("kube-public"), "{name}: {operation} {}", workload.kind);
                     assert!(!is_seen("kube-system") && !is_seen("kubewarden"), "{name}: {operation} {}", workload.kind);
                 }
-                assert!(!document.matches(&of(workload.group, workload.kind, "DELETE", "shop")), "{name}");
-                assert!(!document.matches(&of("example.com", workload.kind, "CREATE", "shop")), "{name}");
+                assert!(!sees(&document, &of(workload.group, workload.kind, "DELETE", "shop")), "{name}");
+                assert!(!sees(&document, &of("example.com", workload.kind, "CREATE", "shop")), "{name}");
             }
-            assert!(document.matches(&under("ephemeralcontainers", "UPDATE")), "{name}");
-            assert!(!document.matches(&under("status", "UPDATE")), "{name}");
-            assert!(!document.matches(&under("exec", "CONNECT")), "{name}");
-            assert!(!document.matches(&of("", "ConfigMap", "CREATE", "shop")), "{name}");
+            assert!(sees(&document, &under("ephemeralcontainers", "UPDATE")), "{name}");
+            assert!(!sees(&document, &under("status", "UPDATE")), "{name}");
+            assert!(!sees(&document, &under("exec", "CONNECT")), "{name}");
+            assert!(!sees(&document, &of("", "ConfigMap", "CREATE", "shop")), "{name}");
         }
     }
 }
@@ -238,7 +248,7 @@ fn policies_decide_their_fixtures_as_deployed() {
             let Some((settings, request)) = sent(&replay.payload).filter(|_| replay.operation == "validate") else {
                 continue;
             };
-            let Some(evaluation) = deployed.evaluate(&request).filter(|_| settings == json!({})) else { continue };
+            let Some(evaluation) = evaluate(&deployed, &request).filter(|_| settings == json!({})) else { continue };
             let checked = replay.check(Ok(&reply(&evaluation)));
             checked.unwrap_or_else(|error| panic!("{policy}: {} ({}): {error:?}", replay.fixture, replay.form));
             *if evaluation.response.allowed { &mut allowed } else { &mut denied } += 1;
@@ -263,7 +273,7 @@ fn a_group_decides_as_its_level() {
         let (whole, group) = (with_modules(&mut modules, &whole[0]), with_modules(&mut modules, &group[0]));
         let (mut allowed, mut denied) = (0, 0);
         for request in requests.iter().filter(|request| !is_windows(request)) {
-            let evaluations = (whole.evaluate(request), group.evaluate(request));
+            let evaluations = (evaluate(&whole, request), evaluate(&group, request));
             let (Some(expected), Some(got)) = evaluations else {
                 assert_eq!(evaluations, (None, None), "{request:?}");
                 continue;
@@ -294,7 +304,7 @@ fn a_group_decides_the_corpus_as_the_built_in_admission() {
             continue;
         }
         let level = Level::ALL.iter().position(|level| line["level"] == level.name()).expect("a level");
-        let evaluation = groups[level].evaluate(&create(&line["pod"])).expect("the rules match");
+        let evaluation = evaluate(&groups[level], &create(&line["pod"])).expect("the rules match");
         assert_eq!(evaluation.response.allowed, line["expect"] == "pass", "{line}\n{evaluation:?}");
         decided += 1;
     }
@@ -305,7 +315,7 @@ fn a_group_decides_the_corpus_as_the_built_in_admission() {
 fn a_group_names_the_member_that_rejects() {
     let document = deployed("protect", "baseline-group").pop().expect("a group");
     let evaluation =
-        with_modules(&mut Modules::new(), &document).evaluate(&create(&parsed(POD))).expect("the rules match");
+        evaluate(&with_modules(&mut Modules::new(), &document), &create(&parsed(POD))).expect("the rules match");
     let expected = json!({
         "uid": "00000000-0000-4000-8000-000000000001", "allowed": false,
         "status": {
@@ -327,7 +337,7 @@ fn what_starts_in_monitor_mode_rejects_nothing() {
         let denied = |mode: &str, modules: &mut Modules| {
             let documents = deployed(mode, &choice);
             let evaluations =
-                documents.iter().map(|of| with_modules(modules, of).evaluate(&request).expect("the rules match"));
+                documents.iter().map(|of| evaluate(&with_modules(modules, of), &request).expect("the rules match"));
             evaluations.filter(|evaluation| !evaluation.response.allowed).count()
         };
         assert_eq!(denied("monitor", &mut modules), 0, "{choice}");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use podfence_cluster::documents::{self, Document};
+use podfence_cluster::matching::Namespaces;
 use podfence_cluster::{deploy, published};
 use podfence_host::{Host, Limits, Module};
 use podfence_scan::custom_kinds::CustomKind;
@@ -97,7 +98,10 @@ pub fn install(document: &Value, modules: &Modules, webhook: &Webhook) -> Instal
     deployed.validate_settings().unwrap_or_else(|error| panic!("{error}"));
     let name = unique_name(document);
     let route = format!("/validate/{name}");
-    let judge: Judge = Arc::new(move |request| deployed.evaluate(request).map(|evaluation| evaluation.response));
+    let judge: Judge = Arc::new(move |request| {
+        let evaluation = deployed.evaluate(request, &Namespaces::default()).expect("it selects by names alone");
+        evaluation.map(|evaluation| evaluation.response)
+    });
     let configuration = configuration(document, &name, &format!("{}{route}", webhook.url), &webhook.ca_bundle);
     webhook.route(&route, judge.clone());
     let collection = match document["spec"]["mutating"] == true {

@@ -50,6 +50,17 @@ pub struct Evaluation {
     pub failure: Option<Failure>,
 }
 
+impl Evaluation {
+    /// What the server sends in a mode: in mode monitor, every request is allowed, unchanged. Warnings and annotations
+    /// stay.
+    pub fn in_mode(self, mode: Mode) -> Evaluation {
+        match mode {
+            Mode::Protect => self,
+            Mode::Monitor => Evaluation { response: self.response.in_monitor(), failure: self.failure },
+        }
+    }
+}
+
 /// Why a policy could not judge a request. The display text is the server's message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
@@ -152,6 +163,10 @@ impl AdmissionResponse {
     pub fn patch_operations(&self) -> Option<Value> {
         let bytes = BASE64.decode(self.patch.as_ref()?).ok()?;
         serde_json::from_slice(&bytes).ok()
+    }
+
+    fn in_monitor(self) -> Self {
+        Self { allowed: true, patch_type: None, patch: None, status: None, ..self }
     }
 
     /// Why the policy accepted the request without judging it: its audit annotation `skipped`.
@@ -327,7 +342,7 @@ impl Policy {
     /// The mode first, then mutation, then the custom message: the server's order.
     fn constrain(&self, response: AdmissionResponse) -> AdmissionResponse {
         if self.mode == Mode::Monitor {
-            return AdmissionResponse { allowed: true, patch_type: None, patch: None, status: None, ..response };
+            return response.in_monitor();
         }
         if response.patch.is_some() && !self.allowed_to_mutate {
             return self.mutation_refused(response);

@@ -37,7 +37,7 @@ fn expectations(text: &str) -> Vec<String> {
 }
 
 fn request() -> AdmissionRequest {
-    request::requests(MANIFEST).unwrap().remove(0)
+    request::requests(MANIFEST, &request::Sender::default()).unwrap().remove(0)
 }
 
 fn policy(module: &Module) -> Policy {

@@ -62,7 +62,7 @@ fn requests() -> Vec<AdmissionRequest> {
         {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "web"}},
         {"apiVersion": "v1", "kind": "PersistentVolume"},
     ]});
-    request::requests(manifests.to_string().as_bytes()).expect("manifests")
+    request::requests(manifests.to_string().as_bytes(), &request::Sender::default()).expect("manifests")
 }
 
 #[test]

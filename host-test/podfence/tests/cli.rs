@@ -94,12 +94,16 @@ fn run_answers_in_a_word_and_an_exit_code() {
 fn run_gives_the_admission_response_as_json() {
     let workplace = workplace();
     let (out, _) = workplace.ends(&run("rejects.wasm", &["-o", "json"]), 1);
-    let response: Value = serde_json::from_str(&out).unwrap();
-    let expected = json!({
+    let entry: Value = serde_json::from_str(&out).unwrap();
+    let response = json!({
         "uid": "00000000-0000-4000-8000-000000000001", "allowed": false,
         "status": {"message": "no \u{1b}[31mway", "code": 403},
     });
-    assert_eq!(response, expected);
+    let expected = json!({
+        "apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "web", "verdict": "denied",
+        "answers": [{"mode": "protect", "response": response}],
+    });
+    assert_eq!(entry, expected);
     assert_eq!(out.lines().count(), 1);
 }
 
@@ -107,7 +111,11 @@ fn run_gives_the_admission_response_as_json() {
 fn run_applies_modes_messages_and_the_mutation_check() {
     let workplace = workplace();
     for (arguments, code, expected) in [
-        (run("rejects.wasm", &["--mode", "monitor"]), 0, "allowed\n"),
+        (
+            run("rejects.wasm", &["--mode", "monitor"]),
+            0,
+            "allowed by mode monitor; protect would deny: no \\u{1b}[31mway\n",
+        ),
         (
             run("breaks.wasm", &["--mode", "monitor"]),
             2,
@@ -147,7 +155,10 @@ fn run_judges_every_document_and_exits_with_the_worst() {
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let Printed { code, out, .. } = Printed::of(child.wait_with_output().unwrap());
     assert_eq!(code, Some(0), "{out}");
-    assert_eq!(out, "Pod default/web: allowed\nPersistentVolume a\\u{1b}b-: allowed\n");
+    assert_eq!(
+        out,
+        "Pod default/web: allowed\nPersistentVolume a\\u{1b}b-: allowed\njudged 2 of 2 objects: 2 allowed\n"
+    );
 }
 
 #[test]
@@ -161,7 +172,14 @@ fn run_refuses_settings_as_a_server_does_at_start() {
         (run("refuses.wasm", &[]), "error: refuses.wasm: invalid settings: unknown key `x`\n"),
         (run("accepts.wasm", &["-s", "[1]"]), "error: --settings: settings must be an object, found a list\n"),
         (run("accepts.wasm", &["-s", "two.yaml"]), "error: two.yaml: 2 documents; settings are one\n"),
-        (run("accepts.wasm", &["-s", "none.yaml"]), "error: none.yaml: No such file or directory (os error 2)\n"),
+        (
+            run("accepts.wasm", &["-s", "none.yaml"]),
+            "error: settings \"none.yaml\": neither a file nor an object: write '{level: baseline}'\n",
+        ),
+        (
+            run("accepts.wasm", &["-s", " "]),
+            "error: settings are empty; expected a file or an object: write '{level: baseline}'\n",
+        ),
     ] {
         assert_eq!(workplace.fails(2, &arguments), expected, "{arguments:?}");
     }
@@ -312,7 +330,12 @@ fn settings_files_are_explained_too() {
         if ["text.yaml", "component"].contains(&file) {
             continue;
         }
-        let expected = format!("error: {file}: {error}\n");
+        let expected = match file {
+            "missing" => {
+                "error: settings \"missing\": neither a file nor an object: write '{level: baseline}'\n".to_owned()
+            }
+            file => format!("error: {file}: {error}\n"),
+        };
         assert_eq!(workplace.fails(2, &run("accepts.wasm", &["-s", file])), expected);
     }
     let expected = "error: text.yaml: settings must be an object, found a string\n";
@@ -572,18 +595,35 @@ fn run_judges_by_the_documents_of_a_cluster() {
     let run = ["run", "--policies", "deploy", "--modules", "."];
     let (out, _) = workplace.ends(&[&run[..], &["-r", "pod.yaml"]].concat(), 1);
     let expected = "ClusterAdmissionPolicy/a: allowed\n\
-                    ClusterAdmissionPolicy/b: allowed\n\
+                    ClusterAdmissionPolicy/b: allowed by mode monitor; protect would deny: no \\u{1b}[31mway\n\
                     ClusterAdmissionPolicyGroup/c: denied: rejected\n  cause: no \\u{1b}[31mway\n\
                     ClusterAdmissionPolicyGroup/d: denied: rejected\n  cause: Request rejected by policy \
                     ClusterAdmissionPolicyGroup/d/mutates. The policy attempted to mutate the request, but it is \
                     currently configured to not allow mutations.\n";
     assert_eq!(out, expected);
     let (out, _) = workplace.ends(&[&run[..], &["-r", "pod.yaml", "--mode", "monitor", "-o", "json"]].concat(), 0);
-    let answers: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let allowed = json!({"uid": "00000000-0000-4000-8000-000000000001", "allowed": true});
-    let expected = ["Policy/a", "Policy/b", "PolicyGroup/c", "PolicyGroup/d"]
-        .map(|name| json!({"policy": format!("ClusterAdmission{name}"), "response": allowed}));
-    assert_eq!(answers, expected);
+    let entry: Value = serde_json::from_str(&out).expect("one object, one line");
+    let uid = "00000000-0000-4000-8000-000000000001";
+    let allowed = json!({"uid": uid, "allowed": true});
+    let answer =
+        |name: &str| json!({"policy": format!("ClusterAdmission{name}"), "mode": "monitor", "response": allowed});
+    let denied = |name: &str, status: Value| {
+        let mut answer = answer(name);
+        answer["inProtect"] = json!({"uid": uid, "allowed": false, "status": status});
+        answer
+    };
+    let group = |cause: &str| json!({"message": "rejected", "details": {"causes": [{"message": cause}]}});
+    let expected = json!({
+        "apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "web", "verdict": "allowed",
+        "answers": [
+            answer("Policy/a"),
+            denied("Policy/b", json!({"message": "no \u{1b}[31mway", "code": 403})),
+            denied("PolicyGroup/c", group("no \u{1b}[31mway")),
+            denied("PolicyGroup/d", group("Request rejected by policy ClusterAdmissionPolicyGroup/d/mutates. The policy \
+                attempted to mutate the request, but it is currently configured to not allow mutations.")),
+        ],
+    });
+    assert_eq!(entry, expected);
 
     workplace.write(
         "other.yaml",
@@ -591,8 +631,9 @@ fn run_judges_by_the_documents_of_a_cluster() {
     );
     workplace.write("monitor.yaml", document("m", "monitor", "rejects", None).as_bytes());
     let (out, _) = workplace.ends(&["run", "--policies", "monitor.yaml", "--modules", ".", "-r", "other.yaml"], 0);
-    let expected =
-        "Service default/s: no policy matches it\nPod default/(no name): ClusterAdmissionPolicy/m: allowed\n";
+    let expected = "Service default/s: not judged: no policy's rules and selectors match it\n\
+         Pod default/(no name): ClusterAdmissionPolicy/m: allowed by mode monitor; protect would deny: no \\u{1b}[31mway\n\
+         judged 1 of 2 objects: 1 allowed; 1 by no policy\n";
     assert_eq!(out, expected);
 }
 
@@ -607,7 +648,108 @@ fn what_nothing_judged_is_no_success() {
     workplace.write("a.yaml", document("a", "protect", "accepts", None).as_bytes());
     let run = ["run", "--policies", "a.yaml", "--modules", ".", "-r"];
     let output = workplace.ends(&[&run[..], &["service.yaml"]].concat(), 2);
-    assert_eq!(output, ("no policy matches it\n".to_owned(), error.to_owned()));
+    workplace.ends(&[&run[..], &["service.yaml", "--allow-empty"]].concat(), 0);
+    assert_eq!(output, ("not judged: no policy's rules and selectors match it\n".to_owned(), error.to_owned()));
+}
+
+/// A ClusterAdmissionPolicy of one of Podfence's modules.
+fn policy(name: &str, module: &str, spec: &str) -> String {
+    let rules = "[{apiGroups: ['', apps], apiVersions: [v1], resources: [pods, pods/ephemeralcontainers, deployments], \
+                 operations: [CREATE, UPDATE]}]";
+    format!(
+        "---\n{{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, metadata: {{name: {name}}}, \
+         spec: {{rules: {rules}, module: 'ghcr.io/podfence/{module}:v1', {spec}}}}}\n"
+    )
+}
+
+#[test]
+fn documents_are_asked_as_an_api_server_asks_them() {
+    let workplace = workplace();
+    for module in ["capabilities", "allow-privilege-escalation", "pod-security-standards", "privileged"] {
+        workplace.write(&format!("{module}.wasm"), podfence_support::module(module));
+    }
+    let capabilities =
+        "mutating: true, settings: {mutate: true, requiredDropCapabilities: [ALL], allowedCapabilities: ['*']}";
+    let escalation = "mutating: true, settings: {mutate: true}";
+    let baseline = "settings: {level: baseline}";
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: c, image: i}]}}\n";
+    let privileged = pod.replace("image: i", "image: i, securityContext: {privileged: true}");
+    let deployment = "{apiVersion: extensions/v1beta1, kind: Deployment, metadata: {name: d}, spec: {template: {spec: \
+                      {containers: [{name: c, image: i, securityContext: {privileged: true}}]}}}}\n";
+    let selector = "namespaceSelector: {matchExpressions: [{key: team, operator: In, values: [a]}]}";
+    let labels = "namespaceSelector: {matchLabels: {team: a}}";
+    let namespace = "---\n{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {team: a}}}\n";
+    let denial = "violates PodSecurity \"baseline:latest\": privileged (container \"c\" must not set \
+                  securityContext.privileged=true)";
+    workplace.write("namespaces.yaml", namespace);
+    let cases: [(String, String, &[&str], i32, String, &str); 7] = [
+        // The names decide who is first; each patch is of what the one before made.
+        (
+            policy("a", "pod-security-standards", baseline) + &policy("z", "capabilities", capabilities)
+                + &policy("b", "allow-privilege-escalation", escalation),
+            pod.to_owned(),
+            &[],
+            0,
+            "ClusterAdmissionPolicy/b: allowed\n  \
+             patch: {\"op\":\"add\",\"path\":\"/spec/containers/0/securityContext\",\"value\":{\"allowPrivilegeEscalation\":false}}\n\
+             ClusterAdmissionPolicy/z: allowed\n  \
+             patch: {\"op\":\"add\",\"path\":\"/spec/containers/0/securityContext/capabilities\",\"value\":{\"drop\":[\"ALL\"]}}\n\
+             ClusterAdmissionPolicy/a: allowed\n".to_owned(),
+            "",
+        ),
+        (
+            policy("m", "capabilities", &format!("mode: monitor, {capabilities}")),
+            pod.to_owned(),
+            &[],
+            0,
+            "ClusterAdmissionPolicy/m: allowed by mode monitor; protect would change it\n  \
+             patch in protect: {\"op\":\"add\",\"path\":\"/spec/containers/0/securityContext\",\"value\":{\"capabilities\":{\"drop\":[\"ALL\"]}}}\n".to_owned(),
+            "",
+        ),
+        (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone() + namespace,
+            &["-n", "shop"], 1, format!(
+            "Pod shop/a: ClusterAdmissionPolicy/p: denied: {denial}\n\
+             Namespace shop: not judged: no policy's rules and selectors match it\n\
+             judged 1 of 2 objects: 1 denied; 1 by no policy\n"), ""),
+        (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone(),
+            &["-n", "shop", "--namespaces", "namespaces.yaml"], 1,
+            format!("ClusterAdmissionPolicy/p: denied: {denial}\n"), ""),
+        (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone(), &[], 2,
+            String::new(),
+            "error: ClusterAdmissionPolicy/p: spec.namespaceSelector: the label \"team\" of namespace \"default\" is not \
+             known; add the Namespace to the input, or name a file of Namespaces with --namespaces (kubectl get namespaces \
+             -o yaml)\n"),
+        (policy("p", "pod-security-standards", &format!("{labels}, {baseline}")), privileged, &[], 1,
+            format!("ClusterAdmissionPolicy/p: denied: {denial}\n"),
+            "warning: ClusterAdmissionPolicy/p: spec.namespaceSelector.matchLabels (team: a): Kubewarden's controller drops \
+             them, so that the policy counts in all namespaces; write them as matchExpressions\n"),
+        (policy("p", "privileged", "settings: {}").replace("pods, pods/ephemeralcontainers, ", ""), deployment.to_owned(),
+            &[], 1,
+            "ClusterAdmissionPolicy/p: denied: privileged (container \"c\" must not set securityContext.privileged=true)\n".to_owned(),
+            "warning: ClusterAdmissionPolicy/p: privileged judges workloads, and no policy with privileged judges pods and \
+             pods/ephemeralcontainers in the same namespaces: what a workload makes later is not judged; add them to the \
+             rules\n"),
+    ];
+    for (policies, objects, more, code, expected, error) in cases {
+        workplace.write("policies.yaml", policies.as_bytes());
+        workplace.write("objects.yaml", objects.as_bytes());
+        let run = ["run", "--policies", "policies.yaml", "--modules", ".", "-r", "objects.yaml"];
+        let output = workplace.ends(&[&run[..], more].concat(), code);
+        assert_eq!(output, (expected, error.to_owned()), "{policies}{objects}");
+    }
+}
+
+#[test]
+fn a_policy_of_podfence_is_found_by_its_name() {
+    let workplace = workplace();
+    workplace.write(
+        "node.yaml",
+        b"{apiVersion: v1, kind: Pod, spec: {containers: [{name: c, image: i, securityContext: {privileged: true}}]}}",
+    );
+    let (out, _) = workplace.ends(&["run", "privileged", "-r", "node.yaml"], 1);
+    assert_eq!(out, "denied: privileged (container \"c\" must not set securityContext.privileged=true)\n");
+    let error = workplace.fails(2, &["run", "privilege", "-r", "pod.yaml"]);
+    assert_eq!(error, "error: privilege: No such file or directory (os error 2)\n");
 }
 
 /// Puts a value at a path as `podSpecPaths` writes it; `[*]` is the first element of a list.
@@ -723,11 +865,10 @@ fn run_explains_documents_that_it_cannot_judge_by() {
     }
     let broken = workplace.fails(2, &["run", "--policies", "broken.yaml", "-r", "pod.yaml"]);
     assert_eq!(broken, "error: broken.yaml: line 1, column 8: unclosed bracket '['\n");
-    for arguments in
-        [&["run", "-r", "pod.yaml"][..], &["run", "accepts.wasm", "--policies", "absent.yaml", "-r", "pod.yaml"]]
-    {
-        assert!(workplace.fails(2, arguments).contains("Usage: podfence run"), "{arguments:?}");
-    }
+    let neither = workplace.fails(2, &["run", "-r", "pod.yaml"]);
+    assert_eq!(neither, "error: name a module, or policy documents with --policies\n");
+    let both = workplace.fails(2, &["run", "accepts.wasm", "--policies", "absent.yaml", "-r", "pod.yaml"]);
+    assert!(both.contains("Usage: podfence run"), "{both}");
 }
 
 #[test]

@@ -106,42 +106,115 @@ pub struct UserInfo {
     pub extra: Option<Value>,
 }
 
+/// Who creates manifests, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sender {
+    /// The namespace of those that name none, as `kubectl --namespace`. If unset, it is `default`.
+    pub namespace: Option<String>,
+    /// The user's name. If unset, it is `podfence`.
+    pub user: Option<String>,
+    /// The user's groups beside `system:authenticated`.
+    pub groups: Vec<String>,
+}
+
+/// The name of a user of whom nothing is known.
+const USER: &str = "podfence";
+
+impl Sender {
+    fn user_info(&self) -> UserInfo {
+        let mut groups = self.groups.clone();
+        groups.push("system:authenticated".to_owned());
+        UserInfo {
+            username: Some(self.user.as_deref().unwrap_or(USER).to_owned()),
+            groups: Some(groups),
+            ..UserInfo::default()
+        }
+    }
+}
+
 /// The requests in a YAML or JSON text: reviews and requests as they are, and for each manifest,
-/// also within a list, the request that would create it.
+/// also within a list, the request with which the sender creates it.
 ///
 /// # Errors
 /// When the text cannot be parsed, holds nothing, or holds something else.
-pub fn requests(bytes: &[u8]) -> Result<Vec<AdmissionRequest>, InputError> {
+pub fn requests(bytes: &[u8], sender: &Sender) -> Result<Vec<AdmissionRequest>, InputError> {
     let documents = parse(bytes)?;
-    let mut requests = Vec::new();
+    let mut requests = Requests { sender, made: Vec::new() };
     for (index, document) in documents.into_iter().enumerate() {
-        add_document(document, &mut requests)
-            .map_err(|problem| InputError::Document { document: index + 1, problem })?;
+        requests.add_document(document).map_err(|problem| InputError::Document { document: index + 1, problem })?;
     }
+    let requests = requests.made;
     if requests.is_empty() {
         return Err(InputError::Empty);
     }
     Ok(requests)
 }
 
-fn add_document(document: Value, requests: &mut Vec<AdmissionRequest>) -> Result<(), String> {
-    if let Some(request) = document.get("request") {
-        requests.push(reviewed_request(&document, request)?);
-        return Ok(());
+struct Requests<'s> {
+    sender: &'s Sender,
+    made: Vec<AdmissionRequest>,
+}
+
+impl Requests<'_> {
+    fn add_document(&mut self, document: Value) -> Result<(), String> {
+        if let Some(request) = document.get("request") {
+            self.made.push(reviewed_request(&document, request)?);
+            return Ok(());
+        }
+        if document.get("kind").is_some_and(Value::is_object) {
+            self.made.push(admission_request(document)?);
+            return Ok(());
+        }
+        if is_review(&document) {
+            return Err("an AdmissionReview without a request".to_owned());
+        }
+        if document.get("items").is_some() {
+            return self.add_list(&document);
+        }
+        self.add_manifest(document)
     }
-    if document.get("kind").is_some_and(Value::is_object) {
-        requests.push(admission_request(document)?);
-        return Ok(());
+
+    /// What has items is a list, as it is to kubectl.
+    fn add_list(&mut self, document: &Value) -> Result<(), String> {
+        match object::content(document.to_string()) {
+            Content::List { items, list } if list.kind.kind.ends_with("List") => {
+                for item in items {
+                    let object = item.map_err(|of| format!("{}: {}", of.path, of.problem))?;
+                    self.add_manifest(serde_json::from_str(&object.json).expect("it is a part of a document"))?;
+                }
+                Ok(())
+            }
+            Content::List { list, .. } => Err(format!(
+                "a {} with `items`, of which kubectl makes only what is in `items`; expected a List, or no `items`",
+                list.kind.kind
+            )),
+            Content::One(object) => Err(object.path),
+            Content::None(of) => Err(format!("{}: {}", of.path, of.problem)),
+        }
     }
-    if is_review(&document) {
-        return Err("an AdmissionReview without a request".to_owned());
+
+    fn add_manifest(&mut self, object: Value) -> Result<(), String> {
+        let missing = |field| format!("neither a manifest, an AdmissionRequest nor an AdmissionReview: no `{field}`");
+        if !object.is_object() {
+            return Err("not an object".to_owned());
+        }
+        let api_version = text(&object, "/apiVersion").ok_or_else(|| missing("apiVersion"))?;
+        let kind = text(&object, "/kind").ok_or_else(|| missing("kind"))?;
+        if kind == "List" {
+            return Err("a List without `items`; expected a list of objects there".to_owned());
+        }
+        let kind = GroupVersionKind::new(api_version, kind);
+        let is_namespaced = default_namespace(&kind).is_some();
+        let of = Metadata {
+            name: text(&object, "/metadata/name"),
+            namespace: text(&object, "/metadata/namespace")
+                .or_else(|| self.sender.namespace.as_deref().filter(|_| is_namespaced)),
+            uid: text(&object, "/metadata/uid"),
+        };
+        let request = creation(kind, &of, self.made.len());
+        self.made.push(AdmissionRequest { object: Some(object), user_info: self.sender.user_info(), ..request });
+        Ok(())
     }
-    if document.get("items").is_some() {
-        return add_list(&document, requests);
-    }
-    let request = creation_of(document, requests.len())?;
-    requests.push(request);
-    Ok(())
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
@@ -167,42 +240,6 @@ fn admission_request(request: Value) -> Result<AdmissionRequest, String> {
     serde_json::from_value(request).map_err(|error| format!("AdmissionRequest: {error}"))
 }
 
-/// What has items is a list, as it is to kubectl.
-fn add_list(document: &Value, requests: &mut Vec<AdmissionRequest>) -> Result<(), String> {
-    match object::content(document.to_string()) {
-        Content::List { items, list } if list.kind.kind.ends_with("List") => {
-            for item in items {
-                let object = item.map_err(|of| format!("{}: {}", of.path, of.problem))?;
-                let value = serde_json::from_str(&object.json).expect("it is a part of a document");
-                requests.push(creation_of(value, requests.len())?);
-            }
-            Ok(())
-        }
-        Content::List { list, .. } => Err(format!(
-            "a {} with `items`, of which kubectl makes only what is in `items`; expected a List, or no `items`",
-            list.kind.kind
-        )),
-        Content::One(object) => Err(object.path),
-        Content::None(of) => Err(format!("{}: {}", of.path, of.problem)),
-    }
-}
-
-fn creation_of(object: Value, index: usize) -> Result<AdmissionRequest, String> {
-    let missing = |field| format!("neither a manifest, an AdmissionRequest nor an AdmissionReview: no `{field}`");
-    if !object.is_object() {
-        return Err("not an object".to_owned());
-    }
-    let api_version = text(&object, "/apiVersion").ok_or_else(|| missing("apiVersion"))?;
-    let kind = text(&object, "/kind").ok_or_else(|| missing("kind"))?;
-    let of = Metadata {
-        name: text(&object, "/metadata/name"),
-        namespace: text(&object, "/metadata/namespace"),
-        uid: text(&object, "/metadata/uid"),
-    };
-    let request = creation(GroupVersionKind::new(api_version, kind), &of, index);
-    Ok(AdmissionRequest { object: Some(object), ..request })
-}
-
 /// What a request repeats of an object's metadata.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Metadata<'m> {
@@ -225,11 +262,7 @@ pub fn creation(kind: GroupVersionKind, of: &Metadata<'_>, index: usize) -> Admi
         name: of.name.map(str::to_owned),
         namespace: of.namespace.or_else(|| default_namespace(&kind)).map(str::to_owned),
         operation: "CREATE".to_owned(),
-        user_info: UserInfo {
-            username: Some("podfence".to_owned()),
-            groups: Some(vec!["system:authenticated".to_owned()]),
-            ..UserInfo::default()
-        },
+        user_info: Sender::default().user_info(),
         dry_run: Some(false),
         kind,
         resource,
@@ -279,8 +312,12 @@ pub fn plural(kind: &str) -> String {
 mod tests {
     use super::*;
 
+    fn made(text: &str) -> Result<Vec<AdmissionRequest>, InputError> {
+        requests(text.as_bytes(), &Sender::default())
+    }
+
     fn problem(text: &str) -> String {
-        requests(text.as_bytes()).unwrap_err().to_string()
+        made(text).unwrap_err().to_string()
     }
 
     #[test]
@@ -300,7 +337,7 @@ mod tests {
     #[test]
     fn a_manifest_becomes_the_request_that_creates_it() {
         let manifest = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n";
-        let requests = requests(manifest.as_bytes()).unwrap();
+        let requests = made(manifest).unwrap();
         let request = serde_json::to_value(&requests[0]).unwrap();
         let kind = serde_json::json!({"group": "apps", "version": "v1", "kind": "Deployment"});
         let resource = serde_json::json!({"group": "apps", "version": "v1", "resource": "deployments"});
@@ -318,24 +355,36 @@ mod tests {
     }
 
     #[test]
+    fn the_sender_says_where_and_as_whom_manifests_are_created() {
+        let sender =
+            Sender { namespace: Some("shop".to_owned()), user: Some("jo".to_owned()), groups: vec!["dev".to_owned()] };
+        let text = "{apiVersion: v1, kind: Pod}\n---\n{apiVersion: v1, kind: Pod, metadata: {namespace: a}}\n---\n\
+                    {apiVersion: v1, kind: Node}\n";
+        let requests = requests(text.as_bytes(), &sender).unwrap();
+        let namespaces: Vec<_> = requests.iter().map(|of| of.namespace.as_deref()).collect();
+        assert_eq!(namespaces, [Some("shop"), Some("a"), None]);
+        let user = serde_json::to_value(&requests[0].user_info).unwrap();
+        assert_eq!(user, serde_json::json!({"username": "jo", "groups": ["dev", "system:authenticated"]}));
+    }
+
+    #[test]
     fn a_list_is_its_items_and_empty_documents_are_left_out() {
         let text = "---\n---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod}\n\
                     - {apiVersion: v1, kind: Service}\n---\napiVersion: v1\nkind: Node\n---\n";
-        let kinds: Vec<String> =
-            requests(text.as_bytes()).unwrap().into_iter().map(|request| request.kind.kind).collect();
+        let kinds: Vec<String> = made(text).unwrap().into_iter().map(|request| request.kind.kind).collect();
         assert_eq!(kinds, ["Pod", "Service", "Node"]);
     }
 
     #[test]
     fn a_byte_order_mark_is_no_content() {
         let manifest = "\u{feff}{\"apiVersion\": \"v1\", \"kind\": \"Pod\"}";
-        assert_eq!(requests(manifest.as_bytes()).unwrap()[0].kind.kind, "Pod");
+        assert_eq!(made(manifest).unwrap()[0].kind.kind, "Pod");
     }
 
     #[test]
     fn cluster_scoped_and_unknown_kinds_get_no_namespace() {
         for manifest in ["{apiVersion: v1, kind: PersistentVolume}", "{apiVersion: example.com/v1, kind: Widget}"] {
-            assert_eq!(requests(manifest.as_bytes()).unwrap()[0].namespace, None);
+            assert_eq!(made(manifest).unwrap()[0].namespace, None);
         }
     }
 
@@ -351,7 +400,7 @@ mod tests {
                     "resource": {"group": "", "version": "v1", "resource": "pods"},
                 },
             });
-            let requests = requests(review.to_string().as_bytes()).unwrap();
+            let requests = made(&review.to_string()).unwrap();
             assert_eq!(requests[0].operation, "DELETE");
             assert_eq!(requests[0].object, None);
         }
@@ -382,6 +431,10 @@ mod tests {
                 "{apiVersion: v1, kind: Pod, items: []}",
                 "document 1: a Pod with `items`, of which kubectl makes only what is in `items`; expected a List, or no \
                  `items`",
+            ),
+            (
+                "{apiVersion: v1, kind: List, item: []}",
+                "document 1: a List without `items`; expected a list of objects there",
             ),
             ("# nothing\n", "is empty"),
         ] {

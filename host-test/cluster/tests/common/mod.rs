@@ -28,7 +28,7 @@ impl Modules {
 
 /// The request that would create an object.
 pub fn create(object: &Value) -> AdmissionRequest {
-    let requests = request::requests(object.to_string().as_bytes()).expect("a manifest");
+    let requests = request::requests(object.to_string().as_bytes(), &request::Sender::default()).expect("a manifest");
     let [request] = <[AdmissionRequest; 1]>::try_from(requests).expect("one object");
     request
 }

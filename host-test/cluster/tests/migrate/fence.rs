@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use podfence_cluster::matching::Matching;
+use podfence_cluster::matching::{Matching, Namespaces};
 use podfence_host::evaluate::settings_object;
 use podfence_host::{Mode, Module, Policy};
 use podfence_scan::AdmissionRequest;
@@ -69,13 +69,16 @@ impl Fence {
 
     fn matches(&self, spec: &Value, request: &AdmissionRequest) -> bool {
         let matching = Matching {
-            namespace: None,
             rules: typed(&spec["rules"]),
             namespace_selector: typed(&spec["namespaceSelector"]),
             object_selector: typed(&spec["objectSelector"]),
+            ..Matching::default()
         };
-        let labels = request.namespace.as_ref().and_then(|name| self.labels.get(name));
-        matching.matches_where(request, |key| labels?.get(key)?.as_str())
+        let name = request.namespace.as_deref().unwrap_or_default();
+        let labels = self.labels.get(name).cloned().unwrap_or_default();
+        let mut namespaces = Namespaces::default();
+        namespaces.add(name, &serde_json::from_value(labels).unwrap_or_default());
+        matching.sees(request, &namespaces).expect("it is known").is_some()
     }
 }
 

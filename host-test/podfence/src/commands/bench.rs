@@ -15,6 +15,7 @@ use podfence_host::bench::{Candidate, Effort, Figures, Percentiles, Ratios, benc
 use podfence_host::evaluate::validate_payload;
 use podfence_host::sample::{self, Size};
 use podfence_scan::AdmissionRequest;
+use podfence_scan::request::Sender;
 use serde::Serialize;
 
 use super::scan::Bench;
@@ -185,7 +186,7 @@ impl Arguments {
             let size = if self.large { Size::Large } else { Size::Small };
             return Ok(sample::request(size));
         };
-        let mut requests = read_requests(path)?;
+        let mut requests = read_requests(path, &Sender::default())?;
         match (requests.pop(), requests.len()) {
             (Some(request), 0) => Ok(request),
             (_, others) => bail!("{}: {} requests; one is measured", origin(path), others + 1),

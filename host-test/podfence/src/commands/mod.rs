@@ -5,6 +5,7 @@ mod deploy;
 mod explain;
 mod inspect;
 mod migrate;
+mod modules;
 mod publish;
 mod run;
 mod scan;
@@ -19,9 +20,10 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use podfence_host::evaluate::settings_object;
 use podfence_host::{Host, Limits};
+use podfence_scan::AdmissionRequest;
 use podfence_scan::custom_kinds::{self, CustomKind};
 use podfence_scan::read::{self, LARGEST_DOCUMENT, LARGEST_MODULE};
-use podfence_scan::{AdmissionRequest, request};
+use podfence_scan::request::{self, Sender};
 use serde_json::{Map, Value};
 
 use crate::text::origin;
@@ -129,8 +131,8 @@ fn read_module(path: &Path) -> Result<Vec<u8>> {
     read::file(path, LARGEST_MODULE).with_context(|| origin(path))
 }
 
-fn read_requests(path: &Path) -> Result<Vec<AdmissionRequest>> {
-    read::file(path, LARGEST_DOCUMENT).and_then(|bytes| request::requests(&bytes)).with_context(|| origin(path))
+fn read_requests(path: &Path, sender: &Sender) -> Result<Vec<AdmissionRequest>> {
+    read::file(path, LARGEST_DOCUMENT).and_then(|bytes| request::requests(&bytes, sender)).with_context(|| origin(path))
 }
 
 /// Settings as an argument: an object in JSON or YAML flow style, or a file. None is `{}`.
@@ -138,11 +140,17 @@ fn read_settings(argument: Option<&str>) -> Result<Map<String, Value>> {
     let Some(argument) = argument else {
         return Ok(Map::new());
     };
+    if argument.trim().is_empty() {
+        bail!("settings are empty; expected a file or an object: write '{{level: baseline}}'");
+    }
     let inline = argument.trim_start().starts_with(['{', '[']);
     let (bytes, origin) = if inline {
         (argument.as_bytes().to_vec(), "--settings".to_owned())
     } else {
         let path = Path::new(argument);
+        if !path.exists() {
+            bail!("settings {argument:?}: neither a file nor an object: write '{{level: baseline}}'");
+        }
         let bytes = read::file(path, LARGEST_DOCUMENT).with_context(|| origin(path))?;
         (bytes, origin(path))
     };

@@ -1,40 +1,45 @@
 //! `podfence run`
 
+mod answer;
 mod documents;
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anstyle::{AnsiColor, Style};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
+use podfence_cluster::documents::CONTROLLER_NAMESPACE;
 use podfence_cluster::published;
 use podfence_host::evaluate::SettingsError;
-use podfence_host::{AdmissionResponse, Evaluation, Mode, Policy, inspect};
+use podfence_host::{Mode, Policy, inspect};
+use podfence_scan::request::Sender;
 use podfence_scan::{AdmissionRequest, custom_kinds};
 use serde_json::{Map, Value};
 
-use super::{
-    COULD_NOT_JUDGE, DENIED, KindsArgument, LimitArguments, Output, read_module, read_requests, read_settings,
-};
-use crate::text::{module_name, origin, printable};
+use super::modules::Places;
+use super::{KindsArgument, LimitArguments, Output, read_module, read_requests, read_settings};
+use crate::text::{module_name, origin};
 
+use answer::{Answer, Printer, Unseen};
 use documents::Cluster;
 
-const ALLOWED_STYLE: Style = AnsiColor::Green.on_default().bold();
-const DENIED_STYLE: Style = AnsiColor::Red.on_default().bold();
+const EXAMPLES: &str = "\
+Examples:
+  podfence run privileged -r pod.yaml                     by a policy with its defaults
+  podfence run host-path -r pod.yaml -s '{\"allowedHostPaths\": [{\"pathPrefix\": \"/var/log\"}]}'
+  podfence run --policies deploy/ -r app.yaml -n shop     what the cluster would say in namespace shop
+  helm template CHART | podfence run --policies deploy/ --namespaces namespaces.yaml -r -";
 
 /// Judges a manifest, an AdmissionRequest or an AdmissionReview, and shows what a policy-server would answer.
 ///
-/// For single requests and for what a cluster would say; `podfence scan` judges the files of a repository.
-/// By one module with settings, or with --policies by the documents that a cluster has, each with its rules,
-/// selectors, settings and mode. Exit code 0: all allowed; 1: something denied; 2: could not judge, or nothing was
-/// judged.
+/// Judge with one module, or with the policy documents of a cluster (--policies): as an API server does, those that change
+/// objects first, each on what the one before made of it. For single requests and for what a cluster would say;
+/// `podfence scan` judges the files of a repository. Exit code 0: all allowed; 1: something denied; 2: something could not
+/// be judged, or nothing was.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The policy: a waPC module
-    #[arg(required_unless_present = "policies")]
+    /// The policy: a waPC module, or the name of one of Podfence's policies
     module: Option<PathBuf>,
 
     /// Policies and groups as documents: a file, a directory of files, or `-` for what `kubectl kustomize` prints
@@ -45,10 +50,30 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "target/policies", requires = "policies")]
     modules: PathBuf,
 
+    /// Namespaces with their labels, for selectors of --policies; those among the manifests count as well
+    #[arg(long, value_name = "FILE", requires = "policies")]
+    namespaces: Option<PathBuf>,
+
+    /// The namespace of Kubewarden's controller, which policies of the whole cluster leave out
+    #[arg(long, value_name = "NAMESPACE", default_value = CONTROLLER_NAMESPACE, requires = "policies")]
+    controller_namespace: String,
+
     /// What to judge, YAML or JSON, any number of documents; `-` is standard input. A manifest is
     /// judged as its creation
     #[arg(short, long, value_name = "FILE")]
     request: PathBuf,
+
+    /// The namespace of manifests that name none [default: default]
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+
+    /// The user who creates the manifests
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+
+    /// A group of that user; may be repeated
+    #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
+    groups: Vec<String>,
 
     /// The policy's settings, a YAML or JSON file or an inline object [default: {}]
     #[arg(short, long, value_name = "FILE|JSON")]
@@ -70,9 +95,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
 
-    /// What to print: an answer, or an AdmissionResponse for each request
+    /// What to print: for people, or for each object a line of JSON, with the AdmissionResponse of each policy
     #[arg(short, long, value_enum, default_value_t = Output::Human)]
     output: Output,
+
+    /// Ends with exit code 0 if there was nothing to judge
+    #[arg(long)]
+    allow_empty: bool,
 
     #[command(flatten)]
     limits: LimitArguments,
@@ -92,45 +121,44 @@ impl Arguments {
             ModeArgument::Protect => Mode::Protect,
             ModeArgument::Monitor => Mode::Monitor,
         });
+        let sender = Sender { namespace: self.namespace.clone(), user: self.user.clone(), groups: self.groups.clone() };
         if let Some(policies) = &self.policies {
-            let cluster = Cluster { policies, modules: &self.modules, mode };
-            return cluster.run(&self.limits.host()?, &read_requests(&self.request)?, self.output);
+            let cluster = Cluster {
+                policies,
+                modules: &self.modules,
+                controller_namespace: &self.controller_namespace,
+                namespaces: self.namespaces.as_deref(),
+                mode,
+            };
+            let requests = read_requests(&self.request, &sender)?;
+            return cluster.run(&self.limits.host()?, &requests, self.output, self.allow_empty);
         }
-        let module = self.module.as_deref().context("expected a module or --policies")?;
-        let (policy, rules) = self.policy(module, mode.unwrap_or_default())?;
-        let requests = read_requests(&self.request)?;
+        let module = self.module.as_deref().context("name a module, or policy documents with --policies")?;
+        let module = &file_of(module)?;
+        let (policy, rules) = self.policy(module)?;
+        let requests = read_requests(&self.request, &sender)?;
         policy.validate_settings().map_err(|error| settings_refused(module, error))?;
 
-        let mut out = anstream::stdout().lock();
-        let mut outcome = Outcome::default();
+        let mode = mode.unwrap_or_default();
+        let mut printer = Printer::new(anstream::stdout().lock(), self.output, requests.len());
         for request in &requests {
-            let is_seen = rules.as_ref().is_none_or(|rules| sees(rules, &policy.settings, request));
-            if !is_seen && self.output == Output::Human {
-                let title = if requests.len() > 1 { printable(&title(request)) + ": " } else { String::new() };
-                writeln!(out, "{title}skipped: {NO_POD}")?;
+            if rules.as_ref().is_some_and(|rules| !sees(rules, &policy.settings, request)) {
+                printer.unseen(request, Unseen::NoPod)?;
                 continue;
             }
-            let evaluation = if is_seen { policy.evaluate(request) } else { skipped(request) };
-            outcome.add(&evaluation);
-            match self.output {
-                Output::Human => {
-                    if requests.len() > 1 {
-                        write!(out, "{}: ", printable(&title(request)))?;
-                    }
-                    write_answer(&evaluation, &mut out)?;
-                }
-                Output::Json => {
-                    serde_json::to_writer(&mut out, &evaluation.response).map_err(io::Error::from)?;
-                    writeln!(out)?;
-                }
-            }
+            let protect = policy.evaluate(request);
+            let is_other = mode == Mode::Monitor && (!protect.response.allowed || protect.response.patch.is_some());
+            let evaluation = protect.clone().in_mode(mode);
+            let in_protect = is_other.then_some(&protect.response);
+            let answer = Answer { policy: None, mode, evaluation: &evaluation, in_protect };
+            let patch = evaluation.response.patch_operations();
+            printer.object(request, &[answer], patch.as_ref())?;
         }
-        out.flush()?;
-        outcome.exit_code()
+        printer.finish(self.allow_empty)
     }
 
     /// The policy, and the rules that it is published with.
-    fn policy(&self, path: &Path, mode: Mode) -> Result<(Policy, Option<Value>)> {
+    fn policy(&self, path: &Path) -> Result<(Policy, Option<Value>)> {
         let origin = || origin(path);
         let bytes = read_module(path)?;
         let module = self.limits.host()?.load(&bytes).with_context(origin)?;
@@ -145,7 +173,7 @@ impl Arguments {
             name,
             module,
             settings,
-            mode,
+            mode: Mode::Protect,
             allowed_to_mutate: self.allowed_to_mutate.unwrap_or(mutating),
             message: self.message.clone(),
         };
@@ -153,8 +181,13 @@ impl Arguments {
     }
 }
 
-/// What a policy of pods says of other objects.
-const NO_POD: &str = "holds no pod, by the rules that the policy is published with";
+/// The file of a module that is named by its path, or as one of Podfence's policies.
+fn file_of(module: &Path) -> Result<PathBuf> {
+    match module.to_str().filter(|name| !module.exists() && published::find(name).is_some()) {
+        Some(policy) => Ok(Places::new(None).find(policy)?.0),
+        None => Ok(module.to_owned()),
+    }
+}
 
 /// Whether the object of a request is of a kind that rules name, or that the settings describe. Of other kinds, a
 /// policy-server would not send it.
@@ -172,16 +205,6 @@ fn sees(rules: &Value, settings: &Map<String, Value>, request: &AdmissionRequest
         || described.any(|of| of["group"] == request.kind.group && of["kind"] == request.kind.kind)
 }
 
-fn skipped(request: &AdmissionRequest) -> Evaluation {
-    let response = AdmissionResponse {
-        uid: request.uid.clone(),
-        allowed: true,
-        audit_annotations: Some([("skipped".to_owned(), NO_POD.to_owned())].into()),
-        ..AdmissionResponse::default()
-    };
-    Evaluation { response, failure: None }
-}
-
 fn settings_refused(module: &Path, error: SettingsError) -> anyhow::Error {
     let message = match error {
         SettingsError::Invalid(message) => format!("invalid settings: {message}"),
@@ -189,71 +212,4 @@ fn settings_refused(module: &Path, error: SettingsError) -> anyhow::Error {
         other => other.to_string(),
     };
     anyhow::anyhow!("{}: {message}", origin(module))
-}
-
-/// The worst of several answers, and whether any of them was a judgement.
-#[derive(Default)]
-struct Outcome {
-    worst: u8,
-    is_judged: bool,
-}
-
-impl Outcome {
-    fn add(&mut self, evaluation: &Evaluation) {
-        let code = if evaluation.failure.is_some() {
-            COULD_NOT_JUDGE
-        } else if evaluation.response.allowed {
-            0
-        } else {
-            DENIED
-        };
-        self.worst = self.worst.max(code);
-        self.is_judged |= evaluation.response.skipped().is_none();
-    }
-
-    fn exit_code(&self) -> Result<ExitCode> {
-        if !self.is_judged {
-            bail!("nothing was judged: no policy matches the request, or all of it was skipped");
-        }
-        Ok(ExitCode::from(self.worst))
-    }
-}
-
-/// For example `Pod shop/web`.
-fn title(request: &AdmissionRequest) -> String {
-    let object = request.object.as_ref();
-    let generated = || object?.pointer("/metadata/generateName")?.as_str();
-    let name = request.name.as_deref().or_else(generated);
-    let name = name.unwrap_or("(no name)");
-    match &request.namespace {
-        Some(namespace) => format!("{} {namespace}/{name}", request.kind.kind),
-        None => format!("{} {name}", request.kind.kind),
-    }
-}
-
-fn write_answer(evaluation: &Evaluation, out: &mut dyn Write) -> io::Result<()> {
-    let response = &evaluation.response;
-    let (style, verdict) = if response.allowed { (ALLOWED_STYLE, "allowed") } else { (DENIED_STYLE, "denied") };
-    if let Some(failure) = &evaluation.failure {
-        let reason = printable(&failure.reason());
-        writeln!(out, "{style}{verdict}{style:#}, could not judge: {reason}")?;
-    } else if let Some(reason) = response.skipped() {
-        writeln!(out, "{style}{verdict}{style:#}, not judged: {}", printable(reason))?;
-    } else if response.message().is_empty() {
-        writeln!(out, "{style}{verdict}{style:#}")?;
-    } else {
-        let message = printable(response.message());
-        writeln!(out, "{style}{verdict}{style:#}: {message}")?;
-    }
-    let details = response.status.iter().filter_map(|status| status.details.as_ref());
-    for cause in details.flat_map(|details| &details.causes) {
-        writeln!(out, "  cause: {}", printable(&cause.message))?;
-    }
-    for warning in response.warnings.iter().flatten() {
-        writeln!(out, "  warning: {}", printable(warning))?;
-    }
-    for operation in response.patch_operations().iter().filter_map(Value::as_array).flatten() {
-        writeln!(out, "  patch: {}", printable(&operation.to_string()))?;
-    }
-    Ok(())
 }

@@ -2,83 +2,113 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use podfence_cluster::documents::{self, Deployed, Document};
-use podfence_host::{AdmissionResponse, Host, Mode, Module};
+use anyhow::{Context, Result, anyhow, bail};
+use podfence_cluster::admission::{self, Admission, ReviewError};
+use podfence_cluster::documents::{self, Deployed, Document, Read};
+use podfence_cluster::matching::Namespaces;
+use podfence_host::{Host, Mode, Module};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::read::{self, LARGEST_DOCUMENT};
-use serde::Serialize;
 
-use super::{Outcome, Output, read_module, title, write_answer};
+use super::answer::{Answer, Printer, Unseen};
+use super::{Output, read_module};
 use crate::text::{origin, printable};
 
-/// The policies of a cluster, and where their modules are.
+/// The policies of a cluster, and what is known of it.
 pub(super) struct Cluster<'a> {
+    /// A file or a directory of documents.
     pub(super) policies: &'a Path,
+    /// The directory of the modules.
     pub(super) modules: &'a Path,
+    /// The namespace of Kubewarden's controller.
+    pub(super) controller_namespace: &'a str,
+    /// Manifests of namespaces, beside those among the requests.
+    pub(super) namespaces: Option<&'a Path>,
     /// Instead of what the documents say.
     pub(super) mode: Option<Mode>,
 }
 
-/// An answer for programs.
-#[derive(Serialize)]
-struct Answer<'a> {
-    policy: &'a str,
-    response: &'a AdmissionResponse,
-}
-
 impl Cluster<'_> {
-    pub(super) fn run(&self, host: &Host, requests: &[AdmissionRequest], output: Output) -> Result<ExitCode> {
+    pub(super) fn run(
+        &self,
+        host: &Host,
+        requests: &[AdmissionRequest],
+        output: Output,
+        is_empty_fine: bool,
+    ) -> Result<ExitCode> {
         let documents = self.documents()?;
-        let policies = self.deploy(host, &documents)?;
-        let mut out = anstream::stdout().lock();
-        let mut outcome = Outcome::default();
+        let admission = Admission::new(self.deploy(host, &documents)?, self.known_namespaces(requests)?);
+        let mut printer = Printer::new(anstream::stdout().lock(), output, requests.len());
         for request in requests {
-            let title = if requests.len() > 1 { printable(&title(request)) + ": " } else { String::new() };
-            let mut is_seen = false;
-            for policy in &policies {
-                let Some(evaluation) = policy.evaluate(request) else { continue };
-                is_seen = true;
-                outcome.add(&evaluation);
-                let name = &policy.document.name;
-                match output {
-                    Output::Human => {
-                        write!(out, "{title}{}: ", printable(name))?;
-                        write_answer(&evaluation, &mut out)?;
-                    }
-                    Output::Json => {
-                        let answer = Answer { policy: name, response: &evaluation.response };
-                        serde_json::to_writer(&mut out, &answer).map_err(std::io::Error::from)?;
-                        writeln!(out)?;
-                    }
-                }
-            }
-            if !is_seen && output == Output::Human {
-                writeln!(out, "{title}no policy matches it")?;
+            let review = admission.review(request).map_err(unknown)?;
+            let answers: Vec<Answer<'_>> = review
+                .answers
+                .iter()
+                .map(|of| Answer {
+                    policy: Some(&of.document.name),
+                    mode: of.document.mode,
+                    evaluation: &of.evaluation,
+                    in_protect: of.in_protect.as_ref(),
+                })
+                .collect();
+            match answers.as_slice() {
+                [] => printer.unseen(request, Unseen::NotSelected)?,
+                answers => printer.object(request, answers, review.patch.as_ref())?,
             }
         }
-        out.flush()?;
-        outcome.exit_code()
+        printer.finish(is_empty_fine)
     }
 
+    /// Reads the documents; tells what is not as they say.
     fn documents(&self) -> Result<Vec<Document>> {
-        let mut documents = Vec::new();
+        let mut read = Read::default();
         for path in self.files()? {
             let bytes = read::file(&path, LARGEST_DOCUMENT).with_context(|| origin(&path))?;
             let values = read::parse(&bytes).with_context(|| origin(&path))?;
-            documents.extend(documents::read(&values).with_context(|| origin(&path))?);
+            let Read { documents, servers } =
+                documents::read_for(&values, self.controller_namespace).with_context(|| origin(&path))?;
+            read.documents.extend(documents);
+            read.servers.extend(servers);
         }
+        let Read { mut documents, servers } = read;
         if documents.is_empty() {
             bail!("{}: no policies in it", origin(self.policies));
         }
         if let Some(mode) = self.mode {
             documents.iter_mut().for_each(|document| document.mode = mode);
         }
+        let of_documents =
+            documents.iter().flat_map(|of| of.warnings.iter().map(move |warning| format!("{}: {warning}", of.name)));
+        for warning in of_documents.chain(admission::gaps(&documents)) {
+            anstream::eprintln!("warning: {}", printable(&warning));
+        }
+        if !servers.is_empty() {
+            anstream::eprintln!("note: {}: no policy, left out", printable(&servers.join(", ")));
+        }
         Ok(documents)
+    }
+
+    /// The Namespaces among the requests and in the file of namespaces.
+    fn known_namespaces(&self, requests: &[AdmissionRequest]) -> Result<Namespaces> {
+        let mut namespaces = Namespaces::default();
+        let objects = requests.iter().filter_map(|request| request.object.as_ref());
+        namespaces.add_manifests(objects).map_err(anyhow::Error::msg)?;
+        if let Some(path) = self.namespaces {
+            let bytes = read::file(path, LARGEST_DOCUMENT).with_context(|| origin(path))?;
+            let values = read::parse(&bytes).with_context(|| origin(path))?;
+            let objects = values.iter().flat_map(documents::items);
+            namespaces.add_manifests(objects).map_err(|problem| anyhow!("{}: {problem}", origin(path)))?;
+            if namespaces.is_empty() {
+                bail!(
+                    "{}: no Namespace in it; `kubectl get namespaces -o yaml` prints those of a cluster",
+                    origin(path)
+                );
+            }
+        }
+        Ok(namespaces)
     }
 
     /// The file, or those of the directory.
@@ -115,5 +145,16 @@ impl Cluster<'_> {
             deployed.push(policy);
         }
         Ok(deployed)
+    }
+}
+
+/// Says how to make a label known.
+fn unknown(error: ReviewError) -> anyhow::Error {
+    match &error {
+        ReviewError::Label { .. } => anyhow!(
+            "{error}; add the Namespace to the input, or name a file of Namespaces with --namespaces (kubectl get \
+             namespaces -o yaml)"
+        ),
+        ReviewError::Patch { .. } => error.into(),
     }
 }

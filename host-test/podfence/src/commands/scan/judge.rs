@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use podfence_cluster::expression::Expression;
 use podfence_cluster::kinds::{self, Known};
-use podfence_cluster::matching::Matching;
+use podfence_cluster::matching::{Matching, Namespaces, UnknownLabel};
 use podfence_cluster::pod_security::{Levels, Standard};
 use podfence_cluster::stored::as_stored;
 use podfence_host::Reused;
@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::modules::Loaded;
+use crate::commands::modules::Loaded;
 
 /// The policy that evaluates the levels of the Pod Security Standards.
 pub(super) const STANDARDS: &str = "pod-security-standards";
@@ -36,6 +36,8 @@ pub(crate) struct Judge {
     pub(super) modules: Vec<Loaded>,
     pub(super) policies: Vec<Policy>,
     pub(super) standards: Option<Standards>,
+    /// Those of which labels are known.
+    pub(super) namespaces: Namespaces,
     pub(super) notes: Vec<String>,
 }
 
@@ -260,9 +262,15 @@ impl Judge {
         Worker { text: CreationText::default(), instances }
     }
 
-    /// Reads the labels of a namespace, if they count. Returns what is wrong with them, for which the API server
-    /// refuses the namespace.
+    /// Whether selectors of policies ask for labels of namespaces.
+    pub(crate) fn selects_by_labels(&self) -> bool {
+        self.policies.iter().any(|policy| policy.matching.needs_labels())
+    }
+
+    /// Takes the labels of a namespace, which count for selectors and, if they are asked to, for the standards. Returns
+    /// what is wrong with them, for which the API server refuses the namespace.
     pub(crate) fn set_namespace(&mut self, name: &str, labels: &BTreeMap<String, String>) -> Vec<String> {
+        self.namespaces.add(name, labels);
         let Some(standards) = &mut self.standards else { return Vec::new() };
         let Some([labelled, unlabelled]) = &standards.labels else { return Vec::new() };
         let defaults = if Levels::are_in(labels) { labelled } else { unlabelled };
@@ -327,31 +335,66 @@ impl Judge {
             uid: object.uid.as_deref(),
         };
         let request = creation(object.kind.clone(), &of, 0);
-        let mut asking = Asking { judge: self, worker, known: &known, request: &request, object, is_text_set: false };
+        let mut asking =
+            Asking { judge: self, worker, known: &known, request: &request, object, mutated: None, is_text_set: false };
         let mut tally = Tally::default();
         for policy in &self.policies {
-            if sees(&policy.matching, policy.has_custom_kinds, &request, object, &known) {
-                asking.ask_policy(policy, &mut tally);
+            match self.sees(&policy.matching, policy.has_custom_kinds, &request, object, &known) {
+                Ok(true) => asking.ask_policy(policy, &mut tally),
+                Ok(false) => {}
+                Err(unknown) => tally.add(Answer::Failed(unknowable(&unknown)), || policy.verdict(String::new())),
             }
         }
         if let Some(standards) = &self.standards
-            && sees(&standards.matching, true, &request, object, &known)
+            && self.sees(&standards.matching, true, &request, object, &known) == Ok(true)
         {
+            asking.set_mutated(None);
             asking.ask_standards(standards, &mut tally);
         }
         let state = tally.state().unwrap_or_else(|| unseen(known, object));
         Outcome { verdicts: tally.verdicts, state }
     }
+
+    fn sees(
+        &self,
+        matching: &Matching,
+        has_custom_kinds: bool,
+        request: &AdmissionRequest,
+        object: &Object,
+        known: &Known,
+    ) -> Result<bool, UnknownLabel> {
+        if has_custom_kinds && matches!(known, Known::Custom(_)) {
+            return Ok(true);
+        }
+        matching.sees_creation(request, &object.labels, &self.namespaces)
+    }
 }
 
-fn sees(
-    matching: &Matching,
-    has_custom_kinds: bool,
-    request: &AdmissionRequest,
-    object: &Object,
-    known: &Known,
-) -> bool {
-    has_custom_kinds && matches!(known, Known::Custom(_)) || matching.matches_creation(request, &object.labels)
+impl Policy {
+    /// A verdict of it, without what it says.
+    fn verdict(&self, docs: String) -> Verdict {
+        Verdict {
+            policy: self.name.clone(),
+            document: self.document.clone(),
+            level: None,
+            severity: self.severity,
+            docs,
+            message: String::new(),
+            violations: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// Whether an API server would pass on what it makes of an object: it is a document's in mode protect.
+    fn changes_objects(&self) -> bool {
+        let is_mutating = matches!(&self.body, Body::Module { run, .. } if run.is_mutating);
+        is_mutating && self.document.is_some() && self.severity == Severity::Error
+    }
+}
+
+/// Why a policy cannot tell whether it gets to see an object, and what to do.
+fn unknowable(unknown: &UnknownLabel) -> String {
+    format!("{unknown}: add the Namespace {} to the files that are scanned", unknown.namespace)
 }
 
 /// The state of an object that no policy gets to see.
@@ -419,15 +462,35 @@ struct Asking<'a, 'j> {
     known: &'a Known,
     request: &'a AdmissionRequest,
     object: &'a Object,
+    /// What documents that change objects made of it.
+    mutated: Option<Box<RawValue>>,
     /// Whether the worker has the text of the request.
     is_text_set: bool,
 }
 
 impl Asking<'_, '_> {
+    /// Has the next policies judge this object instead of the one in the file.
+    fn set_mutated(&mut self, mutated: Option<Box<RawValue>>) {
+        self.is_text_set &= self.mutated.is_none() && mutated.is_none();
+        self.mutated = mutated;
+    }
+
     fn ask_policy(&mut self, policy: &Policy, tally: &mut Tally) {
+        if policy.document.is_none() {
+            self.set_mutated(None);
+        }
         let (answer, docs) = match &policy.body {
             Body::Module { run, message } => {
-                let mut answer = self.ask(run);
+                let mut answer = match self.reply(run) {
+                    Ok(mut response) => {
+                        let mutated = response.mutated_object.take_if(|_| policy.changes_objects());
+                        if response.accepted && mutated.is_some() {
+                            self.set_mutated(mutated);
+                        }
+                        self.read(response, run)
+                    }
+                    Err(failure) => Answer::Failed(failure.reason()),
+                };
                 if let (Answer::Rejected(rejection), Some(message)) = (&mut answer, message) {
                     rejection.message.clone_from(message);
                 }
@@ -437,16 +500,7 @@ impl Asking<'_, '_> {
                 (self.ask_group(members, expression, message), String::new())
             }
         };
-        tally.add(answer, || Verdict {
-            policy: policy.name.clone(),
-            document: policy.document.clone(),
-            level: None,
-            severity: policy.severity,
-            docs,
-            message: String::new(),
-            violations: Vec::new(),
-            failure: None,
-        });
+        tally.add(answer, || policy.verdict(docs));
     }
 
     /// Asks members as the expression needs them, each once. What they report is the group's, if it rejects.
@@ -528,7 +582,10 @@ impl Asking<'_, '_> {
 
     fn reply(&mut self, run: &Run) -> Result<ValidationResponse<Box<RawValue>>, Failure> {
         if !self.is_text_set {
-            self.worker.text.set(self.request, &as_stored(self.object));
+            match &self.mutated {
+                Some(mutated) => self.worker.text.set(self.request, mutated.get()),
+                None => self.worker.text.set(self.request, &as_stored(self.object)),
+            }
             self.is_text_set = true;
         }
         let payload = self.worker.text.payload(run.settings.of(self.known))?;
@@ -541,6 +598,16 @@ impl Asking<'_, '_> {
         ValidationResponse::read(&reply.map_err(Failure::Call)?)
     }
 
+    /// Whether a policy returned another object than it was sent.
+    fn is_change(&self, returned: &RawValue) -> bool {
+        let read = |text: &str| serde_json::from_str::<Value>(text).ok();
+        let sent = match &self.mutated {
+            Some(mutated) => read(mutated.get()),
+            None => read(&as_stored(self.object)),
+        };
+        sent != read(returned.get())
+    }
+
     fn read(&self, response: ValidationResponse<Box<RawValue>>, run: &Run) -> Answer {
         let name = &self.judge.modules[run.module].name;
         if response.accepted {
@@ -548,7 +615,7 @@ impl Asking<'_, '_> {
                 return Answer::Skipped(reason.to_owned());
             }
             return match &response.mutated_object {
-                Some(mutated) if !run.is_mutating && is_change(&as_stored(self.object), mutated) => {
+                Some(mutated) if !run.is_mutating && self.is_change(mutated) => {
                     let message = mutation_refused(name);
                     Answer::Rejected(Rejection { violations: vec![whole_object(name, &message)], message, left_out: 0 })
                 }
@@ -609,10 +676,4 @@ fn unreadable(message: &str) -> Violation {
     let is_path = |path: &&str| !path.contains(' ') && !path.starts_with("request.") && !path.starts_with("settings");
     let path = message.split_once(": ").map(|(path, _)| path).filter(is_path).unwrap_or_default();
     Violation { path: path.to_owned(), ..whole_object(UNREADABLE, message) }
-}
-
-/// Whether a policy returned another object than it was sent.
-fn is_change(object: &str, mutated: &RawValue) -> bool {
-    let read = |text| serde_json::from_str::<Value>(text).ok();
-    read(object) != read(mutated.get())
 }

@@ -4,7 +4,7 @@ mod engine;
 mod file;
 mod judge;
 mod measure;
-mod modules;
+
 mod report;
 mod select;
 mod walk;
@@ -248,27 +248,7 @@ impl Arguments {
         }
         let modules: BTreeSet<String> = judge.modules().map(|(name, _)| name.to_owned()).collect();
         let mut notes: Vec<String> = judge.notes().to_vec();
-        let has_labels = self.selected.namespace_labels || configured.config.namespace_labels;
-        if has_labels && self.accepted.untrusted {
-            bail!("--namespace-labels: what scanned Namespaces say does not count with --untrusted; use one of them");
-        }
-        if has_labels {
-            let mut namespaces = BTreeMap::new();
-            let mut twice = None;
-            engine::for_each_namespace(standard_input.as_deref(), &found.inputs, |namespace| {
-                let labels = namespaces.entry(namespace.name.clone()).or_insert_with(|| namespace.labels.clone());
-                if *labels != namespace.labels {
-                    twice = Some(namespace.name);
-                }
-            });
-            if let Some(name) = twice {
-                bail!("--namespace-labels: Namespace {name} stands twice, with different labels");
-            }
-            for (name, labels) in &namespaces {
-                let problems = judge.set_namespace(name, labels);
-                notes.extend(problems.iter().map(|problem| format!("Namespace {name}: {problem}")));
-            }
-        }
+        notes.extend(self.set_namespaces(&configured, &mut judge, standard_input.as_deref(), &found.inputs)?);
         let ran = |name: &str| {
             modules.contains(name)
                 || modules
@@ -320,6 +300,43 @@ impl Arguments {
         let report = report(&judge, scanned);
         self.print(&report, standard_input.as_deref())?;
         self.exit_code(&report, fail_on)
+    }
+
+    /// Takes the labels of the Namespaces among the manifests, where something asks for them. Returns what is wrong with
+    /// them.
+    fn set_namespaces(
+        &self,
+        configured: &Configured,
+        judge: &mut Judge,
+        standard_input: Option<&[u8]>,
+        inputs: &[Input],
+    ) -> Result<Vec<String>> {
+        let asks = if self.selected.namespace_labels || configured.config.namespace_labels {
+            "--namespace-labels"
+        } else if judge.selects_by_labels() {
+            "namespaceSelector"
+        } else {
+            return Ok(Vec::new());
+        };
+        if self.accepted.untrusted {
+            bail!("{asks}: what scanned Namespaces say does not count with --untrusted; use one of them");
+        }
+        let mut namespaces = BTreeMap::new();
+        let mut twice = None;
+        engine::for_each_namespace(standard_input, inputs, |namespace| {
+            let labels = namespaces.entry(namespace.name.clone()).or_insert_with(|| namespace.labels.clone());
+            if *labels != namespace.labels {
+                twice = Some(namespace.name);
+            }
+        });
+        if let Some(name) = twice {
+            bail!("{asks}: Namespace {name} stands twice, with different labels");
+        }
+        let problems = namespaces.iter().flat_map(|(name, labels)| {
+            let problems = judge.set_namespace(name, labels);
+            problems.into_iter().map(move |problem| format!("Namespace {name}: {problem}"))
+        });
+        Ok(problems.collect())
     }
 
     fn configured(&self) -> Result<Configured> {

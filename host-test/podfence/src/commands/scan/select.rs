@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use podfence_cluster::documents::{Body as DocumentBody, Document};
-use podfence_cluster::matching::Matching;
+use podfence_cluster::matching::{Matching, Namespaces};
 use podfence_cluster::pod_security::{Levels, Standard};
 use podfence_cluster::published;
 use podfence_cluster::standards::Level;
@@ -21,7 +21,7 @@ use podfence_scan::suppress;
 use serde_json::{Map, Value, json};
 
 use super::judge::{Body, Judge, Plan, Policy, Run, STANDARDS, SettingsText, Standards};
-use super::modules::{Loaded, Places};
+use crate::commands::modules::{Loaded, Places};
 use documents::Documents;
 
 /// What the user selects.
@@ -72,7 +72,7 @@ impl Selection {
         let is_other = self.namespace_labels || !self.policies.is_empty() || !self.policy.is_empty();
         let has_standards = flags.is_some() || self.namespace_labels || documents.configuration.is_some() || !is_other;
 
-        let mut names: BTreeSet<&str> = documents.policies.iter().flat_map(modules_of).collect();
+        let mut names: BTreeSet<&str> = documents.policies.iter().flat_map(Document::modules).collect();
         names.extend(self.policy.iter().map(|single| single.name.as_str()));
         names.extend(has_standards.then_some(STANDARDS));
         let names: Vec<&str> = names.into_iter().collect();
@@ -80,7 +80,11 @@ impl Selection {
 
         let mut making = Making { modules: &modules, notes: documents.notes };
         let mut policies = Vec::new();
-        for document in documents.policies {
+        // As an API server asks them: those that change objects first, in the order of their configurations' names.
+        let (mut mutating, validating): (Vec<_>, Vec<_>) =
+            documents.policies.into_iter().partition(Document::is_mutating);
+        mutating.sort_by(|one, other| one.configuration.cmp(&other.configuration));
+        for document in mutating.into_iter().chain(validating) {
             policies.push(making.of_document(document)?);
         }
         for single in &self.policy {
@@ -101,7 +105,7 @@ impl Selection {
             bail!("nothing would be judged: none of the policies sees anything that runs a pod");
         }
         let notes = making.notes;
-        Ok(Judge { modules, policies, standards, notes })
+        Ok(Judge { modules, policies, standards, namespaces: Namespaces::default(), notes })
     }
 
     /// The levels of `--enforce` and `--warn`, if one of them is given.
@@ -147,13 +151,6 @@ fn check_name(name: &str, has_modules: bool) -> Result<()> {
     }
 }
 
-fn modules_of(document: &Document) -> Vec<&str> {
-    match &document.body {
-        DocumentBody::Policy { run, .. } => vec![run.module.as_str()],
-        DocumentBody::Group { members, .. } => members.values().map(|run| run.module.as_str()).collect(),
-    }
-}
-
 fn with_custom_kinds(settings: &Map<String, Value>) -> Map<String, Value> {
     let kinds: Vec<&CustomKind> = custom_kinds::projects().flat_map(|(_, kinds)| kinds).collect();
     let mut settings = settings.clone();
@@ -191,7 +188,8 @@ impl Making<'_> {
         let modules = self.modules;
         let loaded = document.deploy(|name| anyhow::Ok(modules[self.index(name)].module.clone()))?;
         loaded.validate_settings()?;
-        let Document { name: title, matching, mode, body } = document;
+        let Document { name: title, matching, mode, body, warnings, .. } = document;
+        self.notes.extend(warnings.into_iter().map(|warning| format!("{title}: {warning}")));
         let mut run = |run: podfence_cluster::documents::Run, is_mutating| {
             let settings = self.without_requesters(&title, run.settings);
             Run { module: self.index(&run.module), settings: SettingsText::plain(&settings), is_mutating }

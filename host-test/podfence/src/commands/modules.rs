@@ -60,7 +60,7 @@ impl Places {
     ///
     /// # Errors
     /// It is nowhere.
-    fn find(&self, name: &str) -> Result<(PathBuf, bool)> {
+    pub(super) fn find(&self, name: &str) -> Result<(PathBuf, bool)> {
         // Who names a directory wants the modules that are there, and no others.
         let own = self.own.iter().filter(|_| self.given.is_none()).map(|directory| (directory, true));
         let places: Vec<_> = self.given.iter().map(|directory| (directory, false)).chain(own).collect();
