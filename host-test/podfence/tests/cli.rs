@@ -682,13 +682,14 @@ fn documents_are_asked_as_an_api_server_asks_them() {
     let denial = "violates PodSecurity \"baseline:latest\": privileged (container \"c\" must not set \
                   securityContext.privileged=true)";
     workplace.write("namespaces.yaml", namespace);
-    let cases: [(String, String, &[&str], i32, String, &str); 7] = [
+    let none: &[&str] = &[];
+    let cases = [
         // The names decide who is first; each patch is of what the one before made.
         (
             policy("a", "pod-security-standards", baseline) + &policy("z", "capabilities", capabilities)
                 + &policy("b", "allow-privilege-escalation", escalation),
             pod.to_owned(),
-            &[],
+            none,
             0,
             "ClusterAdmissionPolicy/b: allowed\n  \
              patch: {\"op\":\"add\",\"path\":\"/spec/containers/0/securityContext\",\"value\":{\"allowPrivilegeEscalation\":false}}\n\
@@ -700,31 +701,31 @@ fn documents_are_asked_as_an_api_server_asks_them() {
         (
             policy("m", "capabilities", &format!("mode: monitor, {capabilities}")),
             pod.to_owned(),
-            &[],
+            none,
             0,
             "ClusterAdmissionPolicy/m: allowed by mode monitor; protect would change it\n  \
              patch in protect: {\"op\":\"add\",\"path\":\"/spec/containers/0/securityContext\",\"value\":{\"capabilities\":{\"drop\":[\"ALL\"]}}}\n".to_owned(),
             "",
         ),
         (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone() + namespace,
-            &["-n", "shop"], 1, format!(
+            &["-n", "shop"][..], 1, format!(
             "Pod shop/a: ClusterAdmissionPolicy/p: denied: {denial}\n\
              Namespace shop: not judged: no policy's rules and selectors match it\n\
              judged 1 of 2 objects: 1 denied; 1 by no policy\n"), ""),
         (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone(),
-            &["-n", "shop", "--namespaces", "namespaces.yaml"], 1,
+            &["-n", "shop", "--namespaces", "namespaces.yaml"][..], 1,
             format!("ClusterAdmissionPolicy/p: denied: {denial}\n"), ""),
-        (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone(), &[], 2,
+        (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone(), none, 2,
             String::new(),
             "error: ClusterAdmissionPolicy/p: spec.namespaceSelector: the label \"team\" of namespace \"default\" is not \
              known; add the Namespace to the input, or name a file of Namespaces with --namespaces (kubectl get namespaces \
              -o yaml)\n"),
-        (policy("p", "pod-security-standards", &format!("{labels}, {baseline}")), privileged, &[], 1,
+        (policy("p", "pod-security-standards", &format!("{labels}, {baseline}")), privileged, none, 1,
             format!("ClusterAdmissionPolicy/p: denied: {denial}\n"),
             "warning: ClusterAdmissionPolicy/p: spec.namespaceSelector.matchLabels (team: a): Kubewarden's controller drops \
              them, so that the policy counts in all namespaces; write them as matchExpressions\n"),
         (policy("p", "privileged", "settings: {}").replace("pods, pods/ephemeralcontainers, ", ""), deployment.to_owned(),
-            &[], 1,
+            none, 1,
             "ClusterAdmissionPolicy/p: denied: privileged (container \"c\" must not set securityContext.privileged=true)\n".to_owned(),
             "warning: ClusterAdmissionPolicy/p: privileged judges workloads, and no policy with privileged judges pods and \
              pods/ephemeralcontainers in the same namespaces: what a workload makes later is not judged; add them to the \
