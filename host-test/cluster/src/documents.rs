@@ -413,7 +413,7 @@ impl Run {
 }
 
 /// The last part of a module's URL, without tag, digest and `.wasm`.
-fn module_name(url: &str) -> Option<&str> {
+pub(crate) fn module_name(url: &str) -> Option<&str> {
     let last = url.rsplit('/').next()?.split(['@', ':']).next()?;
     let name = last.strip_suffix(".wasm").unwrap_or(last);
     let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);

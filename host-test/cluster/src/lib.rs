@@ -12,6 +12,7 @@ pub mod kinds;
 pub mod matching;
 pub mod migrate;
 pub mod pod_security;
+pub mod policy;
 pub mod published;
 pub mod standards;
 pub mod stored;

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 include!(concat!(env!("OUT_DIR"), "/metadata.rs"));
 
@@ -16,6 +16,12 @@ const DOCS: &str = "io.kubewarden.policy.url";
 
 /// The annotation with the first sentence of its docs.
 const DESCRIPTION: &str = "io.kubewarden.policy.description";
+
+/// The annotation that says how severe a violation is.
+const SEVERITY: &str = "io.kubewarden.policy.severity";
+
+/// The annotation that says what kind of policy it is.
+const CATEGORY: &str = "io.kubewarden.policy.category";
 
 /// The annotation that lists the settings that mutate: `mutate=true, defaultProfile`.
 const MUTATING_SETTINGS: &str = "podfence.mutatingSettings";
@@ -34,6 +40,10 @@ pub struct Published {
     pub description: String,
     /// The URL of its docs.
     pub docs: String,
+    /// How severe a violation is, as the audit scanner reports it.
+    pub severity: String,
+    /// What kind of policy it is, as the audit scanner reports it.
+    pub category: String,
     /// The controls that its violations name, sorted.
     pub controls: Vec<String>,
     /// The requests that the policy evaluates.
@@ -83,7 +93,22 @@ pub fn is_mutating(policy: &str, settings: &Value) -> bool {
     })
 }
 
+/// Changes settings so that a policy changes no objects. What it may set stays allowed.
+pub(crate) fn stop_mutating(policy: &str, settings: &mut Map<String, Value>) {
+    for (name, expected) in find(policy).into_iter().flat_map(|published| &published.mutating_settings) {
+        match (expected.as_deref(), settings.get_mut(name)) {
+            (Some("true"), Some(value)) => *value = Value::Bool(false),
+            _ => drop(settings.shift_remove(name)),
+        }
+    }
+}
+
 impl Published {
+    /// The settings that make it change objects, each with the value that does; `None` for any value.
+    pub fn mutating_settings(&self) -> &[(String, Option<String>)] {
+        &self.mutating_settings
+    }
+
     /// Reads embedded metadata, which a test proves to be as the generator writes it.
     fn read(policy: &'static str, metadata: &str) -> Self {
         let Metadata { rules, annotations } = serde_saphyr::from_str(metadata).expect("generated metadata");
@@ -98,6 +123,8 @@ impl Published {
             policy,
             description: text(DESCRIPTION),
             docs: text(DOCS),
+            severity: text(SEVERITY),
+            category: text(CATEGORY),
             controls: text(CONTROLS).split(", ").map(str::to_owned).collect(),
             registry: url.expect("generated metadata").to_owned(),
             rules,
