@@ -321,7 +321,7 @@ fn a_group_names_the_member_that_rejects() {
         "status": {
             "message": "violates the baseline level of the Pod Security Standards",
             "details": {"causes": [
-                {"message": r#"privileged (container "nginx" must not set securityContext.privileged=true)"#},
+                {"field": "spec.policies.privileged", "message": r#"privileged (container "nginx" must not set securityContext.privileged=true)"#},
             ]},
         },
     });

@@ -72,7 +72,7 @@ pub enum Failure {
     Reply(String),
     /// An object came back where none was sent.
     #[error(
-        "internal server error: Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed"
+        "Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed"
     )]
     MutatedNothing,
     /// The request is larger than [`LARGEST_BODY`].
@@ -205,8 +205,12 @@ pub struct Details {
 /// The part of `StatusCause` that a policy-server fills in.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Cause {
+    /// Whose message it is: `spec.policies.<member>` of a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
     /// The message.
-    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A policy's reply to `validate`, with the changed object in this form.
@@ -254,17 +258,44 @@ struct SettingsResponse {
 #[derive(Serialize)]
 struct Payload<'a> {
     request: &'a AdmissionRequest,
-    settings: &'a Map<String, Value>,
+    settings: &'a Value,
 }
 
 /// The payload of `validate`: compact JSON, as the server sends it to a module.
 pub fn validate_payload(request: &AdmissionRequest, settings: &Map<String, Value>) -> Vec<u8> {
-    serde_json::to_vec(&Payload { request, settings }).expect("JSON values serialise")
+    payload(&as_sent(request), settings)
+}
+
+fn payload(request: &AdmissionRequest, settings: &Map<String, Value>) -> Vec<u8> {
+    serde_json::to_vec(&Payload { request, settings: &sorted(settings) }).expect("JSON values serialise")
+}
+
+/// Settings as a module gets them: compact JSON with sorted keys.
+pub fn settings_text(settings: &Map<String, Value>) -> String {
+    sorted(settings).to_string()
+}
+
+/// The server's JSON values keep no order of keys.
+fn sorted(settings: &Map<String, Value>) -> Value {
+    let mut settings = Value::Object(settings.clone());
+    settings.sort_all_objects();
+    settings
+}
+
+/// A request as the server has read it: the keys of what it does not know the types of are sorted.
+fn as_sent(request: &AdmissionRequest) -> AdmissionRequest {
+    let mut request = request.clone();
+    let untyped = [&mut request.object, &mut request.old_object, &mut request.options];
+    untyped.into_iter().flatten().for_each(Value::sort_all_objects);
+    request
 }
 
 /// A request to create an object, as the text that all policies get, each with its own settings behind it.
 ///
-/// The object is never parsed here: what has it as text pays for no tree of values.
+/// The object is never parsed here: what has it as text pays for no tree of values. So its keys stay in the order of the
+/// text, which a server sorts. No verdict of Podfence's policies depends on that order, and of their texts only these:
+/// which of several places that cannot be read is named, the order of violations of several annotations, of templates
+/// that a custom kind has below an object, and of the keys in a value that is an object.
 #[derive(Debug, Clone, Default)]
 pub struct CreationText {
     payload: Vec<u8>,
@@ -311,8 +342,8 @@ impl Policy {
     /// # Errors
     /// When the settings are invalid, or the module cannot tell.
     pub fn validate_settings(&self) -> Result<(), SettingsError> {
-        let payload = serde_json::to_vec(&self.settings).expect("JSON values serialise");
-        let reply = self.module.call("validate_settings", &payload).map_err(SettingsError::Call)?;
+        let payload = settings_text(&self.settings);
+        let reply = self.module.call("validate_settings", payload.as_bytes()).map_err(SettingsError::Call)?;
         let response: SettingsResponse =
             serde_json::from_slice(&reply).map_err(|error| SettingsError::Reply(error.to_string()))?;
         if response.valid {
@@ -324,19 +355,24 @@ impl Policy {
 
     /// Judges one request in a fresh instance.
     pub fn evaluate(&self, request: &AdmissionRequest) -> Evaluation {
-        let judged = self.judge(request);
-        let (response, failure) = match judged {
-            Ok(response) => (response, None),
-            Err(failure) => (failed(request, &failure), Some(failure)),
-        };
+        let Evaluation { response, failure } = self.evaluate_alone(request);
         Evaluation { response: self.constrain(response), failure }
     }
 
+    /// The same without what the server makes of a response: the mode, whether a patch may be, and the custom message.
+    pub fn evaluate_alone(&self, request: &AdmissionRequest) -> Evaluation {
+        match self.judge(request) {
+            Ok(response) => Evaluation { response, failure: None },
+            Err(failure) => Evaluation { response: failed(request, &failure), failure: Some(failure) },
+        }
+    }
+
     fn judge(&self, request: &AdmissionRequest) -> Result<AdmissionResponse, Failure> {
-        let payload = validate_payload(request, &self.settings);
+        let request = as_sent(request);
+        let payload = payload(&request, &self.settings);
         check_size(&payload)?;
         let reply = self.module.call("validate", &payload).map_err(Failure::Call)?;
-        respond(request, ValidationResponse::read(&reply)?)
+        respond(&request, ValidationResponse::read(&reply)?)
     }
 
     /// The mode first, then mutation, then the custom message: the server's order.
@@ -373,18 +409,23 @@ pub fn mutation_refused(policy: &str) -> String {
 }
 
 fn failed(request: &AdmissionRequest, failure: &Failure) -> AdmissionResponse {
+    let code = (*failure != Failure::MutatedNothing).then_some(500);
     AdmissionResponse {
         uid: request.uid.clone(),
-        status: Some(Status { message: Some(failure.to_string()), code: Some(500), details: None }),
+        status: Some(Status { message: Some(failure.to_string()), code, details: None }),
         ..AdmissionResponse::default()
     }
 }
 
 fn respond(request: &AdmissionRequest, verdict: ValidationResponse<Value>) -> Result<AdmissionResponse, Failure> {
-    let patch = match (&request.object, &verdict.mutated_object) {
+    let patch = match (&request.object, verdict.mutated_object) {
         (_, None) => None,
         (None, Some(_)) => return Err(Failure::MutatedNothing),
-        (Some(object), Some(mutated)) => encode_patch(object, mutated),
+        (Some(object), Some(mut mutated)) => {
+            // The order of the operations follows that of the keys.
+            mutated.sort_all_objects();
+            encode_patch(object, &mutated)
+        }
     };
     let status = (verdict.message.is_some() || verdict.code.is_some()).then_some(Status {
         message: verdict.message,
@@ -413,9 +454,9 @@ fn encode_patch(object: &Value, mutated: &Value) -> Option<String> {
 
 fn replace_message(mut response: AdmissionResponse, custom: &str) -> AdmissionResponse {
     let status = response.status.get_or_insert_default();
-    if let Some(ours) = status.message.replace(custom.to_owned()) {
-        let details = status.details.get_or_insert_default();
-        details.causes.push(Cause { message: ours });
-    }
+    // The policy's message becomes a cause, also where it has none.
+    let ours = status.message.replace(custom.to_owned()).unwrap_or_default();
+    let details = status.details.get_or_insert_default();
+    details.causes.push(Cause { field: None, message: Some(ours) });
     response
 }

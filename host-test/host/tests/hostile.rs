@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use podfence_host::evaluate::Failure;
 use podfence_host::{AdmissionResponse, Evaluation, Host, Limits, Mode, Module, Policy};
 use podfence_scan::{AdmissionRequest, request};
 
@@ -179,12 +180,12 @@ fn a_custom_message_turns_the_policys_into_a_cause() {
 }
 
 #[test]
-fn a_custom_message_stands_alone_where_the_policy_has_none() {
+fn a_custom_message_has_an_empty_cause_where_the_policy_says_nothing() {
     let evaluation = evaluate("reply-nulls", |policy| {
         policy.message = Some("no".to_owned());
     });
     let mut expected = response(false);
-    expected["status"] = serde_json::json!({"message": "no"});
+    expected["status"] = serde_json::json!({"message": "no", "details": {"causes": [{"message": ""}]}});
     let got = serde_json::to_value(&evaluation.response).unwrap();
     assert_eq!(got, expected);
 }
@@ -196,10 +197,10 @@ fn a_mutation_without_an_object_is_a_failure() {
     let mut request = request();
     request.object = None;
     let evaluation = policy(&module).evaluate(&request);
-    assert_eq!(
-        evaluation.response.message(),
-        "internal server error: Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed"
-    );
+    let mut expected = response(false);
+    expected["status"] = serde_json::json!({"message": "Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed"});
+    assert_eq!(serde_json::to_value(&evaluation.response).unwrap(), expected);
+    assert_eq!(evaluation.failure, Some(Failure::MutatedNothing));
 }
 
 #[test]

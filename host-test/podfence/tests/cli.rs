@@ -596,10 +596,9 @@ fn run_judges_by_the_documents_of_a_cluster() {
     let (out, _) = workplace.ends(&[&run[..], &["-r", "pod.yaml"]].concat(), 1);
     let expected = "ClusterAdmissionPolicy/a: allowed\n\
                     ClusterAdmissionPolicy/b: allowed by mode monitor; protect would deny: no \\u{1b}[31mway\n\
-                    ClusterAdmissionPolicyGroup/c: denied: rejected\n  cause: no \\u{1b}[31mway\n\
-                    ClusterAdmissionPolicyGroup/d: denied: rejected\n  cause: Request rejected by policy \
-                    ClusterAdmissionPolicyGroup/d/mutates. The policy attempted to mutate the request, but it is \
-                    currently configured to not allow mutations.\n";
+                    ClusterAdmissionPolicyGroup/c: denied: rejected\n  cause: spec.policies.rejects: no \\u{1b}[31mway\n\
+                    ClusterAdmissionPolicyGroup/d: denied: rejected\n  cause: spec.policies.mutates: mutation is not \
+                    allowed inside of policy group\n";
     assert_eq!(out, expected);
     let (out, _) = workplace.ends(&[&run[..], &["-r", "pod.yaml", "--mode", "monitor", "-o", "json"]].concat(), 0);
     let entry: Value = serde_json::from_str(&out).expect("one object, one line");
@@ -612,15 +611,17 @@ fn run_judges_by_the_documents_of_a_cluster() {
         answer["inProtect"] = json!({"uid": uid, "allowed": false, "status": status});
         answer
     };
-    let group = |cause: &str| json!({"message": "rejected", "details": {"causes": [{"message": cause}]}});
+    let group = |member: &str, cause: &str| {
+        let field = format!("spec.policies.{member}");
+        json!({"message": "rejected", "details": {"causes": [{"field": field, "message": cause}]}})
+    };
     let expected = json!({
         "apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "web", "verdict": "allowed",
         "answers": [
             answer("Policy/a"),
             denied("Policy/b", json!({"message": "no \u{1b}[31mway", "code": 403})),
-            denied("PolicyGroup/c", group("no \u{1b}[31mway")),
-            denied("PolicyGroup/d", group("Request rejected by policy ClusterAdmissionPolicyGroup/d/mutates. The policy \
-                attempted to mutate the request, but it is currently configured to not allow mutations.")),
+            denied("PolicyGroup/c", group("rejects", "no \u{1b}[31mway")),
+            denied("PolicyGroup/d", group("mutates", "mutation is not allowed inside of policy group")),
         ],
     });
     assert_eq!(entry, expected);
@@ -821,8 +822,7 @@ fn a_member_that_cannot_judge_is_no_verdict_of_its_group() {
     let workplace = workplace();
     let group = document("g", "protect", "breaks", Some("accepts"));
     let problem = "invalid response: missing field `accepted` at line 1 column 14";
-    let cause =
-        "  cause: internal server error: invalid response from policy: missing field `accepted` at line 1 column 14\n";
+    let cause = "  cause: spec.policies.breaks: internal server error: invalid response from policy: missing field `accepted` at line 1 column 14\n";
     let denied = format!("denied, could not judge: {problem}\n{cause}");
     let allowed = format!("allowed, could not judge: {problem}\n");
     for (expression, code, expected) in [

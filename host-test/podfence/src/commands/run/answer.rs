@@ -205,7 +205,8 @@ impl Answer<'_> {
         for response in std::iter::once(response).chain(self.in_protect) {
             let details = response.status.iter().filter_map(|status| status.details.as_ref());
             for cause in details.flat_map(|details| &details.causes) {
-                writeln!(out, "  cause: {}", printable(&cause.message))?;
+                let field = cause.field.iter().map(|field| format!("{field}: "));
+                writeln!(out, "  cause: {}", printable(&field.chain(cause.message.clone()).collect::<String>()))?;
             }
         }
         for warning in response.warnings.iter().flatten() {

@@ -9,7 +9,7 @@ use podfence_cluster::matching::{Matching, Namespaces, UnknownLabel};
 use podfence_cluster::pod_security::{Levels, Standard};
 use podfence_cluster::stored::as_stored;
 use podfence_host::Reused;
-use podfence_host::evaluate::{CreationText, Failure, ValidationResponse, mutation_refused};
+use podfence_host::evaluate::{CreationText, Failure, ValidationResponse, mutation_refused, settings_text};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::custom_kinds::{self, CustomKind};
 use podfence_scan::finding::Severity;
@@ -163,7 +163,7 @@ pub(super) struct SettingsText {
 impl SettingsText {
     /// As they are.
     pub(super) fn plain(settings: &Map<String, Value>) -> Self {
-        Self { plain: text(settings), custom: Vec::new() }
+        Self { plain: settings_text(settings), custom: Vec::new() }
     }
 
     /// With the custom kinds of the table.
@@ -171,20 +171,16 @@ impl SettingsText {
         let with = |kind| {
             let mut settings = settings.clone();
             custom_kinds::add_to_settings(&[kind], &mut settings);
-            text(&settings)
+            settings_text(&settings)
         };
         let kinds = custom_kinds::projects().flat_map(|(_, kinds)| kinds);
-        Self { plain: text(settings), custom: kinds.map(|kind| (kind, with(kind))).collect() }
+        Self { plain: settings_text(settings), custom: kinds.map(|kind| (kind, with(kind))).collect() }
     }
 
     fn of(&self, known: &Known) -> &str {
         let Known::Custom(kind) = *known else { return &self.plain };
         self.custom.iter().find(|(of, _)| std::ptr::eq(*of, kind)).map_or(&self.plain, |(_, settings)| settings)
     }
-}
-
-fn text(settings: &Map<String, Value>) -> String {
-    serde_json::to_string(settings).expect("JSON values serialise")
 }
 
 /// The levels of the Pod Security Standards.
