@@ -1,11 +1,13 @@
 //! The engine: what a policy-server configures, how a module is loaded, and what it may use.
 
 use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use wasmtime::{Config, Engine, ExternType, FuncType, InstancePre, Linker, OptLevel, ResourceLimiter, Store, ValType};
 
+use crate::bounds;
 use crate::wapc::{self, CallError, Instance, State};
 use crate::wasi;
 
@@ -24,12 +26,20 @@ pub struct Limits {
     pub memory: usize,
     /// The wasm stack, in bytes.
     pub stack: usize,
+    /// For compiling a module.
+    pub compilation: Duration,
 }
 
 impl Default for Limits {
-    /// The policy-server's 2 s and 512 KiB of stack. It has no memory cap; ours is 64 MiB.
+    /// The policy-server's 2 s and 512 KiB of stack. It has no memory cap; ours is 64 MiB. Nor has it a limit on
+    /// compiling, which takes 1 s for the largest of its official policies.
     fn default() -> Self {
-        Limits { timeout: Duration::from_secs(2), memory: 64 << 20, stack: 512 << 10 }
+        Limits {
+            timeout: Duration::from_secs(2),
+            memory: 64 << 20,
+            stack: 512 << 10,
+            compilation: Duration::from_secs(30),
+        }
     }
 }
 
@@ -59,8 +69,27 @@ pub enum LoadError {
     /// Invalid, or of a wasm feature that the server does not enable.
     #[error("invalid module: {0}")]
     Invalid(String),
+    /// More of something than a policy needs.
+    #[error("{found} {what}, more than the limit of {most}")]
+    TooMuch {
+        /// Of what, for example `functions`.
+        what: &'static str,
+        /// How many the module has, or so many that it does not matter how many more.
+        found: usize,
+        /// How many it may have.
+        most: usize,
+    },
+    /// The deadline passed. The compiler cannot be stopped: its thread goes on until it is done or the process ends.
+    #[error("compiling takes more than {} s, the limit", .0.as_secs_f64())]
+    TooSlow(Duration),
+    /// No thread to compile in.
+    #[error("cannot start a thread to compile in: {0}")]
+    Thread(io::ErrorKind),
+    /// The compiler panicked.
+    #[error("the compiler of wasmtime failed: its panic is on standard error")]
+    Compiler,
     /// Imports that neither waPC nor WASI preview1 has, as `module::name`.
-    #[error("unknown imports: {}", .0.join(", "))]
+    #[error("unknown imports: {}", few(.0))]
     UnknownImports(Vec<String>),
     /// An import that exists with another type.
     #[error("import of another type: {0}")]
@@ -153,9 +182,23 @@ impl Host {
         self.link(&self.compile(bytes)?)
     }
 
+    /// Compiles in a thread of its own, so that one module cannot keep everything waiting.
     pub(crate) fn compile(&self, bytes: &[u8]) -> Result<wasmtime::Module, LoadError> {
         check_header(bytes)?;
-        wasmtime::Module::from_binary(&self.engine, bytes).map_err(|error| LoadError::Invalid(format!("{error:#}")))
+        bounds::check(bytes)?;
+        let (engine, bytes) = (self.engine.clone(), bytes.to_vec());
+        let (sender, receiver) = mpsc::channel();
+        let compile = move || {
+            // Nobody waits for it any more after the deadline.
+            let _ = sender.send(wasmtime::Module::from_binary(&engine, &bytes));
+        };
+        let thread = thread::Builder::new().name("compiler".to_owned()).spawn(compile);
+        thread.map_err(|error| LoadError::Thread(error.kind()))?;
+        match receiver.recv_timeout(self.limits.compilation) {
+            Ok(compiled) => compiled.map_err(|error| LoadError::Invalid(format!("{error:#}"))),
+            Err(RecvTimeoutError::Timeout) => Err(LoadError::TooSlow(self.limits.compilation)),
+            Err(RecvTimeoutError::Disconnected) => Err(LoadError::Compiler),
+        }
     }
 
     pub(crate) fn link(&self, module: &wasmtime::Module) -> Result<Module, LoadError> {
@@ -174,6 +217,13 @@ impl Host {
             .collect();
         if unknown.is_empty() { Ok(()) } else { Err(LoadError::UnknownImports(unknown)) }
     }
+}
+
+/// Some names, and how many more there are.
+fn few(names: &[String]) -> String {
+    const FEW: usize = 20;
+    let shown = names.get(..FEW).unwrap_or(names).join(", ");
+    if names.len() > FEW { format!("{shown}, and {} more", names.len() - FEW) } else { shown }
 }
 
 /// A compiled and linked module. Cheap to clone; instances are made from it per request.

@@ -1,7 +1,7 @@
 //! Runs Podfence policies, and any other waPC policy, under wasmtime as Kubewarden's policy-server
 //! does: a fresh instance per request, a deadline, and the server's verdict for every failure.
-//! Beyond the server, memory is capped, initialisers have the deadline too, and no module can make
-//! this library panic.
+//! Beyond the server, memory, modules and replies are limited, compiling and initialisers have deadlines too, and no
+//! module can make this library panic.
 //!
 //! ```no_run
 //! use podfence_host::{Host, Limits};
@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+mod bounds;
 pub mod engine;
 pub mod evaluate;
 pub mod inspect;

@@ -262,11 +262,23 @@ impl PreparedPolicy {
     }
 }
 
+/// The most that a report keeps of what a module said, in bytes: as much as `podfence run` shows.
+const KEPT: usize = 8 << 10;
+
+fn cut(mut mismatch: Mismatch) -> Mismatch {
+    let length = mismatch.got.len();
+    if length > KEPT {
+        mismatch.got.truncate(mismatch.got.floor_char_boundary(KEPT));
+        mismatch.got += &format!("… ({length} bytes in all)");
+    }
+    mismatch
+}
+
 fn run_replay(module: &Module, replay: &Replay) -> ReplayReport {
     let reply = module.call(replay.operation, &replay.payload).map_err(|error| error.reason());
     let verdict = match &reply {
         Ok(reply) => replay.check(Ok(reply)),
         Err(error) => replay.check(Err(error)),
     };
-    ReplayReport { fixture: replay.fixture.clone(), form: replay.form.clone(), mismatch: verdict.err() }
+    ReplayReport { fixture: replay.fixture.clone(), form: replay.form.clone(), mismatch: verdict.err().map(cut) }
 }

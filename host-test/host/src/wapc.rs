@@ -10,6 +10,15 @@ pub(crate) const GUEST_CALL: &str = "__guest_call";
 /// among them: the policy-server never calls it.
 pub(crate) const INITIALISERS: [&str; 2] = ["_start", "wapc_init"];
 
+/// The most that a reply or an error may have, in bytes: twice the largest request.
+const LONGEST_REPLY: usize = 4 << 20;
+
+/// The most that each part of the name of a host call may have, in bytes.
+const LONGEST_NAME: usize = 1 << 10;
+
+/// The most that is kept of a backtrace, in bytes.
+const LONGEST_BACKTRACE: usize = 64 << 10;
+
 /// Why a call into a module has no reply. The display text is what the policy-server puts behind
 /// `internal server error: Guest call failure: `, except for [`CallError::Timeout`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +55,16 @@ pub enum CallError {
         /// The size of the memory in bytes.
         memory: usize,
     },
+    /// More bytes than this function takes, where a policy-server takes any number.
+    #[error("{function}: {length} bytes, more than the limit of {most}")]
+    TooLong {
+        /// The host function that got them.
+        function: &'static str,
+        /// How many.
+        length: usize,
+        /// How many it takes.
+        most: usize,
+    },
     /// The memory cap, which a policy-server does not have.
     #[error("the module needs {wanted} bytes of memory, more than the limit of {limit}")]
     Memory {
@@ -67,7 +86,9 @@ impl CallError {
         if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
             return CallError::Timeout;
         }
-        CallError::Trap { shown: error.to_string(), reason: error.root_cause().to_string() }
+        let mut shown = error.to_string();
+        shown.truncate(shown.floor_char_boundary(LONGEST_BACKTRACE));
+        CallError::Trap { shown, reason: error.root_cause().to_string() }
     }
 
     /// The cause in one line for a person: a trap's reason instead of its backtrace.
@@ -216,14 +237,15 @@ fn link_request(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 fn link_reply(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap("wapc", "__guest_response", |mut caller: Caller<'_, State>, address: i32, length: i32| {
         let guest = Guest::of(&mut caller, "__guest_response")?;
-        guest.state.response = Some(guest.read(address, length)?.to_vec());
+        guest.state.response = Some(guest.read_most(address, length, LONGEST_REPLY)?.to_vec());
         wasmtime::Result::Ok(())
     })?;
     linker.func_wrap("wapc", "__guest_error", |mut caller: Caller<'_, State>, address: i32, length: i32| {
         let guest = Guest::of(&mut caller, "__guest_error")?;
-        guest.state.error = Some(guest.text(address, length)?);
+        guest.state.error = Some(guest.text(address, length, LONGEST_REPLY)?);
         wasmtime::Result::Ok(())
     })?;
+    // Logs are dropped, however long they are.
     linker.func_wrap("wapc", "__console_log", |mut caller: Caller<'_, State>, address: i32, length: i32| {
         Guest::of(&mut caller, "__console_log")?.read(address, length)?;
         wasmtime::Result::Ok(())
@@ -246,9 +268,9 @@ fn link_host_call(linker: &mut Linker<State>) -> wasmtime::Result<()> {
          payload_length: i32| {
             let guest = Guest::of(&mut caller, "__host_call")?;
             let name = [
-                guest.text(binding, binding_length)?,
-                guest.text(namespace, namespace_length)?,
-                guest.text(operation, operation_length)?,
+                guest.text(binding, binding_length, LONGEST_NAME)?,
+                guest.text(namespace, namespace_length, LONGEST_NAME)?,
+                guest.text(operation, operation_length, LONGEST_NAME)?,
             ]
             .join("/");
             guest.read(payload, payload_length)?;
@@ -296,8 +318,17 @@ impl<'a> Guest<'a> {
         self.memory.get(start..start.saturating_add(length)).ok_or_else(|| self.out_of_range(address, length))
     }
 
-    fn text(&self, address: i32, length: i32) -> wasmtime::Result<String> {
+    fn read_most(&self, address: i32, length: i32, most: usize) -> wasmtime::Result<&[u8]> {
         let bytes = self.read(address, length)?;
+        let (function, length) = (self.function, bytes.len());
+        if length > most {
+            return Err(wasmtime::Error::new(CallError::TooLong { function, length, most }));
+        }
+        Ok(bytes)
+    }
+
+    fn text(&self, address: i32, length: i32, most: usize) -> wasmtime::Result<String> {
+        let bytes = self.read_most(address, length, most)?;
         Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 

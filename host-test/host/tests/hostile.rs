@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use podfence_host::evaluate::Failure;
-use podfence_host::{AdmissionResponse, Evaluation, Host, Limits, Mode, Module, Policy};
+use podfence_host::{AdmissionResponse, Evaluation, Host, Limits, LoadError, Mode, Module, Policy};
 use podfence_scan::{AdmissionRequest, request};
 
 const MANIFEST: &[u8] = b"{apiVersion: v1, kind: Pod, metadata: {name: web}}";
@@ -224,4 +224,15 @@ fn an_instance_that_trapped_can_be_called_again() {
         let error = instance.call("validate", b"{}").unwrap_err();
         assert_eq!(error.reason(), "wasm trap: integer divide by zero");
     }
+}
+
+#[test]
+fn a_compiler_that_takes_too_long_is_not_waited_for() {
+    // Some hundred milliseconds of work.
+    let text = format!("(module (func {}))", "(drop (i32.load (i32.const 0)))".repeat(30_000));
+    let text = text.replace("(module", "(module (memory 1)");
+    let limits = Limits { compilation: Duration::from_millis(1), ..Limits::default() };
+    let error = Host::new(limits).unwrap().load(&wat::parse_str(text).unwrap()).err();
+    assert_eq!(error, Some(LoadError::TooSlow(Duration::from_millis(1))));
+    assert_eq!(error.unwrap().to_string(), "compiling takes more than 0.001 s, the limit");
 }

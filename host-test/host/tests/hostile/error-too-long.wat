@@ -1,0 +1,9 @@
+;; An error of more than 4 MiB.
+;; settings: internal server error: Guest call failure: __guest_error: 4194305 bytes, more than the limit of 4194304
+;; validate: denied 500: internal server error: Guest call failure: __guest_error: 4194305 bytes, more than the limit of 4194304
+(module
+  (import "wapc" "__guest_error" (func $error (param i32 i32)))
+  (memory (export "memory") 65)
+  (func (export "__guest_call") (param $operation i32) (param $payload i32) (result i32)
+    (call $error (i32.const 0) (i32.const 4194305))
+    (i32.const 0)))
