@@ -9,7 +9,7 @@ use podfence_host::suite::{PolicyReport, ReplayReport, SuiteReport};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
 use similar::{DiffOp, DiffTag, TextDiff};
 
-use crate::text::escaped;
+use crate::text::{escaped, json as json_text, pretty_json, printable, visible};
 
 /// The width of a comparison where there is no terminal to ask.
 const WIDTH: u16 = 160;
@@ -50,7 +50,7 @@ pub(crate) fn human(report: &SuiteReport, out: &mut dyn Write) -> io::Result<()>
             _ => number(failed).fg(Color::Red),
         };
         summary.add_row(vec![
-            Cell::new(&policy.policy),
+            Cell::new(visible(&policy.policy)),
             number(policy.module_bytes),
             number(policy.cases),
             number(policy.replays.len()),
@@ -86,7 +86,8 @@ fn failures(policy: &PolicyReport) -> Vec<FailedFixture<'_>> {
 }
 
 fn write_failure(policy: &PolicyReport, failure: &FailedFixture<'_>, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{BAD}FAILED{BAD:#} {}: {} ({})", policy.policy, failure.fixture, failure.forms.join(", "))?;
+    let title = format!("{}: {} ({})", policy.policy, failure.fixture, failure.forms.join(", "));
+    writeln!(out, "{BAD}FAILED{BAD:#} {}", visible(&title))?;
     writeln!(out, "{}\n", side_by_side(failure.mismatch))
 }
 
@@ -125,8 +126,7 @@ fn add_rows(table: &mut Table, op: &DiffOp, expected: &[&str], got: &[&str]) {
 /// # Errors
 /// When `out` cannot be written.
 pub(crate) fn json(report: &SuiteReport, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, report)?;
-    writeln!(out)
+    writeln!(out, "{}", pretty_json(report)?)
 }
 
 /// JUnit XML: a suite per policy, a test case per replay.
@@ -136,7 +136,7 @@ pub(crate) fn json(report: &SuiteReport, out: &mut dyn Write) -> io::Result<()> 
 pub(crate) fn junit(report: &SuiteReport, out: &mut dyn Write) -> io::Result<()> {
     let mut document = quick_junit::Report::new("podfence");
     for policy in &report.policies {
-        let mut suite = TestSuite::new(policy.policy.as_str());
+        let mut suite = TestSuite::new(visible(&policy.policy));
         suite.add_test_cases(policy.replays.iter().map(|replay| junit_case(policy, replay)));
         document.add_test_suite(suite);
     }
@@ -149,13 +149,14 @@ fn junit_case(policy: &PolicyReport, replay: &ReplayReport) -> TestCase {
         Some(mismatch) => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_message("not as expected");
-            status.set_description(format!("expected:\n{}\ngot:\n{}", mismatch.expected, mismatch.got));
+            let [expected, got] = [&mismatch.expected, &mismatch.got].map(|text| printable(text));
+            status.set_description(format!("expected:\n  | {expected}\ngot:\n  | {got}"));
             status
         }
     };
-    let name: XmlString = format!("{} ({})", replay.fixture, replay.form).into();
+    let name: XmlString = visible(&format!("{} ({})", replay.fixture, replay.form)).into();
     let mut case = TestCase::new(name, status);
-    case.set_classname(policy.policy.as_str());
+    case.set_classname(visible(&policy.policy));
     case
 }
 
@@ -169,7 +170,7 @@ pub(crate) fn tap(report: &SuiteReport, out: &mut dyn Write) -> io::Result<()> {
     for policy in &report.policies {
         for replay in &policy.replays {
             point += 1;
-            tap_point(point, &replay.title(&policy.policy), replay, out)?;
+            tap_point(point, &visible(&replay.title(&policy.policy)), replay, out)?;
         }
     }
     Ok(())
@@ -183,8 +184,8 @@ fn tap_point(point: usize, title: &str, replay: &ReplayReport, out: &mut dyn Wri
     };
     writeln!(out, "not ok {point} - {title}\n  ---")?;
     // A JSON string is a YAML string.
-    writeln!(out, "  expected: {}", serde_json::to_string(&mismatch.expected)?)?;
-    writeln!(out, "  got: {}\n  ...", serde_json::to_string(&mismatch.got)?)
+    writeln!(out, "  expected: {}", json_text(&mismatch.expected)?)?;
+    writeln!(out, "  got: {}\n  ...", json_text(&mismatch.got)?)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use serde::Serialize;
 use super::scan::Bench;
 use super::{Output, read_module, read_requests, read_settings};
 use crate::report::{number, table};
-use crate::text::{module_name, origin, printable};
+use crate::text::{module_name, origin, pretty_json, visible};
 
 /// Measures modules against each other and against a module that does nothing.
 ///
@@ -125,8 +125,7 @@ impl Arguments {
         match self.output {
             Output::Human => report.write(&mut out)?,
             Output::Json => {
-                serde_json::to_writer_pretty(&mut out, &report).map_err(io::Error::from)?;
-                writeln!(out)?;
+                writeln!(out, "{}", pretty_json(&report)?)?;
             }
         }
         out.flush()?;
@@ -151,8 +150,7 @@ impl Arguments {
         match self.output {
             Output::Human => figures.write(&mut out)?,
             Output::Json => {
-                serde_json::to_writer_pretty(&mut out, &figures).map_err(io::Error::from)?;
-                writeln!(out)?;
+                writeln!(out, "{}", pretty_json(&figures)?)?;
             }
         }
         out.flush()?;
@@ -230,7 +228,7 @@ impl Report<'_> {
         writeln!(out, "\nmultiples of the no-op module")?;
         writeln!(out, "{}", self.ratios_table(|row| Some(row.to_no_op)))?;
         if let Some(vs) = self.vs {
-            writeln!(out, "\nmultiples of {}", printable(&vs.name))?;
+            writeln!(out, "\nmultiples of {}", visible(&vs.name))?;
             writeln!(out, "{}", self.ratios_table(|row| row.to_vs))?;
         }
         Ok(())
@@ -277,7 +275,7 @@ impl Report<'_> {
         for figures in baseline.chain(self.rows().map(|row| row.figures)) {
             let measurement = &figures.measurement;
             table.add_row(vec![
-                Cell::new(printable(&figures.name)),
+                Cell::new(visible(&figures.name)),
                 Cell::new(verdict(figures.accepted)),
                 number(measurement.bytes),
                 number(measurement.fuel),
@@ -300,7 +298,7 @@ impl Report<'_> {
                 continue;
             };
             table.add_row(vec![
-                Cell::new(printable(&row.figures.name)),
+                Cell::new(visible(&row.figures.name)),
                 number(ratio(ratios.bytes)),
                 number(ratio(ratios.fuel)),
                 number(ratio(ratios.peak_memory)),

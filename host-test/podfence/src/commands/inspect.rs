@@ -10,7 +10,7 @@ use podfence_host::inspect::{Inspection, MemorySize, inspect};
 use serde_json::Value;
 
 use super::{DENIED, LimitArguments, Output, read_module};
-use crate::text::printable;
+use crate::text::{pretty_json, visible, write_some};
 
 /// Tells what a module is, and whether a policy-server would load it.
 ///
@@ -35,10 +35,7 @@ impl Arguments {
         let mut out = anstream::stdout().lock();
         match self.output {
             Output::Human => write_inspection(&inspection, &mut out)?,
-            Output::Json => {
-                serde_json::to_writer_pretty(&mut out, &inspection).map_err(io::Error::from)?;
-                writeln!(out)?;
-            }
+            Output::Json => writeln!(out, "{}", pretty_json(&inspection)?)?,
         }
         out.flush()?;
         Ok(if inspection.loads() { ExitCode::SUCCESS } else { ExitCode::from(DENIED) })
@@ -52,30 +49,16 @@ fn write_inspection(inspection: &Inspection, out: &mut dyn Write) -> io::Result<
         writeln!(out, "memory    {}", describe_memory(memory))?;
     }
     if let Some(version) = &inspection.protocol_version {
-        writeln!(out, "protocol  {}", printable(version))?;
+        writeln!(out, "protocol  {}", visible(version))?;
     }
-    for import in &inspection.imports {
-        let name = format!("{}.{}", import.module, import.name);
-        writeln!(out, "import    {} {}", printable(&name), import.ty)?;
-    }
-    for export in &inspection.exports {
-        writeln!(out, "export    {} {}", printable(&export.name), export.ty)?;
-    }
-    if let Some(metadata) = &inspection.metadata {
-        for line in metadata_lines(metadata) {
-            writeln!(out, "metadata  {}", printable(&line))?;
-        }
-    }
-    for note in &inspection.notes {
-        writeln!(out, "note      {}", printable(note))?;
-    }
-    if inspection.loads() {
-        return writeln!(out, "a policy-server would load it");
-    }
-    for obstacle in &inspection.obstacles {
-        writeln!(out, "obstacle  {}", printable(obstacle))?;
-    }
-    writeln!(out, "a policy-server would not load it")
+    let imports = inspection.imports.iter().map(|of| format!("{}.{} {}", of.module, of.name, of.ty));
+    write_some("import   ", imports, out)?;
+    write_some("export   ", inspection.exports.iter().map(|of| format!("{} {}", of.name, of.ty)), out)?;
+    write_some("metadata ", inspection.metadata.iter().flat_map(metadata_lines), out)?;
+    write_some("note     ", inspection.notes.iter().cloned(), out)?;
+    write_some("obstacle ", inspection.obstacles.iter().cloned(), out)?;
+    let not = if inspection.loads() { "" } else { "not " };
+    writeln!(out, "a policy-server would {not}load it")
 }
 
 /// A line for each rule, annotation and other member.

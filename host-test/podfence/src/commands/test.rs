@@ -11,6 +11,7 @@ use podfence_host::suite::{self, Selection};
 
 use super::{DENIED, LimitArguments};
 use crate::report;
+use crate::text::visible;
 
 /// Runs the fixtures of policies against the built modules.
 ///
@@ -63,7 +64,7 @@ impl Arguments {
         let bar = ProgressBar::new(prepared.replays() as u64)
             .with_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}").expect("the template is valid"));
         let report = prepared.run(|policy| {
-            bar.set_message(policy.to_owned());
+            bar.set_message(visible(policy));
             bar.inc(1);
         });
         bar.finish_and_clear();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Output;
 use crate::commands::{COULD_NOT_JUDGE, DENIED};
-use crate::text::printable;
+use crate::text::{printable, visible, write_some};
 
 const ALLOWED_STYLE: Style = AnsiColor::Green.on_default().bold();
 const DENIED_STYLE: Style = AnsiColor::Red.on_default().bold();
@@ -123,7 +123,7 @@ impl<W: Write> Printer<W> {
         for answer in answers {
             write!(self.out, "{title}")?;
             if let Some(policy) = answer.policy {
-                write!(self.out, "{}: ", printable(policy))?;
+                write!(self.out, "{}: ", visible(policy))?;
             }
             answer.write(&mut self.out)?;
         }
@@ -131,12 +131,11 @@ impl<W: Write> Printer<W> {
     }
 
     fn line(&mut self, entry: &Value) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, entry).map_err(io::Error::from)?;
-        writeln!(self.out)
+        writeln!(self.out, "{}", crate::text::json(entry)?)
     }
 
     fn title(&self, request: &AdmissionRequest) -> String {
-        if self.has_titles { printable(&title(request)) + ": " } else { String::new() }
+        if self.has_titles { visible(&title(request)) + ": " } else { String::new() }
     }
 
     /// Ends with the numbers of several objects. Exit code 0: all allowed; 1: something denied; 2: something could not be
@@ -185,7 +184,7 @@ impl<W: Write> Printer<W> {
 }
 
 impl Answer<'_> {
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let response = &self.evaluation.response;
         let (style, verdict) = if response.allowed { (ALLOWED_STYLE, "allowed") } else { (DENIED_STYLE, "denied") };
         write!(out, "{style}{verdict}{style:#}")?;
@@ -202,21 +201,17 @@ impl Answer<'_> {
             (None, None, None) if message.is_empty() => writeln!(out)?,
             (None, None, None) => writeln!(out, ": {message}")?,
         }
-        for response in std::iter::once(response).chain(self.in_protect) {
-            let details = response.status.iter().filter_map(|status| status.details.as_ref());
-            for cause in details.flat_map(|details| &details.causes) {
-                let field = cause.field.iter().map(|field| format!("{field}: "));
-                writeln!(out, "  cause: {}", printable(&field.chain(cause.message.clone()).collect::<String>()))?;
-            }
-        }
-        for warning in response.warnings.iter().flatten() {
-            writeln!(out, "  warning: {}", printable(warning))?;
-        }
-        for (response, what) in [(Some(response), "patch"), (self.in_protect, "patch in protect")] {
-            let operations = response.and_then(AdmissionResponse::patch_operations);
-            for operation in operations.iter().filter_map(Value::as_array).flatten() {
-                writeln!(out, "  {what}: {}", printable(&operation.to_string()))?;
-            }
+        let statuses = std::iter::once(response).chain(self.in_protect).filter_map(|of| of.status.as_ref());
+        let causes = statuses.filter_map(|status| status.details.as_ref()).flat_map(|details| &details.causes);
+        let causes = causes.map(|cause| {
+            let field = cause.field.iter().map(|field| format!("{field}: "));
+            field.chain(cause.message.clone()).collect()
+        });
+        write_some("  cause:", causes, out)?;
+        write_some("  warning:", response.warnings.iter().flatten().cloned(), out)?;
+        for (response, what) in [(Some(response), "  patch:"), (self.in_protect, "  patch in protect:")] {
+            let patch = response.and_then(AdmissionResponse::patch_operations);
+            write_some(what, patch.iter().filter_map(Value::as_array).flatten().map(Value::to_string), out)?;
         }
         Ok(())
     }

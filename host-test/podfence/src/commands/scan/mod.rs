@@ -487,7 +487,11 @@ impl Arguments {
         let new = path.with_extension("json.new");
         fs::write(&new, baseline.write()).and_then(|()| fs::rename(&new, &path)).with_context(|| origin(&path))?;
         let count = baseline.entries().len();
-        eprintln!("{}: {count} {}", walk::name(&path), if count == 1 { "entry" } else { "entries" });
+        eprintln!(
+            "{}: {count} {}",
+            crate::text::visible(&walk::name(&path)),
+            if count == 1 { "entry" } else { "entries" }
+        );
         if configured.config.baseline.is_none() && self.accepted.baseline.is_none() {
             eprintln!("To use it: `baseline: {}` in {}, or --baseline", baseline::FILE, config::FILE);
         }

@@ -5,6 +5,8 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
+use crate::text::escaped_json;
+
 #[derive(Serialize)]
 struct Envelope<'r> {
     version: &'static str,
@@ -68,6 +70,10 @@ impl Lines {
 }
 
 impl Formatter for Lines {
+    fn write_string_fragment<W: Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        out.write_all(escaped_json(fragment).as_bytes())
+    }
+
     fn begin_array<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
         self.begin(out, b"[")
     }

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use podfence_scan::finding::{Finding, ObjectName, Severity};
 use podfence_scan::report::Report;
 
-use crate::text::printable;
+use crate::text::visible;
 
 use concise::concise;
 use human::{Human, human};
@@ -74,11 +74,6 @@ fn object(object: &ObjectName) -> String {
         Some(namespace) => format!("{kind} {namespace}/{name}"),
         None => format!("{kind} {name}"),
     }
-}
-
-/// A text of a file or a module on one line, safe for a terminal and not endless.
-fn visible(text: &str) -> String {
-    printable(text).replace('\n', "\\n")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use podfence_scan::finding::{Severity, Span};
 use unicode_width::UnicodeWidthChar;
 
-use crate::text::is_hidden;
+use crate::text::{is_hidden, without_commands};
 
 /// The most columns that are shown of a line.
 const WIDEST: usize = 160;
@@ -101,7 +101,7 @@ impl Excerpt {
             kind.span(mark.clone()).label((!label.is_empty()).then_some(label))
         });
         let snippet = Snippet::source(&self.text).line_start(self.first_line).annotations(annotations);
-        RENDERER.render(&[Group::with_level(level).element(snippet)])
+        without_commands(&RENDERER.render(&[Group::with_level(level).element(snippet)]))
     }
 }
 
