@@ -91,6 +91,9 @@ pub fn up_to(source: impl Read, limit: u64) -> Result<Vec<u8>, InputError> {
     Ok(bytes)
 }
 
+/// What an error adds where a text has marks of a template.
+const TEMPLATE: &str = "; it looks like a Helm template: render it with `helm template` first";
+
 /// All documents of a YAML or JSON text, as kubectl reads them; empty ones are left out.
 ///
 /// # Errors
@@ -99,7 +102,8 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Value>, InputError> {
     let text = yaml::decode(bytes);
     let broken = |broken: Broken| {
         let Position { line, col: column, .. } = Lines::new(&text).position(broken.at);
-        InputError::Broken { line, column, problem: broken.message }
+        let hint = if text.contains("{{") { TEMPLATE } else { "" };
+        InputError::Broken { line, column, problem: broken.message + hint }
     };
     let mut documents = Vec::new();
     for document in yaml::documents(&text) {
@@ -140,6 +144,11 @@ mod tests {
             ("a: 1\nb: [1, 2\n", "line 2, column 4: unclosed bracket '['"),
             ("a: 1\na: 2\n", "line 2, column 1: found the key \"a\" twice in an object, expected it once"),
             ("{\"a\": 1,\n \"b\" 2}", "line 2, column 6: JSON: found '2', expected `:`"),
+            (
+                "a: {{ .Values.a }}\n",
+                "line 1, column 5: invalid map key: found a list or an object, expected text; it looks like a Helm \
+                 template: render it with `helm template` first",
+            ),
         ] {
             assert_eq!(parse(text.as_bytes()).unwrap_err().to_string(), expected);
         }

@@ -1,6 +1,8 @@
 //! `podfence scan` over trees of files: what is found where, what is accepted, and how it ends.
 
 mod corpora;
+#[cfg(unix)]
+mod hostile;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

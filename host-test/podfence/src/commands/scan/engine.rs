@@ -18,8 +18,11 @@ use super::file::{self, FileOutcome, Key};
 use super::judge::{Judge, Worker};
 use super::walk::Input;
 
-/// The most that is read of a file or of standard input, in bytes.
+/// The most that is read of a file that is named and of standard input, in bytes.
 const LARGEST: u64 = 1 << 30;
+
+/// The most that is read of a file that is found in a directory, in bytes. All threads may hold one at once.
+const LARGEST_FOUND: u64 = 64 << 20;
 
 /// What findings are of that no policy made.
 pub(super) const SCAN: &str = "scan";
@@ -105,7 +108,10 @@ impl<'e> Engine<'e> {
 pub(super) fn read<'s>(input: &Input, standard_input: Option<&'s [u8]>) -> Result<Cow<'s, [u8]>, InputError> {
     match &input.path {
         None => Ok(standard_input.unwrap_or_default().into()),
-        Some(path) => read::up_to(File::open(path)?, LARGEST).map(Cow::Owned),
+        Some(path) => {
+            let limit = if input.is_walked { LARGEST_FOUND } else { LARGEST };
+            read::up_to(File::open(path)?, limit).map(Cow::Owned)
+        }
     }
 }
 

@@ -71,7 +71,12 @@ impl Walk<'_> {
             } else if path.is_dir() {
                 self.walk(path, &mut found, &mut inputs);
             } else if path.is_file() || std::fs::symlink_metadata(path).is_ok() {
-                self.add_named(path, &mut inputs);
+                // Of a directory, nothing but files is read; a link or a pipe may lead anywhere, or never end.
+                if self.as_walked && !path.symlink_metadata().is_ok_and(|of| of.is_file()) {
+                    found.links += usize::from(path.is_symlink());
+                } else {
+                    self.add_named(path, &mut inputs);
+                }
             } else if has_glob(path) {
                 let files = self.matching(path, &mut found)?;
                 if files.is_empty() {
