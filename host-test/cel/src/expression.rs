@@ -1,0 +1,236 @@
+//! One expression: compiled, then evaluated for many inputs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use cel::common::ast::{IdedExpr, SourceInfo};
+use cel::common::types::{CelBool, CelString};
+use cel::common::value::{CowVal, Val};
+use cel::context::VariableResolver;
+use cel::{Context, ExecutionError, Value};
+use regex::Regex;
+
+use crate::budget::{self, spend, weight};
+use crate::check::{self, Finding, Reads};
+use crate::constants;
+use crate::environment::Environment;
+use crate::error::{CompileError, EvaluationError, Problem};
+use crate::inputs::Inputs;
+use crate::library::ENVIRONMENT;
+use crate::limits::{DEPTH, TEXT};
+use crate::rewrite::rewrite;
+use crate::stack;
+use crate::tree;
+use crate::types::Type;
+use crate::values;
+
+/// A compiled expression. Copies share what was compiled.
+#[derive(Debug, Clone)]
+pub struct Expression(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
+    tree: IdedExpr,
+    result: Type,
+    reads: Reads,
+    patterns: HashMap<String, Regex>,
+    /// The variables that the expression reads, and those that these read, in the order of their declaration.
+    variables: Vec<(String, Expression)>,
+}
+
+/// What an expression evaluated to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// A boolean.
+    Bool(bool),
+    /// Text.
+    String(String),
+    /// Something else, as text: JSON where there is JSON for it.
+    Other(String),
+}
+
+impl Expression {
+    /// Checks an expression as the API server does when a document is created, and prepares it.
+    ///
+    /// # Errors
+    /// The API server refuses the expression, or it uses what cannot be evaluated here.
+    pub fn compile(text: &str, environment: &Environment) -> Result<Expression, CompileError> {
+        let characters = text.chars().count();
+        if characters > TEXT {
+            return Err(CompileError { line: 1, column: 1, problem: Problem::TooLong { found: characters } });
+        }
+        let compiled = stack::with_room(|| compile(text, environment));
+        compiled.unwrap_or_else(|problem| Err(CompileError { line: 1, column: 1, problem: Problem::Thread(problem) }))
+    }
+
+    /// The type of the result.
+    pub(crate) fn result(&self) -> &Type {
+        &self.0.result
+    }
+
+    /// Whether the expression, or a variable that it names, reads `request.userInfo`.
+    pub fn reads_user_info(&self) -> bool {
+        self.0.reads.user_info || self.0.variables.iter().any(|(_, variable)| variable.0.reads.user_info)
+    }
+
+    /// Whether the expression, or a variable that it names, reads `namespaceObject`, which is `null` in
+    /// `matchConditions`.
+    pub fn reads_namespace(&self) -> bool {
+        self.0.reads.namespace || self.0.variables.iter().any(|(_, variable)| variable.0.reads.namespace)
+    }
+
+    /// Evaluates the expression.
+    ///
+    /// # Errors
+    /// It has no value for these inputs, or costs too much.
+    pub fn evaluate(&self, inputs: &Inputs) -> Result<Answer, EvaluationError> {
+        stack::with_room(|| self.evaluate_here(inputs)).unwrap_or_else(|problem| Err(EvaluationError(problem)))
+    }
+
+    fn evaluate_here(&self, inputs: &Inputs) -> Result<Answer, EvaluationError> {
+        let evaluated = budget::within(&self.patterns(), || {
+            let mut names =
+                Names { inputs, variables: HashMap::new(), failed: HashMap::new(), missed: OnceLock::new() };
+            for (name, variable) in &self.0.variables {
+                match variable.resolve(&names, |value| spend(2 * weight(value)).map(|()| values::owned(value))) {
+                    Ok(Ok(value)) => drop(names.variables.insert(format!("variables.{name}"), value)),
+                    Ok(Err(error)) => drop(names.failed.insert(format!("variables.{name}"), words(&error))),
+                    Err(error) => drop(names.failed.insert(format!("variables.{name}"), names.explain(&error))),
+                }
+            }
+            self.resolve(&names, answer).map_err(|error| EvaluationError(names.explain(&error)))
+        });
+        evaluated.unwrap_or_else(|| Err(EvaluationError("the expression costs too much".to_owned())))
+    }
+
+    fn resolve<T>(&self, names: &Names<'_>, see: impl FnOnce(&dyn Val) -> T) -> Result<T, ExecutionError> {
+        let mut context = Context::with_env(ENVIRONMENT.clone());
+        context.set_variable_resolver(names);
+        let value = Value::resolve_val(&self.0.tree, &context)?;
+        Ok(see(value.as_ref()))
+    }
+
+    /// The patterns of the expression and of its variables.
+    fn patterns(&self) -> HashMap<String, Regex> {
+        let mut patterns = self.0.patterns.clone();
+        for (_, variable) in &self.0.variables {
+            patterns.extend(variable.0.patterns.iter().map(|(text, pattern)| (text.clone(), pattern.clone())));
+        }
+        patterns
+    }
+}
+
+fn answer(value: &dyn Val) -> Answer {
+    if let Some(value) = value.downcast_ref::<CelBool>() {
+        return Answer::Bool(*value.inner());
+    }
+    if let Some(value) = value.downcast_ref::<CelString>() {
+        return Answer::String(value.inner().to_owned());
+    }
+    Answer::Other(values::show(value))
+}
+
+fn compile(text: &str, environment: &Environment) -> Result<Expression, CompileError> {
+    let parser = ENVIRONMENT.parser().max_recursion_depth(DEPTH as u16).enable_ident_escape_syntax(true);
+    let (mut tree, source) = parser.parse_with_source_info(text).map_err(|errors| syntax_error(&errors))?;
+    let at = |finding: Finding| located(finding, &source, text);
+    if let Some(node) = tree::deeper_than(&tree, DEPTH) {
+        return Err(at(Finding { node, problem: Problem::TooDeep }));
+    }
+    let facts = check::check(&tree, environment).map_err(at)?;
+    let patterns = constants::evaluate(&tree).map_err(at)?;
+    rewrite(&mut tree);
+    let variables = variables(&facts.reads, environment);
+    Ok(Expression(Arc::new(Compiled { tree, result: facts.result, reads: facts.reads, patterns, variables })))
+}
+
+/// The variables that an expression needs.
+fn variables(reads: &Reads, environment: &Environment) -> Vec<(String, Expression)> {
+    let mut needed = reads.variables.clone();
+    let mut found = Vec::new();
+    for (name, expression) in environment.variables().iter().rev() {
+        if needed.contains(name) {
+            needed.extend(expression.0.reads.variables.iter().cloned());
+            found.push((name.clone(), expression.clone()));
+        }
+    }
+    found.reverse();
+    found
+}
+
+/// The first error of the parser.
+fn syntax_error(errors: &cel::ParseErrors) -> CompileError {
+    let Some(error) = errors.errors.first() else {
+        return CompileError { line: 1, column: 1, problem: Problem::Syntax("expected an expression".to_owned()) };
+    };
+    let (line, column) = error.pos;
+    let place = |number: isize| usize::try_from(number).unwrap_or(1).max(1);
+    let problem =
+        if error.msg.contains("recursion") { Problem::TooDeep } else { Problem::Syntax(shortened(&error.msg)) };
+    CompileError { line: place(line), column: place(column), problem }
+}
+
+/// The place of a node in the text.
+fn located(finding: Finding, source: &SourceInfo, text: &str) -> CompileError {
+    let start = source.offset_for(finding.node).map_or(0, |(start, _)| start as usize);
+    let before: String = text.chars().take(start).collect();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    CompileError { line, column, problem: finding.problem }
+}
+
+/// What the names of an expression stand for.
+struct Names<'a> {
+    inputs: &'a Inputs,
+    variables: HashMap<String, Box<dyn Val>>,
+    failed: HashMap<String, String>,
+    /// The variable that an evaluation asked for and that has no value.
+    missed: OnceLock<String>,
+}
+
+impl Names<'_> {
+    fn explain(&self, error: &ExecutionError) -> String {
+        match (error, self.missed.get().and_then(|name| Some((name, self.failed.get(name)?)))) {
+            (ExecutionError::UndeclaredReference(_), Some((name, reason))) => format!("{name} has no value: {reason}"),
+            _ => words(error),
+        }
+    }
+}
+
+impl VariableResolver for Names<'_> {
+    fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
+        let found = self.inputs.get(name).or_else(|| self.variables.get(name).map(AsRef::as_ref));
+        if found.is_none() && self.failed.contains_key(name) {
+            self.missed.get_or_init(|| name.to_owned());
+        }
+        found.map(CowVal::Borrowed)
+    }
+}
+
+/// An error in the words of the API server, where it has some.
+pub(crate) fn words(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchKey(key) => format!("no such key: {}", shortened(key)),
+        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
+        ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
+        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
+        ExecutionError::NoSuchOverload(overload) => shortened(&overload.to_string()),
+        ExecutionError::FunctionError { message, .. } => shortened(message),
+        ExecutionError::IndexOutOfBounds(index) => shortened(&format!("index out of bounds: {index:?}")),
+        // These hold the values, which can be large.
+        ExecutionError::ValuesNotComparable(..)
+        | ExecutionError::UnsupportedBinaryOperator(..)
+        | ExecutionError::UnsupportedIndex(..)
+        | ExecutionError::UnsupportedKeyType(_) => "no such overload".to_owned(),
+        other => shortened(&other.to_string()),
+    }
+}
+
+/// The beginning of a text that may be long.
+fn shortened(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(200) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}

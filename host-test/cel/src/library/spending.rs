@@ -1,0 +1,155 @@
+//! Functions that no expression can name: `rewrite` puts them around what costs something.
+
+use cel::common::types::{CelBytes, CelDouble, CelMap, CelMapKey, MAP_TYPE};
+
+use super::*;
+use crate::budget::{bytes, spend, weight};
+
+pub(super) fn declare(declare: &mut Declare<'_>) {
+    declare.global("@has", [DYN_TYPE, STRING_TYPE], has);
+    declare.global("@select", [DYN_TYPE, STRING_TYPE], select);
+    declare.global("@given", [DYN_TYPE], |_| yes(true));
+    declare.global("@walk", [DYN_TYPE], walk);
+    declare.global("@keep", [DYN_TYPE], keep);
+    declare.global("@index", [DYN_TYPE], index);
+    declare.global("@parts", [DYN_TYPE], parts);
+    declare.global("@pairwise", [DYN_TYPE], pairwise);
+    declare.global("@loop", [DYN_TYPE, INT_TYPE], each);
+    declare.global("@pairs", [DYN_TYPE], pairs);
+    declare.global("@add", [DYN_TYPE, DYN_TYPE], add);
+}
+
+fn first<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    arguments.into_iter().next().ok_or_else(|| no_overload("argument"))
+}
+
+/// `has(a.b)`: false for `null` and for scalars, where the crate has an error.
+fn has<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    yes(field(at(&arguments, 0)?.as_ref(), text(&arguments, 1)?)?.is_some())
+}
+
+/// `a.?b`: as `has`, absent for `null` and for scalars, and an error for lists.
+fn select<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    let Some(found) = field(at(&arguments, 0)?.as_ref(), text(&arguments, 1)?)? else {
+        return Ok(CowVal::owned(CelOptional::none()));
+    };
+    spend(2 * weight(found))?;
+    Ok(CowVal::owned(CelOptional::of(found.clone_as_boxed())))
+}
+
+/// The field of a value, or of what an optional holds.
+fn field<'a, 'v>(value: &'a (dyn Val + 'v), name: &str) -> Result<Option<&'a (dyn Val + 'v)>, ExecutionError> {
+    let value = match value.downcast_ref::<CelOptional>().map(CelOptional::option) {
+        Some(None) => return Ok(None),
+        Some(Some(inner)) => inner,
+        None => value,
+    };
+    if value.downcast_ref::<CelList>().is_some() {
+        return fail("_?._", "unsupported index type 'string' in list");
+    }
+    let Some(map) = value.downcast_ref::<CelMap>() else { return Ok(None) };
+    Ok(map.inner().get(&CelMapKey::from(name.to_owned())).map(AsRef::as_ref))
+}
+
+/// Spends for a value that is walked once.
+fn walk<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    spend(weight(at(&arguments, 0)?.as_ref()))?;
+    first(arguments)
+}
+
+/// Spends for a value that is copied and held.
+fn keep<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    spend(2 * weight(at(&arguments, 0)?.as_ref()))?;
+    first(arguments)
+}
+
+/// An index: a scalar. A fraction is no index, and the crate would copy the list into its error.
+fn index<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    let index = at(&arguments, 0)?;
+    let fraction = index.downcast_ref::<CelDouble>().is_some_and(|number| number.inner().fract() != 0.0);
+    if fraction || index.as_iterable().is_some() {
+        return Err(no_overload("_[_]"));
+    }
+    spend(weight(index.as_ref()))?;
+    first(arguments)
+}
+
+/// Spends for text that may be taken apart into its characters.
+fn parts<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    let length = at(&arguments, 0)?.downcast_ref::<CelString>().map_or(0, |text| text.inner().len());
+    spend(2 * length as u64 + 1)?;
+    first(arguments)
+}
+
+/// Spends for elements that are compared with each other.
+fn pairwise<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    let value = at(&arguments, 0)?.as_ref();
+    let elements = value.as_sizer().map_or(1, |sized| (*sized.size().inner()).max(1) as u64);
+    spend(weight(value).saturating_mul(elements) / 2 + 1)?;
+    first(arguments)
+}
+
+/// The elements of a loop, with its cost spent: each is copied into its variable, and its body has so many nodes. The
+/// keys of a map are in their order, so that every evaluation is the same; the API server's are in none.
+fn each<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    let range = at(&arguments, 0)?.as_ref();
+    let nodes = integer(&arguments, 1)?.max(0) as u64;
+    let elements = range.as_sizer().map_or(0, |sized| (*sized.size().inner()).max(0) as u64);
+    spend(weight(range).saturating_add(elements.saturating_mul(1 + nodes / 4)))?;
+    if let Some(map) = range.downcast_ref::<CelMap>() {
+        let keys = sorted(map).into_iter().map(|(key, _)| key.inner().clone_as_boxed());
+        return Ok(CowVal::owned(CelList::from(keys.collect::<Vec<_>>())));
+    }
+    first(arguments)
+}
+
+/// The entries of a map in the order of their keys.
+fn sorted<'a, 'v>(map: &'a CelMap<'v>) -> Vec<(&'a CelMapKey<'v>, &'a (dyn Val + 'v))> {
+    let mut entries: Vec<_> = map.inner().iter().map(|(key, value)| (key, value.as_ref())).collect();
+    entries.sort_by(|(one, _), (other, _)| place(one).cmp(&place(other)));
+    entries
+}
+
+/// The place of a key among keys.
+fn place<'a>(key: &'a CelMapKey<'_>) -> (u8, i128, &'a str) {
+    match key {
+        CelMapKey::Bool(key) => (0, i128::from(*key.inner()), ""),
+        CelMapKey::Int(key) => (1, i128::from(*key.inner()), ""),
+        CelMapKey::UInt(key) => (1, i128::from(*key.inner()), ""),
+        CelMapKey::String(key) => (2, 0, key.inner()),
+    }
+}
+
+/// The keys and values of a map, or the indexes and elements of a list, for loops with two variables.
+fn pairs<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    let range = at(&arguments, 0)?.as_ref();
+    spend(weight(range).saturating_mul(2))?;
+    let pair = |key: Box<dyn Val + 'v>, value: &(dyn Val + 'v)| -> Box<dyn Val + 'v> {
+        Box::new(CelList::from(vec![key, value.clone_as_boxed()]))
+    };
+    let pairs: Vec<Box<dyn Val + 'v>> = match range.downcast_ref::<CelMap>() {
+        Some(map) => sorted(map).into_iter().map(|(key, value)| pair(key.inner().clone_as_boxed(), value)).collect(),
+        None => {
+            let elements = list(&arguments, 0)?.iter().enumerate();
+            elements.map(|(index, element)| pair(Box::new(CelInt::from(index as i64)), element.as_ref())).collect()
+        }
+    };
+    spend(4 * pairs.len() as u64)?;
+    Ok(CowVal::owned(CelList::from(pairs)))
+}
+
+/// `a + b`: spends for the result before it is made.
+fn add<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    let (left, right) = (at(&arguments, 0)?.as_ref(), at(&arguments, 1)?.as_ref());
+    let lists = LIST_TYPE.is_assignable(left);
+    if lists != LIST_TYPE.is_assignable(right) || MAP_TYPE.is_assignable(left) || MAP_TYPE.is_assignable(right) {
+        return Err(no_overload("_+_"));
+    }
+    let length = |value: &dyn Val| {
+        let text = value.downcast_ref::<CelString>().map(|text| text.inner().len());
+        text.or_else(|| value.downcast_ref::<CelBytes>().map(|data| data.inner().len())).unwrap_or(0)
+    };
+    spend(if lists { 2 * (weight(left) + weight(right)) } else { 1 + bytes(length(left)) + bytes(length(right)) })?;
+    let adder = left.as_adder().ok_or_else(|| no_overload("_+_"))?;
+    Ok(CowVal::Owned(adder.add(right)?.into_owned()))
+}
