@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 
 use podfence_core::workload::WORKLOADS;
-use podfence_host::evaluate::{AdmissionResponse, Evaluation, Mode};
+use podfence_host::evaluate::{AdmissionResponse, Evaluation, Mode, Status};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::custom_kinds;
 use serde_json::Value;
 
+use crate::conditions::{self, Call};
 use crate::documents::{Deployed, Document};
 use crate::matching::{Matching, Namespaces, UnknownLabel};
 
@@ -77,11 +78,30 @@ impl<'d> Admission<'d> {
         let mut request = Cow::Borrowed(request);
         let mut answers = Vec::new();
         let sent = request.object.clone();
+        // Converted once for all policies that see the same.
+        let mut inputs = None;
         for policy in &self.policies {
             let document = policy.document;
             let name = || document.name.clone();
             let seen = document.matching.sees(&request, &self.namespaces);
             let Some(seen) = seen.map_err(|error| ReviewError::Label { policy: name(), error })? else { continue };
+            if !document.conditions.is_empty() {
+                let is_converted = matches!(&seen, Cow::Owned(_));
+                let inputs = match inputs.take().filter(|(of, _)| *of == is_converted) {
+                    Some(known) => inputs.insert(known),
+                    None => inputs.insert((is_converted, conditions::inputs(&seen))),
+                };
+                let evaluation = match document.conditions.evaluate(&inputs.1) {
+                    Call::Made => None,
+                    Call::NotMade => continue,
+                    Call::Passed(why) => Some(passed(&seen, why)),
+                    Call::Refused(why) => Some(refused(&seen, why)),
+                };
+                if let Some(evaluation) = evaluation {
+                    answers.push(Answer { document, evaluation, in_protect: None });
+                    continue;
+                }
+            }
             let protect = policy.evaluate_in_protect(&seen);
             let is_monitor = document.mode == Mode::Monitor;
             let is_other = !protect.response.allowed || protect.response.patch.is_some();
@@ -92,11 +112,30 @@ impl<'d> Admission<'d> {
                 let patch: json_patch::Patch = serde_json::from_value(patch).expect("the harness made it");
                 json_patch::patch(&mut object, &patch).map_err(|error| ReviewError::Patch { policy: name(), error })?;
                 request.to_mut().object = Some(object);
+                inputs = None;
             }
             answers.push(Answer { document, evaluation, in_protect });
         }
         Ok(Review { answers, patch: patch_of(sent.as_ref(), request.object.as_ref()) })
     }
+}
+
+/// What the API server does without asking the policy.
+fn passed(request: &AdmissionRequest, why: String) -> Evaluation {
+    let annotations = [("skipped".to_owned(), why)].into();
+    let response = AdmissionResponse {
+        uid: request.uid.clone(),
+        allowed: true,
+        audit_annotations: Some(annotations),
+        ..AdmissionResponse::default()
+    };
+    Evaluation { response, failure: None }
+}
+
+fn refused(request: &AdmissionRequest, why: String) -> Evaluation {
+    let status = Status { message: Some(why), code: Some(403), details: None };
+    let response = AdmissionResponse { uid: request.uid.clone(), status: Some(status), ..AdmissionResponse::default() };
+    Evaluation { response, failure: None }
 }
 
 /// What of a request changed, if anything did.

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kubewarden_policy_sdk::crd::policies::common::{FailurePolicy, MatchPolicy, PolicyMode};
 use kubewarden_policy_sdk::crd::policies::{
@@ -18,6 +17,7 @@ use podfence_scan::AdmissionRequest;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::conditions::Conditions;
 use crate::expression::{self, Expression};
 use crate::group::Group;
 use crate::matching::{Matching, NAMESPACE_NAME, Namespaces, UnknownLabel};
@@ -35,8 +35,8 @@ pub struct Document {
     pub configuration: String,
     /// What the controller does not do as it is written: the field, and what becomes of it.
     pub warnings: Vec<String>,
-    /// Whether a request passes for which `matchConditions` cannot be evaluated: `failurePolicy` is `Ignore`.
-    pub ignores_failures: bool,
+    /// What the API server evaluates before it calls the policy.
+    pub conditions: Conditions,
     /// Which requests it gets to see.
     pub matching: Matching,
     /// What becomes of the verdict.
@@ -209,7 +209,7 @@ impl Deployed<'_> {
         }
     }
 
-    /// Judges a request, unless it is none that the policy gets to see.
+    /// Judges a request, unless it is none that the policy gets to see. Its conditions are left to the API server.
     ///
     /// # Errors
     /// Whether it sees the request depends on a label that is not known.
@@ -262,14 +262,15 @@ fn read_one(document: &Value, controller_namespace: &str) -> Result<Document, St
     macro_rules! read {
         ($spec:ident, $body:expr) => {{
             let body = $body;
-            refuse_conditions($spec.match_conditions.as_deref())?;
+            let ignores_failures = matches!($spec.failure_policy, Some(FailurePolicy::Ignore));
+            let conditions = Conditions::read($spec.match_conditions.as_deref(), ignores_failures)?;
             let matching = Matching {
                 rules: $spec.rules.unwrap_or_default(),
                 is_exact: matches!($spec.match_policy, Some(MatchPolicy::Exact)),
                 object_selector: $spec.object_selector,
                 ..Matching::default()
             };
-            (matching, $spec.mode, $spec.failure_policy, body)
+            (matching, conditions, $spec.mode, body)
         }};
     }
     macro_rules! policy {
@@ -290,7 +291,7 @@ fn read_one(document: &Value, controller_namespace: &str) -> Result<Document, St
     let is_clusterwide = kind.starts_with("Cluster");
     let (document, allows_inside) = if is_clusterwide { without_inside(document)? } else { (document.clone(), false) };
     let mut selector = None;
-    let (mut matching, mode, failure_policy, body) = match kind {
+    let (mut matching, conditions, mode, body) = match kind {
         "ClusterAdmissionPolicy" => {
             let mut spec = typed::<ClusterAdmissionPolicy>(&document)?.spec.ok_or(NO_SPEC)?;
             selector = spec.namespace_selector.take();
@@ -332,8 +333,7 @@ fn read_one(document: &Value, controller_namespace: &str) -> Result<Document, St
         Some(PolicyMode::Monitor) => Mode::Monitor,
         Some(PolicyMode::Protect) | None => Mode::Protect,
     };
-    let ignores_failures = matches!(failure_policy, Some(FailurePolicy::Ignore));
-    Ok(Document { name: title(&document), configuration, warnings, ignores_failures, matching, mode, body })
+    Ok(Document { name: title(&document), configuration, warnings, matching, conditions, mode, body })
 }
 
 /// A document without the field that the SDK's types do not have yet, and what the field says: whether the policy counts
@@ -369,13 +369,6 @@ fn as_controller(matching: &mut Matching, controller_namespace: &str) -> Option<
 
 fn typed<T: DeserializeOwned>(document: &Value) -> Result<T, String> {
     T::deserialize(document).map_err(|error| error.to_string())
-}
-
-fn refuse_conditions(conditions: Option<&[MatchCondition]>) -> Result<(), String> {
-    match conditions.unwrap_or_default() {
-        [] => Ok(()),
-        _ => Err("spec.matchConditions: only the API server evaluates them; expected none".to_owned()),
-    }
 }
 
 impl Body {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+pub mod conditions;
 pub mod deploy;
 pub mod documents;
 pub mod expression;

@@ -61,8 +61,8 @@ fn what_a_cluster_would_refuse_is_explained() {
         (policy("module: ''"), "ClusterAdmissionPolicy/p: spec.module: no name of a module in \"\""),
         (policy("settings: [1]"), "ClusterAdmissionPolicy/p: spec.settings: settings must be an object, found a list"),
         (
-            policy("matchConditions: [{name: a, expression: 'true'}]"),
-            "ClusterAdmissionPolicy/p: spec.matchConditions: only the API server evaluates them; expected none",
+            policy("matchConditions: [{name: a b, expression: 'true'}]"),
+            "ClusterAdmissionPolicy/p: spec.matchConditions[0].name: found \"a b\", expected a qualified name as in example.com/not-system: letters, digits, -, _ and ., at most 63 characters, after an optional domain and /",
         ),
         (
             policy("allowInsideAdmissionControllerNamespace: 1"),

@@ -742,6 +742,82 @@ fn documents_are_asked_as_an_api_server_asks_them() {
 }
 
 #[test]
+fn conditions_are_evaluated_before_a_policy_is_asked() {
+    let workplace = workplace();
+    workplace.write("pod-security-standards.wasm", podfence_support::module("pod-security-standards"));
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {}}, spec: {hostPID: true, containers: [{name: c, image: i}]}}";
+    workplace.write("pod.yaml", pod);
+    let denied = "denied: violates PodSecurity \"baseline:latest\": host namespaces (hostPID=true)\n";
+    let unseen = "not judged: no policy's rules and selectors match it\n";
+    let nothing = "error: nothing was judged: no policy matches the request, or all of it was skipped\n";
+    let no_key = "matchConditions \"c\" cannot be evaluated, and failurePolicy";
+    for (expression, more, code, expected, error) in [
+        ("object.metadata.name == 'a'", "", 1, denied.to_owned(), String::new()),
+        ("object.metadata.name != 'a'", "", 2, unseen.to_owned(), nothing.to_owned()),
+        // The API server drops what is empty, and sets defaults.
+        (
+            "!has(object.metadata.labels) && object.spec.restartPolicy == 'Always'",
+            "",
+            1,
+            denied.to_owned(),
+            String::new(),
+        ),
+        (
+            "object.spec.nodeName == 'x'",
+            "",
+            1,
+            format!("denied: {no_key} Fail refuses the request: no such key: nodeName\n"),
+            String::new(),
+        ),
+        (
+            "object.spec.nodeName == 'x'",
+            ", mode: monitor",
+            1,
+            format!("denied: {no_key} Fail refuses the request: no such key: nodeName\n"),
+            String::new(),
+        ),
+        (
+            "object.spec.nodeName == 'x'",
+            ", failurePolicy: Ignore",
+            2,
+            format!("allowed, not judged: {no_key} Ignore lets the request pass: no such key: nodeName\n"),
+            nothing.to_owned(),
+        ),
+        (
+            "request.userInfo.username.startsWith('system:')",
+            "",
+            2,
+            unseen.to_owned(),
+            format!(
+                "warning: ClusterAdmissionPolicy/p: spec.matchConditions \"c\" reads request.userInfo, of which nothing is \
+                 known: the user is \"podfence\"\n{nothing}"
+            ),
+        ),
+    ] {
+        let spec = format!(
+            "settings: {{level: baseline}}, matchConditions: [{{name: c, expression: \"{expression}\"}}]{more}"
+        );
+        workplace.write("policies.yaml", policy("p", "pod-security-standards", &spec).as_bytes());
+        let run = ["run", "--policies", "policies.yaml", "--modules", ".", "-r", "pod.yaml"];
+        let output = workplace.ends(&run, code);
+        let named = if expected == unseen { expected } else { format!("ClusterAdmissionPolicy/p: {expected}") };
+        assert_eq!(output, (named, error), "{expression}{more}");
+    }
+    let spec =
+        "settings: {level: baseline}, matchConditions: [{name: c, expression: \"request.userInfo.username == 'jo'\"}]";
+    workplace.write("policies.yaml", policy("p", "pod-security-standards", spec).as_bytes());
+    let run = ["run", "--policies", "policies.yaml", "--modules", ".", "-r", "pod.yaml", "--as", "jo"];
+    assert_eq!(workplace.ends(&run, 1), (format!("ClusterAdmissionPolicy/p: {denied}"), String::new()));
+    let spec = spec.replace("'jo'", "1");
+    workplace.write("policies.yaml", policy("p", "pod-security-standards", &spec).as_bytes());
+    let error = workplace.fails(2, &run);
+    assert!(
+        error.starts_with("error: policies.yaml: ClusterAdmissionPolicy/p: spec.matchConditions[0].expression (c): "),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_policy_of_podfence_is_found_by_its_name() {
     let workplace = workplace();
     workplace.write(

@@ -128,6 +128,7 @@ impl Arguments {
                 modules: &self.modules,
                 controller_namespace: &self.controller_namespace,
                 namespaces: self.namespaces.as_deref(),
+                knows_user: self.user.is_some(),
                 mode,
             };
             let requests = read_requests(&self.request, &sender)?;

@@ -27,6 +27,8 @@ pub(super) struct Cluster<'a> {
     pub(super) controller_namespace: &'a str,
     /// Manifests of namespaces, beside those among the requests.
     pub(super) namespaces: Option<&'a Path>,
+    /// Whether it was said who sends the requests.
+    pub(super) knows_user: bool,
     /// Instead of what the documents say.
     pub(super) mode: Option<Mode>,
 }
@@ -80,8 +82,10 @@ impl Cluster<'_> {
         if let Some(mode) = self.mode {
             documents.iter_mut().for_each(|document| document.mode = mode);
         }
-        let of_documents =
-            documents.iter().flat_map(|of| of.warnings.iter().map(move |warning| format!("{}: {warning}", of.name)));
+        let of_documents = documents.iter().flat_map(|of| {
+            let warnings = of.warnings.iter().cloned().chain(of.conditions.warnings(self.knows_user));
+            warnings.map(move |warning| format!("{}: {warning}", of.name))
+        });
         for warning in of_documents.chain(admission::gaps(&documents)) {
             anstream::eprintln!("warning: {}", printable(&warning));
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use podfence_cluster::conditions::{self, Call, Conditions};
 use podfence_cluster::expression::Expression;
 use podfence_cluster::kinds::{self, Known};
 use podfence_cluster::matching::{Matching, Namespaces, UnknownLabel};
@@ -124,6 +125,8 @@ pub(super) struct Policy {
     pub(super) severity: Severity,
     /// Which objects it gets to see.
     pub(super) matching: Matching,
+    /// What the API server evaluates before it calls the policy.
+    pub(super) conditions: Conditions,
     /// Whether it gets to see the custom kinds of the table as well.
     pub(super) has_custom_kinds: bool,
     pub(super) body: Body,
@@ -336,7 +339,18 @@ impl Judge {
         let mut tally = Tally::default();
         for policy in &self.policies {
             match self.sees(&policy.matching, policy.has_custom_kinds, &request, object, &known) {
-                Ok(true) => asking.ask_policy(policy, &mut tally),
+                Ok(true) => match asking.call(policy) {
+                    Call::Made => asking.ask_policy(policy, &mut tally),
+                    Call::NotMade => {}
+                    Call::Passed(why) => tally.skip(why),
+                    Call::Refused(why) => {
+                        let violations = vec![whole_object("matchConditions", &why)];
+                        let refusal = Rejection { message: why, violations, left_out: 0 };
+                        // The API server refuses it itself, whatever the mode of the policy is.
+                        let verdict = policy.verdict(String::new());
+                        tally.add(Answer::Rejected(refusal), || Verdict { severity: Severity::Error, ..verdict });
+                    }
+                },
                 Ok(false) => {}
                 Err(unknown) => tally.add(Answer::Failed(unknowable(&unknown)), || policy.verdict(String::new())),
             }
@@ -465,6 +479,18 @@ struct Asking<'a, 'j> {
 }
 
 impl Asking<'_, '_> {
+    /// Whether an API server would call a policy that sees the object.
+    fn call(&self, policy: &Policy) -> Call {
+        if policy.conditions.is_empty() {
+            return Call::Made;
+        }
+        let json = self.mutated.as_ref().map_or(self.object.json.as_str(), |mutated| mutated.get());
+        // What is nested too deeply is left to the policies, which say so.
+        let Ok(object) = serde_json::from_str(json) else { return Call::Made };
+        let request = AdmissionRequest { object: Some(object), ..self.request.clone() };
+        policy.conditions.evaluate(&conditions::inputs(&request))
+    }
+
     /// Has the next policies judge this object instead of the one in the file.
     fn set_mutated(&mut self, mutated: Option<Box<RawValue>>) {
         self.is_text_set &= self.mutated.is_none() && mutated.is_none();

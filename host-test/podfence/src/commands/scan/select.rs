@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
+use podfence_cluster::conditions::Conditions;
 use podfence_cluster::documents::{Body as DocumentBody, Document};
 use podfence_cluster::matching::{Matching, Namespaces};
 use podfence_cluster::pod_security::{Levels, Standard};
@@ -188,8 +189,9 @@ impl Making<'_> {
         let modules = self.modules;
         let loaded = document.deploy(|name| anyhow::Ok(modules[self.index(name)].module.clone()))?;
         loaded.validate_settings()?;
-        let Document { name: title, matching, mode, body, warnings, .. } = document;
-        self.notes.extend(warnings.into_iter().map(|warning| format!("{title}: {warning}")));
+        let Document { name: title, matching, conditions, mode, body, warnings, .. } = document;
+        let warnings = warnings.into_iter().chain(conditions.warnings(false));
+        self.notes.extend(warnings.map(|warning| format!("{title}: {warning}")));
         let mut run = |run: podfence_cluster::documents::Run, is_mutating| {
             let settings = self.without_requesters(&title, run.settings);
             Run { module: self.index(&run.module), settings: SettingsText::plain(&settings), is_mutating }
@@ -208,7 +210,7 @@ impl Making<'_> {
             Mode::Protect => Severity::Error,
             Mode::Monitor => Severity::Warning,
         };
-        Ok(Policy { name, document: Some(title), severity, matching, has_custom_kinds: false, body })
+        Ok(Policy { name, document: Some(title), severity, matching, conditions, has_custom_kinds: false, body })
     }
 
     fn single(&mut self, single: &Single) -> Result<Policy> {
@@ -234,6 +236,7 @@ impl Making<'_> {
             document: None,
             severity: single.severity,
             matching,
+            conditions: Conditions::default(),
             has_custom_kinds,
             body: Body::Module { run: Run { module, settings, is_mutating: true }, message: None },
         })
