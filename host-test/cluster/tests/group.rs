@@ -45,7 +45,9 @@ fn response(expression: &str, mode: Mode) -> AdmissionResponse {
         MEMBERS.iter().map(|(name, reply)| ((*name).to_owned(), member(&host, name, reply))).collect();
     let expression = Expression::parse(expression).expect("an expression");
     let group = Group { members, expression, message: "the group says no".to_owned(), mode };
-    let pod = request::requests(b"{apiVersion: v1, kind: Pod, metadata: {name: web}}").expect("a request").remove(0);
+    let pod = request::requests(b"{apiVersion: v1, kind: Pod, metadata: {name: web}}", &request::Sender::default())
+        .expect("a request")
+        .remove(0);
     group.evaluate(&pod).response
 }
 
