@@ -40,8 +40,6 @@ pub fn decoded(manifest: &Value) -> Decoded {
 /// A type with fields.
 struct Object {
     fields: Vec<Field>,
-    /// Whether it keeps fields that are not listed.
-    open: bool,
 }
 
 struct Field {
@@ -60,8 +58,11 @@ enum Shape {
     Int,
     Bool,
     Quantity,
-    /// Without an empty value: a time, a number or text, and what has no type.
-    Other,
+    Time,
+    /// A number or text.
+    IntOrString,
+    /// What has no type.
+    Raw,
     Object(&'static str),
     List(Box<Shape>),
     Map(Box<Shape>),
@@ -73,14 +74,11 @@ static TYPES: LazyLock<HashMap<&'static str, Object>> = LazyLock::new(|| {
     for line in include_str!("objects.txt").lines().filter(|line| !line.starts_with('#')) {
         let Some(field) = line.strip_prefix(' ') else {
             name = line;
-            types.insert(name, Object { fields: Vec::new(), open: false });
+            types.insert(name, Object { fields: Vec::new() });
             continue;
         };
         let object = types.get_mut(name).unwrap_or_else(|| panic!("objects.txt: {line:?} belongs to no type"));
-        match field {
-            "..." => object.open = true,
-            _ => object.fields.push(read_field(field).unwrap_or_else(|| panic!("objects.txt: {line:?} in {name}"))),
-        }
+        object.fields.push(read_field(field).unwrap_or_else(|| panic!("objects.txt: {line:?} in {name}")));
     }
     types
 });
@@ -110,7 +108,9 @@ impl Shape {
             "int" => Shape::Int,
             "bool" => Shape::Bool,
             "quantity" => Shape::Quantity,
-            "time" | "intstr" | "raw" => Shape::Other,
+            "time" => Shape::Time,
+            "intstr" => Shape::IntOrString,
+            "raw" => Shape::Raw,
             _ => match (text.strip_prefix('['), text.strip_prefix('{')) {
                 (Some(inner), _) => Shape::List(Box::new(Shape::read(inner.strip_suffix(']')?)?)),
                 (_, Some(inner)) => Shape::Map(Box::new(Shape::read(inner.strip_suffix('}')?)?)),
@@ -136,7 +136,10 @@ impl Shape {
             (Shape::Quantity, Value::Number(number)) => {
                 canonical_quantity(&number.to_string()).map_or_else(|| value.clone(), Value::from)
             }
-            (Shape::String | Shape::Int | Shape::Bool | Shape::Quantity, Value::Null) => self.zero(),
+            (Shape::Time, Value::String(text)) if text == "0001-01-01T00:00:00Z" => Value::Null,
+            (Shape::String | Shape::Int | Shape::Bool | Shape::Quantity | Shape::IntOrString, Value::Null) => {
+                self.zero()
+            }
             _ => value.clone(),
         }
     }
@@ -145,11 +148,11 @@ impl Shape {
     fn zero(&self) -> Value {
         match self {
             Shape::String => json!(""),
-            Shape::Int => json!(0),
+            Shape::Int | Shape::IntOrString => json!(0),
             Shape::Bool => json!(false),
             Shape::Quantity => json!("0"),
             Shape::Object(name) => decode_object(name, &Map::new()),
-            Shape::Other | Shape::List(_) | Shape::Map(_) => Value::Null,
+            Shape::Time | Shape::Raw | Shape::List(_) | Shape::Map(_) => Value::Null,
         }
     }
 
@@ -169,9 +172,6 @@ impl Shape {
 fn decode_object(name: &'static str, members: &Map<String, Value>) -> Value {
     let Some(object) = TYPES.get(name) else { return Value::Object(members.clone()) };
     let mut decoded = Map::new();
-    if object.open {
-        decoded = members.clone();
-    }
     for field in &object.fields {
         if let Some(value) = decode_field(field, members.get(field.name)) {
             decoded.insert(field.name.to_owned(), value);

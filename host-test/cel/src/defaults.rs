@@ -1,5 +1,8 @@
 //! The defaults that depend on other fields. Those that do not are in `objects.txt`.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
 use serde_json::{Map, Value, json};
 
 type Fields = Map<String, Value>;
@@ -16,11 +19,13 @@ pub(crate) fn set(name: &str, fields: &mut Fields) {
         "DeploymentStrategy" => rolling_update(fields, [("maxUnavailable", json!("25%")), ("maxSurge", json!("25%"))]),
         "DaemonSetUpdateStrategy" => rolling_update(fields, [("maxUnavailable", json!(1)), ("maxSurge", json!(0))]),
         "StatefulSetUpdateStrategy" => stateful_set_update(fields),
-        "JobSpec" => job_spec(fields),
-        "Job" => labels_of_template(fields),
+        "Job" => job(fields),
+        "DaemonSet" => daemon_set(fields),
+        "PodStatus" => pod_status(fields),
         "ReplicationController" => replication_controller(fields),
         "ServicePort" => service_port(fields),
-        "ServiceSpec" => service(fields),
+        "ServiceSpec" => service_spec(fields),
+        "Service" => service(fields),
         _ => {}
     }
 }
@@ -50,34 +55,24 @@ fn pull_policy(fields: &mut Fields, policy: &str, image: &str) {
     set_absent(fields, policy, json!(pull));
 }
 
-/// Whether a reference names the tag `latest`, or neither a tag nor a digest. A reference that cannot be read names none.
+/// Whether a reference names the tag `latest`, or neither a tag nor a digest. What is no reference names none.
 fn is_latest(reference: &str) -> bool {
-    if reference.contains('@') || !is_reference(reference) {
-        return false;
+    let Some(parts) = REFERENCE.captures(reference) else { return false };
+    match (parts.name("tag"), parts.name("digest")) {
+        (Some(tag), _) => tag.as_str() == "latest",
+        (None, digest) => digest.is_none(),
     }
-    let name = reference.rsplit('/').next().unwrap_or_default();
-    name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
 }
 
-/// Whether the path of an image is one: lower case, no spaces. A registry before the first slash may have capitals.
-fn is_reference(reference: &str) -> bool {
-    let (registry, path) = match reference.split_once('/') {
-        Some((registry, path)) if registry.contains(['.', ':']) || registry == "localhost" => (registry, path),
-        _ => ("", reference),
-    };
-    let (path, tag) = path.split_once(':').unwrap_or((path, "latest"));
-    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
-    let part = |part: &str| {
-        let ends = part.bytes().next().zip(part.bytes().last());
-        ends.is_some_and(|(first, last)| first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric())
-            && part.bytes().all(inside)
-    };
-    let tag_start = tag.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let tag = tag_start
-        && tag.len() <= 128
-        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-    !registry.contains(char::is_whitespace) && path.split('/').all(part) && tag
-}
+/// A reference to an image: registry, path, tag and digest.
+static REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
+    let label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+    let part = r"[a-z0-9]+(?:(?:\.|__|_|-+)[a-z0-9]+)*";
+    let registry = format!(r"(?:{label}(?:\.{label})*(?::[0-9]+)?/)?");
+    let tag = "(?::(?<tag>[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}))?";
+    let digest = "(?:@(?<digest>[a-zA-Z][a-zA-Z0-9+._-]*:[0-9a-fA-F]{32,}))?";
+    Regex::new(&format!("^{registry}{part}(?:/{part})*{tag}{digest}$")).expect("a regular expression")
+});
 
 /// A volume that says nothing is an empty directory.
 fn volume(fields: &mut Fields) {
@@ -169,10 +164,22 @@ fn stateful_set_update(fields: &mut Fields) {
         && let Some(update) = object(fields, "rollingUpdate")
     {
         set_absent(update, "partition", json!(0));
+        set_absent(update, "maxUnavailable", json!(1));
+    }
+}
+
+/// What a Job gets and the template of a CronJob does not.
+fn job(fields: &mut Fields) {
+    labels_of_template(fields);
+    if let Some(spec) = object(fields, "spec") {
+        job_spec(spec);
     }
 }
 
 fn job_spec(fields: &mut Fields) {
+    set_absent(fields, "completionMode", json!("NonIndexed"));
+    set_absent(fields, "suspend", json!(false));
+    set_absent(fields, "manualSelector", json!(false));
     if absent(fields, "completions") && absent(fields, "parallelism") {
         fields.insert("completions".to_owned(), json!(1));
     }
@@ -181,6 +188,28 @@ fn job_spec(fields: &mut Fields) {
     set_absent(fields, "backoffLimit", json!(retries));
     let replacement = if absent(fields, "podFailurePolicy") { "TerminatingOrFailed" } else { "Failed" };
     set_absent(fields, "podReplacementPolicy", json!(replacement));
+}
+
+/// The annotation that stands for a field of older versions.
+fn daemon_set(fields: &mut Fields) {
+    if let Some(metadata) = object(fields, "metadata") {
+        set_absent(metadata, "annotations", json!({}));
+        if let Some(annotations) = object(metadata, "annotations") {
+            set_absent(annotations, "deprecated.daemonset.template.generation", json!("0"));
+        }
+    }
+}
+
+/// The address and the list that it begins.
+fn pod_status(fields: &mut Fields) {
+    let address = text(fields, "podIP").to_owned();
+    let first = fields.get("podIPs").and_then(|addresses| addresses.pointer("/0/ip")).cloned();
+    match first {
+        Some(first) if address.is_empty() => drop(fields.insert("podIP".to_owned(), first)),
+        Some(first) if first == address.as_str() => {}
+        _ if address.is_empty() => {}
+        _ => drop(fields.insert("podIPs".to_owned(), json!([{"ip": address}]))),
+    }
 }
 
 /// The labels of the template, for an object without labels.
@@ -208,7 +237,7 @@ fn service_port(fields: &mut Fields) {
     }
 }
 
-fn service(fields: &mut Fields) {
+fn service_spec(fields: &mut Fields) {
     match text(fields, "sessionAffinity") {
         "None" => drop(fields.remove("sessionAffinityConfig")),
         "ClientIP" => {
@@ -232,5 +261,18 @@ fn service(fields: &mut Fields) {
     }
     if kind == "LoadBalancer" {
         set_absent(fields, "allocateLoadBalancerNodePorts", json!(true));
+    }
+}
+
+/// Addresses of a load balancer.
+fn service(fields: &mut Fields) {
+    let balanced = fields.get("spec").and_then(|spec| spec.get("type")).is_some_and(|kind| kind == "LoadBalancer");
+    let ingress = fields.get_mut("status").and_then(|status| status.pointer_mut("/loadBalancer/ingress"));
+    for entry in ingress.and_then(Value::as_array_mut).into_iter().flatten().filter(|_| balanced) {
+        if let Some(entry) = entry.as_object_mut()
+            && !text(entry, "ip").is_empty()
+        {
+            set_absent(entry, "ipMode", json!("VIP"));
+        }
     }
 }

@@ -228,6 +228,9 @@ pub(crate) fn rounded(text: &str) -> Option<String> {
 
 fn written(text: &str, milli: bool) -> Option<String> {
     let Read::Amount(amount) = Quantity::read(text) else { return None };
+    if stays(text, &amount, milli) {
+        return Some(text.to_owned());
+    }
     let mut nanos = amount.nanos;
     if milli {
         let part = NANO / 1000;
@@ -270,4 +273,21 @@ fn write_decimal(nanos: i128, exponents: bool) -> Option<String> {
         Some(suffix) => Some(format!("{value}{suffix}")),
         None => None,
     }
+}
+
+/// Whether the API server keeps a quantity as it was written, although there is a shorter way.
+fn stays(text: &str, amount: &Quantity, milli: bool) -> bool {
+    let Some((value, scale)) = amount.scaled else { return false };
+    let unsigned = text.trim_start_matches(['+', '-']);
+    let number = unsigned.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    if unsigned.ends_with('i') {
+        let digits: i64 = number.parse().unwrap_or(0);
+        return value != 0 && digits & 7 != 0;
+    }
+    let mantissa = unsigned.split(['e', 'E']).next().unwrap_or_default();
+    let mantissa = mantissa.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let shifted = format!("{}{part}", whole.trim_start_matches('0'));
+    let leading = whole.trim_start_matches('0').is_empty();
+    value != 0 && scale % 3 == 0 && !shifted.ends_with("000") && !leading && (!milli || scale >= -3)
 }
