@@ -66,8 +66,15 @@ cluster-test: ## Test the policies in a living cluster: API server and controlle
 	command -v etcd > /dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null \
 		|| { echo 'etcd-server'; { apt-get update && apt-get install --yes etcd-server; } > /dev/null 2>&1; } || true; \
 	command -v etcd > /dev/null || { echo 'cluster-test: skipped, for there is no etcd; etcd-server of Debian has it'; exit 0; }; \
-	$(MAKE) --no-print-directory modules control-plane reader-truth && \
+	$(MAKE) --no-print-directory modules control-plane helm reader-truth && \
+	cargo test --locked --quiet --release -p podfence-cluster --test chart && \
 	cargo run --locked --release -p podfence-control-plane -- '$(FILTER)'
+
+helm: target/tools/bin/helm ## Build Helm with Go, for the test of the chart: target/tools/bin/helm
+
+target/tools/bin/helm:
+	@echo 'helm'
+	@GOBIN=$(CURDIR)/$(@D) CGO_ENABLED=0 go install -trimpath -ldflags='-s -w' helm.sh/helm/v3/cmd/helm@v3.22.0
 
 control-plane: $(CONTROL_PLANE) ## Build kube-apiserver, kube-controller-manager and kubectl: target/control-plane
 
@@ -99,17 +106,21 @@ soak: modules ## Compare a million requests for each policy with its opinion (ha
 package: modules publish-tools ## Write the metadata into the modules: target/packages/<policy>.wasm, as in packages.lock
 	$(PUBLISHER) package $(MODULES) --lock packages.lock --locked
 
-publish: package ## Publish the packages with their SBOMs: REGISTRY=registry.example.com/podfence; KEY=cosign.key signs
-	@test -n '$(REGISTRY)' || { echo 'REGISTRY is not set: the registry, and what stands in front of the names' >&2; exit 2; }
+publish: is-registry-set package ## Publish the packages with their SBOMs: REGISTRY=registry.example.com/podfence; KEY=cosign.key signs
 	$(PUBLISHER) sbom $(PACKAGES)
 	$(PUBLISHER) push $(PACKAGES) --sbom --to '$(REGISTRY)' > target/published
 	@cat target/published
 	$(if $(KEY),$(PUBLISHER) sign --key '$(KEY)' $$(cat target/published))
 
-deploy: $(PODFENCE) ## Write deploy/ for another registry: target/deploy, REGISTRY=registry.example.com/podfence
-	@test -n '$(REGISTRY)' || { echo 'REGISTRY is not set: the registry, and what stands in front of the names' >&2; exit 2; }
-	rm -rf target/deploy
-	$(PODFENCE) deploy --registry '$(REGISTRY)' --out target/deploy
+# By digest where `make publish` has just published.
+deploy: is-registry-set $(PODFENCE) ## Write deploy/ for another registry: target/deploy, REGISTRY=registry.example.com/podfence, OPTIONS='--warnings'
+	@rm -rf target/deploy
+	@if grep -qs '^$(REGISTRY)/[^/]*@' target/published; then modules='--published target/published'; else modules="--registry $(REGISTRY)"; fi; \
+	$(PODFENCE) deploy $$modules $(OPTIONS) --out target/deploy
+
+# Before the work, not after it.
+is-registry-set:
+	@test -n '$(REGISTRY)' || { echo 'set REGISTRY, e.g. make $(MAKECMDGOALS) REGISTRY=registry.example.com/podfence' >&2; exit 2; }
 
 reproducible: package ## Check that another directory and another cargo home give the same modules and packages
 	set -e; elsewhere=$$(mktemp -d); trap "rm -rf $$elsewhere" EXIT; \
@@ -129,7 +140,7 @@ bless: ## Refresh what is generated, and record what the modules cost and what i
 	@status=0; step() { echo "$$*"; env BLESS=1 "$$@" || status=1; }; \
 	step cargo test --quiet --no-fail-fast; \
 	step $(MAKE) --no-print-directory modules publish-tools; \
-	step cargo test --quiet --no-fail-fast $(RELEASE) $(PUBLISH) $(HARNESS) --test gates --test conformance --test deploy --test migrate --test scan; \
+	step cargo test --quiet --no-fail-fast $(RELEASE) $(PUBLISH) $(HARNESS) --test gates --test conformance --test deploy --test chart --test migrate --test scan; \
 	step $(PUBLISHER) package $(MODULES) --lock packages.lock; \
 	exit $$status
 
@@ -168,4 +179,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all new-policy modules $(PODFENCE) publish-tools test cluster-test control-plane reader-truth soak package publish deploy reproducible bench bless lint deny clean registry toolchain
+.PHONY: help all new-policy modules $(PODFENCE) publish-tools test cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible bench bless lint deny clean registry toolchain

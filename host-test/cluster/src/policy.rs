@@ -159,17 +159,24 @@ pub fn twin(document: &Value) -> Option<Value> {
         return None;
     }
     let mut twin = document.clone();
-    let name = document["metadata"]["name"].as_str().unwrap_or_default();
-    twin["metadata"]["name"] = json!(format!("{name}-{TWIN}"));
+    twin["metadata"]["name"] = json!(twin_name(document));
     let spec = &mut twin["spec"];
     spec["mutating"] = json!(false);
     if let (Some(policy), Some(settings)) = (policy_of(document), spec["settings"].as_object_mut()) {
         published::stop_mutating(policy, settings);
     }
-    if let Some(rules) = spec["rules"].as_array_mut() {
-        *rules = rules.drain(..).flat_map(without_updates_of_jobs).collect();
-    }
+    spec["rules"] = rules_of_twin(&spec["rules"]);
     Some(twin)
+}
+
+/// The name of a policy's twin.
+pub(crate) fn twin_name(document: &Value) -> String {
+    format!("{}-{TWIN}", document["metadata"]["name"].as_str().unwrap_or_default())
+}
+
+/// The rules of the twin of a policy with these rules.
+pub(crate) fn rules_of_twin(rules: &Value) -> Value {
+    rules.as_array().into_iter().flatten().cloned().flat_map(without_updates_of_jobs).collect()
 }
 
 /// A rule as one or two, of which none matches updates of Jobs.

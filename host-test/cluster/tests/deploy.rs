@@ -3,16 +3,17 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Modules, create};
 use kubewarden_policy_sdk::crd::policies::{ClusterAdmissionPolicy, ClusterAdmissionPolicyGroup};
-use podfence_cluster::deploy;
+use podfence_cluster::deploy::{self, Modules as Published, Options, Settings};
 use podfence_cluster::documents::{self, Deployed, Document};
 use podfence_cluster::matching::Namespaces;
+use podfence_cluster::policy::{self, Configured, Placement};
 use podfence_cluster::published;
 use podfence_cluster::standards::Level;
 use podfence_core::workload::WORKLOADS;
@@ -28,7 +29,7 @@ const POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {con
     {name: nginx, image: nginx, securityContext: {privileged: true}}]}}";
 
 fn tree() -> BTreeMap<PathBuf, String> {
-    deploy::tree(None, &[])
+    deploy::tree(&Options::default())
 }
 
 /// All files below a directory.
@@ -58,14 +59,17 @@ fn the_tree_is_what_is_generated() {
 
 #[test]
 fn another_registry_changes_nothing_but_the_modules() {
-    let other = deploy::tree(Some("localhost:5000/fence"), &[]);
+    let other = deploy::tree(&Options { modules: Published::tagged("localhost:5000/fence"), ..Options::default() });
+    let mut changed = Vec::new();
     for (path, text) in tree() {
-        let expected =
-            text.replace(&format!("registry://{}/", published::registry()), "registry://localhost:5000/fence/");
+        let expected = text.replace(published::registry(), "localhost:5000/fence");
         assert_eq!(other[&path], expected, "{}", path.display());
-        let is_kustomization = path.ends_with("kustomization.yaml");
-        assert_eq!(expected == text, is_kustomization, "{}", path.display());
+        changed.extend((expected != text).then_some(path));
     }
+    let has_modules = |path: &PathBuf| path.starts_with("monitor") && !path.ends_with("kustomization.yaml");
+    let expected: Vec<PathBuf> =
+        tree().into_keys().filter(|path| has_modules(path) || path.ends_with("values.yaml")).collect();
+    assert_eq!(changed, expected);
 }
 
 /// What a file of the tree says.
@@ -101,11 +105,15 @@ fn kustomize(tree: &BTreeMap<PathBuf, String>, directory: &Path) -> Vec<Value> {
 /// The names of the directories that can be chosen.
 fn choices(tree: &BTreeMap<PathBuf, String>) -> Vec<String> {
     let protect = tree.keys().filter_map(|path| path.strip_prefix("protect").ok()?.parent()?.to_str());
-    protect.map(str::to_owned).collect()
+    protect.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn deployed(mode: &str, choice: &str) -> Vec<Document> {
-    documents::read(&kustomize(&tree(), &Path::new(mode).join(choice))).expect("policies")
+    deployed_from(&tree(), mode, choice)
+}
+
+fn deployed_from(tree: &BTreeMap<PathBuf, String>, mode: &str, choice: &str) -> Vec<Document> {
+    documents::read(&kustomize(tree, &Path::new(mode).join(choice))).expect("policies")
 }
 
 /// A document with its modules, which accept its settings.
@@ -164,8 +172,9 @@ fn a_cluster_reads_every_document_without_loss() {
 fn every_policy_has_a_document_and_every_level_two() {
     let policies = discover(&policies()).expect("the policies");
     assert_eq!(choices(&tree()), ["baseline", "baseline-group", "policies", "restricted", "restricted-group"]);
-    // One is a policy of whole levels.
-    assert_eq!(deployed("protect", "policies").len(), policies.len() - 1);
+    // One is a policy of whole levels, and those that reject everything are left out.
+    let left_out = Options::default().left_out().count();
+    assert_eq!(deployed("protect", "policies").len(), policies.len() - 1 - left_out);
     for level in Level::ALL {
         let names = ["", "-group"].map(|suffix| {
             let documents = deployed("protect", &format!("{}{suffix}", level.name()));
@@ -264,15 +273,33 @@ fn is_windows(request: &AdmissionRequest) -> bool {
 
 #[test]
 fn a_group_decides_as_its_level() {
+    groups_decide_as_levels(&Options::default(), |_, _| false);
+}
+
+#[test]
+fn a_group_decides_as_its_level_in_older_versions() {
+    for minor in 31..=37 {
+        let kubernetes = Some(format!("1.{minor}").parse().expect("a version"));
+        groups_decide_as_levels(&Options { kubernetes, ..Options::default() }, |level, request| {
+            let object = || request.object.as_ref().map(Value::to_string).unwrap_or_default();
+            // What the group's file says.
+            minor < 35 && level == Level::Restricted && object().contains(r#""hostUsers":false"#)
+        });
+    }
+}
+
+fn groups_decide_as_levels(options: &Options, is_other: impl Fn(Level, &AdmissionRequest) -> bool) {
     let mut modules = Modules::new();
+    let tree = deploy::tree(options);
     let suite = Suite::load(&policies().join("pod-security-standards")).expect("fixtures");
     let requests: Vec<AdmissionRequest> =
         suite.replays().iter().filter_map(|replay| Some(sent(&replay.payload)?.1)).collect();
     for level in Level::ALL {
-        let [whole, group] = ["", "-group"].map(|suffix| deployed("protect", &format!("{}{suffix}", level.name())));
+        let [whole, group] =
+            ["", "-group"].map(|suffix| deployed_from(&tree, "protect", &format!("{}{suffix}", level.name())));
         let (whole, group) = (with_modules(&mut modules, &whole[0]), with_modules(&mut modules, &group[0]));
         let (mut allowed, mut denied) = (0, 0);
-        for request in requests.iter().filter(|request| !is_windows(request)) {
+        for request in requests.iter().filter(|request| !is_windows(request) && !is_other(level, request)) {
             let evaluations = (evaluate(&whole, request), evaluate(&group, request));
             let (Some(expected), Some(got)) = evaluations else {
                 assert_eq!(evaluations, (None, None), "{request:?}");
@@ -286,7 +313,7 @@ fn a_group_decides_as_its_level() {
             assert_eq!(got.failure, None);
             *if got.response.allowed { &mut allowed } else { &mut denied } += 1;
         }
-        assert!(allowed > 50 && denied > 50, "{}: {allowed} allowed, {denied} denied", level.name());
+        assert!(allowed > 30 && denied > 50, "{}: {allowed} allowed, {denied} denied", level.name());
     }
 }
 
@@ -343,4 +370,194 @@ fn what_starts_in_monitor_mode_rejects_nothing() {
         assert_eq!(denied("monitor", &mut modules), 0, "{choice}");
         assert_ne!(denied("protect", &mut modules), 0, "{choice}");
     }
+}
+
+/// Of all documents: those of each choice in each mode.
+fn everything(tree: &BTreeMap<PathBuf, String>) -> Vec<(String, Value)> {
+    let of = |mode: &str, choice: String| {
+        let documents = kustomize(tree, &Path::new(mode).join(&choice));
+        documents.into_iter().map(move |document| (format!("{mode}/{choice}"), document)).collect::<Vec<_>>()
+    };
+    ["monitor", "protect"]
+        .into_iter()
+        .flat_map(|mode| choices(tree).into_iter().flat_map(move |choice| of(mode, choice)))
+        .collect()
+}
+
+/// Options with everything that can be asked for.
+fn rich() -> Options {
+    let Value::Object(settings) = json!({
+        "capabilities": {"mutate": true, "defaultAddCapabilities": ["KILL"]},
+        "runtime-class": {"defaultRuntimeClass": "gvisor", "allowedRuntimeClasses": ["gvisor"]},
+        "users": {"runAsUser": {"rule": "MayRunAs", "ranges": [{"min": 1, "max": 4_294_967_295_u32}]}},
+        "pod-security-standards": {"exclude": ["hostPorts"]},
+    }) else {
+        unreachable!()
+    };
+    let hex = "0123456789abcdef".repeat(4);
+    let printed: String =
+        published::all().iter().map(|of| format!("localhost:5000/x/{}@sha256:{hex}\n", of.policy)).collect();
+    Options {
+        modules: Published::published(&printed).expect("references"),
+        kinds: podfence_scan::custom_kinds::find("argoproj.io", "Rollout").into_iter().collect(),
+        exempt_namespaces: ["monitoring", "kube-system"].map(str::to_owned).to_vec(),
+        policy_server: Some("own".to_owned()),
+        warnings: true,
+        kubernetes: Some("1.34".parse().expect("a version")),
+        settings: Settings::read(settings).expect("settings"),
+    }
+}
+
+#[test]
+fn the_files_are_the_documents() {
+    for options in [Options::default(), rich()] {
+        let tree = deploy::tree(&options);
+        for choice in choices(&tree) {
+            for (name, mode) in [("monitor", Mode::Monitor), ("protect", Mode::Protect)] {
+                let expected = kustomize(&tree, &Path::new(name).join(&choice));
+                assert_eq!(deploy::documents(&options, &choice, mode), expected, "{name}/{choice}");
+            }
+        }
+        assert_eq!(deploy::documents(&options, "privileged", Mode::Protect), Vec::<Value>::new());
+    }
+}
+
+#[test]
+fn a_server_that_is_down_stops_nothing_in_monitor_and_everything_in_protect() {
+    for options in [Options::default(), rich()] {
+        for (choice, document) in everything(&deploy::tree(&options)) {
+            let spec = &document["spec"];
+            let expected = if choice.starts_with("monitor") { ["monitor", "Ignore"] } else { ["protect", "Fail"] };
+            assert_eq!([&spec["mode"], &spec["failurePolicy"]], expected, "{choice}: {document}");
+        }
+    }
+}
+
+#[test]
+fn who_evaluates_workloads_evaluates_their_pods() {
+    for (choice, document) in everything(&deploy::tree(&rich())) {
+        let resources: Vec<&str> = document["spec"]["rules"]
+            .as_array()
+            .expect("rules")
+            .iter()
+            .flat_map(|rule| rule["resources"].as_array().expect("resources"))
+            .filter_map(Value::as_str)
+            .collect();
+        for needed in ["deployments", "pods", "pods/ephemeralcontainers", "rollouts"] {
+            assert!(resources.contains(&needed), "{choice}: {needed} is not in {document}");
+        }
+    }
+}
+
+/// A pod that no policy needs to reject.
+const GOOD_POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {\
+    securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}, containers: [{name: nginx, \
+    image: nginx, securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, \
+    capabilities: {drop: [ALL]}}}]}}";
+
+#[test]
+fn what_is_deployed_lets_good_pods_in_and_what_is_left_out_does_not() {
+    let mut modules = Modules::new();
+    let request = create(&parsed(GOOD_POD));
+    for choice in choices(&tree()) {
+        for document in deployed("protect", &choice) {
+            let evaluation = evaluate(&with_modules(&mut modules, &document), &request).expect("the rules match");
+            assert!(evaluation.response.allowed, "{choice}: {}: {evaluation:?}", document.name);
+        }
+    }
+    for (policy, setting) in Options::default().left_out() {
+        let evaluate = |modules: &mut Modules, settings: Value| {
+            let settings = settings.as_object().cloned().unwrap_or_default();
+            let placement = placement("a", policy);
+            let document = placement.policy(&Configured { policy, module: format!("r/{policy}"), settings });
+            let document = documents::read(&[document]).expect("a policy").pop().expect("one");
+            evaluate(&with_modules(modules, &document), &request).expect("the rules match").response.allowed
+        };
+        assert!(!evaluate(&mut modules, json!({})), "{policy} lets a pod in and need not be left out");
+        let with_default = json!({setting: ["a"], "defaultRuntimeClass": "a"});
+        assert!(evaluate(&mut modules, with_default), "{policy}: {setting}");
+    }
+}
+
+/// In mode protect, with the rules of a policy.
+fn placement<'p>(name: &'p str, policy: &str) -> Placement<'p> {
+    let rules = published::find(policy).expect("a policy").rules.clone();
+    Placement { name, mode: Mode::Protect, rules, namespaces: Vec::new(), policy_server: None }
+}
+
+#[test]
+fn a_twin_accepts_what_its_policy_made() {
+    let mut modules = Modules::new();
+    for of in published::all().iter().filter(|of| !of.mutating_settings().is_empty()) {
+        let suite = Suite::load(&policies().join(of.policy)).expect("fixtures");
+        let (mut changed, mut rejected) = (0, 0);
+        for (settings, request) in suite.replays().iter().filter_map(|replay| sent(&replay.payload)) {
+            let Value::Object(settings) = settings else { continue };
+            let module = format!("registry://r/{}:v1", of.policy);
+            let configured = Configured { policy: of.policy, module, settings };
+            let document = placement("a", of.policy).policy(&configured);
+            let Some(twin) = policy::twin(&document) else { continue };
+            let read = documents::read(&[document, twin]).expect("policies");
+            let deployed: Vec<Deployed<'_>> = read
+                .iter()
+                .map(|of| of.deploy(|name| Ok::<_, Infallible>(modules.load(name))).expect("loads"))
+                .collect();
+            if deployed[0].validate_settings().is_err() {
+                continue;
+            }
+            deployed[1].validate_settings().unwrap_or_else(|error| panic!("{error}"));
+            let Some(first) = evaluate(&deployed[0], &request).filter(|first| first.failure.is_none()) else {
+                continue;
+            };
+            let Some(operations) = first.response.patch_operations() else {
+                rejected += usize::from(!first.response.allowed);
+                continue;
+            };
+            let mut request = request;
+            let patch: json_patch::Patch = serde_json::from_value(operations).expect("RFC 6902");
+            json_patch::patch(request.object.as_mut().expect("an object"), &patch).expect("it can be applied");
+            let Some(second) = evaluate(&deployed[1], &request) else { continue };
+            assert!(second.response.allowed, "{}: {second:?}\n{request:?}", of.policy);
+            changed += 1;
+        }
+        assert!(changed > 5 && rejected > 0, "{}: {changed} changed, {rejected} rejected", of.policy);
+    }
+}
+
+#[test]
+fn options_are_in_every_document() {
+    let tree = deploy::tree(&rich());
+    let of = |mode: &str, file: &str| parsed(&tree[&Path::new(mode).join(file)])["spec"].clone();
+    let namespaces = json!(["kube-system", "kubewarden", "monitoring"]);
+    for (choice, document) in everything(&tree) {
+        let spec = &document["spec"];
+        assert_eq!(spec["policyServer"], "own", "{choice}");
+        assert_eq!(spec["namespaceSelector"]["matchExpressions"][0]["values"], namespaces, "{choice}");
+        if document["kind"] == "ClusterAdmissionPolicy" {
+            let module = spec["module"].as_str().unwrap_or_default();
+            assert!(module.starts_with("registry://localhost:5000/x/") && module.contains("@sha256:"), "{module}");
+            assert_eq!(spec["settings"]["warn"], choice.starts_with("monitor"), "{choice}");
+            assert_eq!(spec["settings"]["podSpecPaths"][0]["kind"], "Rollout", "{choice}");
+        }
+    }
+    let level = of("monitor", "restricted/pod-security-standards.yaml");
+    assert_eq!(level["settings"]["version"], "v1.34");
+    assert_eq!(level["settings"]["exclude"], json!(["hostPorts"]));
+    let sysctls = &of("monitor", "policies/sysctls.yaml")["settings"]["allowedSysctls"];
+    assert_eq!(sysctls.as_array().map(Vec::len), Some(12));
+    assert_eq!(of("monitor", "policies/host-probes.yaml")["settings"]["allowedHosts"], json!([]));
+    let group = of("monitor", "restricted-group/group.yaml");
+    assert_eq!(&group["policies"]["sysctls"]["settings"]["allowedSysctls"], sysctls);
+    assert!(tree[Path::new("monitor/restricted-group/group.yaml")].contains("\n# For pods with hostUsers: false, "));
+
+    let policy = of("monitor", "policies/capabilities.yaml");
+    assert_eq!((&policy["mutating"], &policy["settings"]["mutate"]), (&json!(true), &json!(true)));
+    let comment = "# Monitor changes no object, and reports those that protect could not change to comply. \
+                   podfence-capabilities-check,\n# which evaluates what other webhooks add later, is in \
+                   protect/policies alone.\n";
+    assert!(tree[Path::new("monitor/policies/capabilities.yaml")].contains(comment));
+    let twin = of("protect", "policies/capabilities-check.yaml");
+    assert_eq!((&twin["mutating"], &twin["settings"]["mutate"]), (&json!(false), &json!(false)));
+    let twins: Vec<&str> = tree.keys().filter_map(|path| path.to_str()?.strip_suffix("-check.yaml")).collect();
+    assert_eq!(twins, ["protect/policies/capabilities", "protect/policies/runtime-class"]);
 }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use podfence_cluster::documents::{self, Document};
 use podfence_cluster::matching::Namespaces;
-use podfence_cluster::{deploy, published};
+use podfence_cluster::published;
 use podfence_host::{Host, Limits, Module};
-use podfence_scan::custom_kinds::CustomKind;
 use serde_json::{Value, json};
 
 use crate::webhook::{Judge, Webhook};
@@ -39,28 +38,6 @@ impl Modules {
     }
 }
 
-/// The documents of a choice of `deploy/`, such as `restricted`, in mode protect.
-///
-/// # Panics
-/// There is no such choice.
-pub fn protect(choice: &str, kinds: &[&CustomKind]) -> Vec<Value> {
-    let directory = format!("monitor/{choice}");
-    let files = deploy::tree(None, kinds);
-    let files = files.iter().filter(|(path, _)| path.parent().is_some_and(|parent| parent.ends_with(&directory)));
-    let mut documents: Vec<Value> =
-        files.map(|(path, text)| serde_saphyr_value(text).unwrap_or_else(|| panic!("{}", path.display()))).collect();
-    documents.retain(|document| document["kind"] != "Kustomization");
-    assert!(!documents.is_empty(), "deploy/{directory} is empty");
-    for document in &mut documents {
-        document["spec"]["mode"] = json!("protect");
-    }
-    documents
-}
-
-fn serde_saphyr_value(text: &str) -> Option<Value> {
-    podfence_scan::read::parse(text.as_bytes()).ok()?.into_iter().next()
-}
-
 /// A copy of a document for one namespace, under a name of its own.
 pub fn in_namespace(document: &Value, namespace: &str, name: &str) -> Value {
     let mut document = document.clone();
@@ -84,12 +61,29 @@ pub struct Installed {
     pub judge: Judge,
 }
 
-/// Makes of a document what the controller and the policy-server make of it.
+/// Makes of a document what the controller and the policy-server make of it. What answers checks that it is asked what
+/// the document selects.
 ///
 /// # Panics
 /// A cluster would refuse the document.
 pub fn install(document: &Value, modules: &Modules, webhook: &Webhook) -> Installed {
-    let read = documents::read(std::slice::from_ref(document)).unwrap_or_else(|error| panic!("{error}"));
+    install_with(document, document, modules, webhook)
+}
+
+/// The same for documents that select by what only the API server knows: what answers checks only the rules.
+///
+/// # Panics
+/// A cluster would refuse the document.
+pub fn install_unchecked(document: &Value, modules: &Modules, webhook: &Webhook) -> Installed {
+    let mut evaluated = document.clone();
+    for key in ["namespaceSelector", "objectSelector", "matchConditions"] {
+        evaluated["spec"].as_object_mut().map(|spec| spec.remove(key));
+    }
+    install_with(document, &evaluated, modules, webhook)
+}
+
+fn install_with(document: &Value, evaluated: &Value, modules: &Modules, webhook: &Webhook) -> Installed {
+    let read = documents::read(std::slice::from_ref(evaluated)).unwrap_or_else(|error| panic!("{error}"));
     // It judges until the process ends.
     let read: &'static Document = Box::leak(Box::new(read.into_iter().next().expect("one document")));
     let deployed = read
@@ -183,15 +177,5 @@ mod tests {
         assert_eq!(webhook["objectSelector"], json!({"matchLabels": {"kept": "yes"}}));
         assert_eq!(webhook["failurePolicy"], "Ignore");
         assert_eq!(webhook["name"], "clusterwide-a.kubewarden.admission");
-    }
-
-    #[test]
-    fn what_is_deployed_is_in_mode_protect() {
-        for choice in ["policies", "baseline", "restricted", "baseline-group", "restricted-group"] {
-            for document in protect(choice, &[]) {
-                assert_eq!(document["spec"]["mode"], "protect", "{document}");
-                documents::read(&[document]).unwrap();
-            }
-        }
     }
 }

@@ -11,15 +11,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use podfence_cluster::published;
-use podfence_control_plane::configuration::{Modules, protect};
+use podfence_cluster::deploy::{self, Options, Settings};
+use podfence_cluster::policy;
+use podfence_control_plane::configuration::Modules;
 use podfence_control_plane::control_plane::{ControlPlane, StartError};
 use podfence_control_plane::histories::{self, Set, World};
 use podfence_control_plane::kubelet::Kubelet;
 use podfence_control_plane::refusals::REFUSALS;
 use podfence_control_plane::webhook::Webhook;
 use podfence_control_plane::{samples, standards};
-use podfence_scan::custom_kinds::{self, CustomKind};
+use podfence_host::Mode;
+use podfence_scan::custom_kinds;
 use serde_json::{Value, json};
 
 /// The filter that runs the comparison with the built-in admission.
@@ -103,48 +105,31 @@ fn mutating_settings(policy: &str) -> Option<Value> {
     }
 }
 
-/// A document with other settings, as it is and with its twin that only judges.
-fn with_twin(document: &Value, settings: &Value) -> [Value; 2] {
-    let policy = policy_of(document);
-    let mut mutating = document.clone();
-    let members = settings.as_object().cloned().unwrap_or_default();
-    for (key, value) in members {
-        mutating["spec"]["settings"][key] = value;
-    }
-    mutating["spec"]["mutating"] = json!(true);
-    assert!(published::is_mutating(policy, &mutating["spec"]["settings"]), "{policy}");
-    let mut twin = mutating.clone();
-    twin["spec"]["mutating"] = json!(false);
-    for key in ["mutate", "defaultProfile", "defaultRuntimeClass", "defaultAddCapabilities"] {
-        twin["spec"]["settings"].as_object_mut().map(|settings| settings.remove(key));
-    }
-    twin["metadata"]["name"] = json!(format!("twin-{policy}"));
-    [mutating, twin]
+fn policy_of(document: &Value) -> &str {
+    policy::policy_of(document).unwrap_or_default()
 }
 
-fn policy_of(document: &Value) -> &str {
-    let module = document["spec"]["module"].as_str().unwrap_or_default();
-    module.rsplit('/').next().and_then(|of| of.split(':').next()).unwrap_or_default()
+/// The documents of `deploy/`, for the custom kind as well.
+fn protect(choice: &str, settings: &[(&str, Value)]) -> Vec<Value> {
+    let settings = settings.iter().map(|(policy, settings)| ((*policy).to_owned(), settings.clone()));
+    let options = Options {
+        kinds: custom_kinds::find(samples::CUSTOM.group, samples::CUSTOM.kind).into_iter().collect(),
+        settings: Settings::read(settings.collect()).expect("settings of policies"),
+        ..Options::default()
+    };
+    deploy::documents(&options, choice, Mode::Protect)
 }
 
 /// Each policy alone, judging and changing, and all of them together.
 fn sets() -> Vec<Set> {
-    let kinds: Vec<&CustomKind> = custom_kinds::find(samples::CUSTOM.group, samples::CUSTOM.kind).into_iter().collect();
-    let mut singles = protect("policies", &kinds);
-    for document in singles.iter_mut().filter(|document| policy_of(document) == "runtime-class") {
-        // Without settings it lets no pod in at all.
-        document["spec"]["settings"]["allowedRuntimeClasses"] = json!(["gvisor"]);
-    }
+    // Without settings it lets no pod in at all.
+    let singles = protect("policies", &[("runtime-class", json!({"allowedRuntimeClasses": ["gvisor"]}))]);
+    let mutating: Vec<(&str, Value)> =
+        singles.iter().filter_map(|of| Some((policy_of(of), mutating_settings(policy_of(of))?))).collect();
+    let together = protect("policies", &mutating);
     let mut sets = Vec::new();
     let all_bad: Vec<Value> = singles.iter().flat_map(|document| samples::bad(policy_of(document))).collect();
-    let mut together = Vec::new();
-    for document in &singles {
-        match mutating_settings(policy_of(document)) {
-            Some(settings) => together.extend(with_twin(document, &settings)),
-            None => together.push(document.clone()),
-        }
-    }
-    let restricted = protect("restricted", &kinds);
+    let restricted = protect("restricted", &[]);
     sets.push(Set {
         name: "all".to_owned(),
         documents: singles.iter().chain(&restricted).cloned().collect(),
@@ -158,14 +143,14 @@ fn sets() -> Vec<Set> {
     for document in &singles {
         let policy = policy_of(document);
         let bad = samples::bad(policy);
-        if let Some(settings) = mutating_settings(policy) {
-            let documents = with_twin(document, &settings).to_vec();
-            sets.push(Set { name: format!("mutating-{policy}"), documents, bad: bad.clone() });
+        let with_twin: Vec<Value> = together.iter().filter(|of| policy_of(of) == policy).cloned().collect();
+        if with_twin.len() > 1 {
+            sets.push(Set { name: format!("mutating-{policy}"), documents: with_twin, bad: bad.clone() });
         }
         sets.push(Set { name: format!("alone-{policy}"), documents: vec![document.clone()], bad });
     }
     for choice in ["baseline", "restricted", "baseline-group", "restricted-group"] {
-        let documents = protect(choice, &kinds);
+        let documents = protect(choice, &[]);
         sets.push(Set { name: format!("level-{choice}"), documents, bad: all_bad.clone() });
     }
     sets
@@ -251,5 +236,18 @@ mod tests {
         for policy in samples::policies() {
             assert!(documents().any(|document| policy_of(document) == policy), "{policy}");
         }
+    }
+
+    #[test]
+    fn every_set_that_changes_objects_has_twins() {
+        for set in sets().iter().filter(|set| set.name.contains("mutating")) {
+            let count = |mutating: bool| set.documents.iter().filter(|of| of["spec"]["mutating"] == mutating).count();
+            let twins = set.documents.iter().filter(|of| of["metadata"]["name"].as_str().is_some_and(is_twin)).count();
+            assert!(count(true) > 0 && count(true) == twins && count(false) >= twins, "{}", set.name);
+        }
+    }
+
+    fn is_twin(name: &str) -> bool {
+        name.ends_with("-check")
     }
 }

@@ -103,7 +103,7 @@ pub const REFUSALS: [Refusal; 12] = [
         kinds: &["Job"],
         where_mended: true,
         reason: "a suspended Job gets a node selector: a policy that mends leaves the template, which is immutable, as it \
-                 is, and the twin judges it",
+                 is, and another policy judges it",
     },
     Refusal {
         user: "admin",

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 
 use podfence_fixtures::discover;
@@ -885,12 +886,90 @@ fn every_pod_of_a_known_custom_kind_is_judged() {
 fn deploy_adds_the_custom_kinds_that_are_asked_for() {
     let workplace = workplace();
     workplace.succeeds(&["deploy", "--kinds", "argo-rollouts,jobset", "--out", "deploy"]);
-    let text = fs::read_to_string(workplace.path("deploy/monitor/policies/privileged.yaml")).unwrap();
+    let text = workplace.text("deploy/monitor/policies/privileged.yaml");
     for expected in ["- rollouts", "- jobsets", "path: spec.template", "group: jobset.x-k8s.io"] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
     let error = workplace.fails(2, &["deploy", "--kinds", "argo", "--out", "other"]);
     assert!(error.contains("[possible values: argo-rollouts, "), "{error}");
+}
+
+#[test]
+fn deploy_ends_with_what_it_wrote_and_the_next_command() {
+    let workplace = workplace();
+    let (out, error) = workplace.ends(&["deploy", "--out", "out"], 0);
+    let count = files_below(&workplace.path("out"));
+    assert_eq!(out, format!("{count} files in out; next: kubectl apply -k out/monitor/restricted\n"));
+    let expected = "note: runtime-class is left out, because it rejects every pod without settings; \
+                    --settings '{runtime-class: {allowedRuntimeClasses: […]}}' adds it\n";
+    assert_eq!(error, expected);
+    let settings = "{runtime-class: {allowedRuntimeClasses: [gvisor]}}";
+    let (_, error) = workplace.ends(&["deploy", "--out", "other", "--settings", settings], 0);
+    assert_eq!(error, "");
+    assert!(workplace.text("other/monitor/policies/runtime-class.yaml").contains("- gvisor\n"));
+}
+
+fn files_below(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+}
+
+#[test]
+fn deploy_reads_what_it_is_asked_for() {
+    let workplace = workplace();
+    let hex = "0123456789abcdef".repeat(4);
+    let printed = |policy: &str| format!("localhost:5000/x/{policy}@sha256:{hex}\n");
+    let published: String = podfence_cluster::published::all().iter().map(|of| printed(of.policy)).collect();
+    workplace.write("published", published);
+    workplace.write("one", printed("users"));
+    workplace.succeeds(&[
+        "deploy",
+        "--out",
+        "out",
+        "--published",
+        "published",
+        "--exclude",
+        "monitoring,logging",
+        "--policy-server",
+        "own",
+        "--warnings",
+        "--kubernetes-version",
+        "v1.34.2",
+    ]);
+    let text = workplace.text("out/monitor/restricted/pod-security-standards.yaml");
+    for expected in [
+        "  mode: monitor\n  failurePolicy: Ignore\n  policyServer: own\n",
+        &format!("@sha256:{hex}"),
+        "    version: v1.34\n    warn: true\n",
+        "      - kube-system\n      - kubewarden\n      - monitoring\n      - logging\n",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    for (arguments, expected) in [
+        (
+            &["--published", "one"][..],
+            "error: one: allow-privilege-escalation is missing; publish all policies, or name \
+            the registry alone with --registry\n",
+        ),
+        (&["--published", "none"], "error: none: "),
+        (&["--published", "published", "--registry", "r/x"], "cannot be used with"),
+        (
+            &["--exclude", "kube-*"],
+            "'kube-*' for '--exclude <NAMESPACES>': expected a name: letters a to z, digits, `-` \
+            and `.`",
+        ),
+        (&["--exclude", "a.b"], "expected the name of a namespace: up to 63 letters a to z, digits and `-`"),
+        (&["--policy-server", ""], "expected a name"),
+        (&["--kubernetes-version", "1.30"], "expected 1.31 or later, such as 1.34"),
+        (
+            &["--settings", "{psp: {}}"],
+            "error: --settings: no policy \"psp\"; expected one of allow-privilege-escalation",
+        ),
+    ] {
+        let error = workplace.fails(2, &[&["deploy", "--out", "other"][..], arguments].concat());
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+        assert!(!workplace.path("other").exists(), "{arguments:?}");
+    }
 }
 
 #[test]
