@@ -108,9 +108,9 @@ package: modules publish-tools ## Write the metadata into the modules: target/pa
 
 publish: is-registry-set package ## Publish the packages with their SBOMs: REGISTRY=registry.example.com/podfence; KEY=cosign.key signs
 	$(PUBLISHER) sbom $(PACKAGES)
-	$(PUBLISHER) push $(PACKAGES) --sbom --to '$(REGISTRY)' > target/published
+	$(PUBLISHER) push $(PACKAGES) --sbom --registry '$(REGISTRY)' > target/published
 	@cat target/published
-	$(if $(KEY),$(PUBLISHER) sign --key '$(KEY)' $$(cat target/published))
+	$(if $(KEY),$(PUBLISHER) sign --key '$(KEY)' --sbom target/packages $$(cat target/published))
 
 # By digest where `make publish` has just published.
 deploy: is-registry-set $(PODFENCE) ## Write deploy/ for another registry: target/deploy, REGISTRY=registry.example.com/podfence, OPTIONS='--warnings'

@@ -111,7 +111,7 @@ fn a_package_is_recorded_and_compared() {
     assert!(!workplace.path("out").exists());
 
     let (code, out, error) = run(&workplace, &arguments);
-    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert_eq!((code, error.as_str()), (Some(0), "1 package in out; next: podfence sbom out/*.wasm\n"));
     assert!(out.contains(&format!(" privileged   {bytes}   {sha256} ")), "{out}");
     assert_eq!(workplace.read("out/privileged.wasm"), packaged);
     let lock = workplace.text("packages.lock");

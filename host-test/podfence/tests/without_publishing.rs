@@ -21,7 +21,7 @@ fn the_help_names_the_commands_of_publishing() {
 fn a_command_of_publishing_says_how_to_get_it() {
     let workplace = Workplace::new(env!("CARGO_BIN_EXE_podfence"));
     for command in COMMANDS {
-        for arguments in [&[command][..], &[command, "privileged.wasm", "--to", "registry.example.com", "-x"]] {
+        for arguments in [&[command][..], &[command, "privileged.wasm", "--registry", "registry.example.com", "-x"]] {
             let expected = format!(
                 "error: podfence {command}: this podfence was built without publishing; in the repository, `make \
                  publish-tools` builds one that has it (target/publish/release/podfence); released binaries have it\n"

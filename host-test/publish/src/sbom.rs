@@ -15,6 +15,7 @@ use cyclonedx_bom::models::metadata::Metadata as BomMetadata;
 use cyclonedx_bom::prelude::{Bom, Component, Purl, SpdxExpression, SpecVersion, Validate};
 use podfence_host::inspect::sha256;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The media type of what [`sbom`] makes.
 pub const SBOM_TYPE: &str = "application/vnd.cyclonedx+json";
@@ -96,6 +97,15 @@ pub fn sbom(module: &[u8], directory: &Path) -> Result<Vec<u8>, SbomError> {
     let mut json = Vec::new();
     bom.output_as_json_v1_5(&mut json).map_err(|error| problem(&manifest, error.to_string()))?;
     Ok(json)
+}
+
+/// Whether a bill is that of these bytes: it names their digest.
+pub fn is_of(bill: &[u8], module: &[u8]) -> bool {
+    let bill: Value = serde_json::from_slice(bill).unwrap_or_default();
+    let hashes = bill["metadata"]["component"]["hashes"].as_array().into_iter().flatten();
+    let mut hashes = hashes.filter(|hash| hash["alg"] == "SHA-256");
+    let found = hashes.next().and_then(|hash| hash["content"].as_str());
+    found.is_some_and(|found| found == sha256(module))
 }
 
 /// What cargo compiles into the package of a directory: a line for each, with its depth in front.

@@ -35,7 +35,7 @@ fn workplace() -> Workplace {
 
 /// Publishes a policy; its reference with the digest.
 fn publish(workplace: &Workplace, registry: &Registry, policy: &str) -> String {
-    let pushed = workplace.succeeds(&["push", &format!("{policy}.wasm"), "--to", &registry.place()]);
+    let pushed = workplace.succeeds(&["push", &format!("{policy}.wasm"), "--registry", &registry.place()]);
     pushed.trim_end().to_owned()
 }
 
@@ -49,6 +49,12 @@ fn digest(reference: &str) -> &str {
     reference.split_once('@').expect("a reference with a digest").1
 }
 
+/// A reference without its tag.
+fn by_digest(reference: &str) -> String {
+    let (tagged, digest) = reference.split_once('@').expect("a reference with a digest");
+    format!("{}@{digest}", tagged.rsplit_once(':').expect("a tag").0)
+}
+
 #[test]
 fn what_is_pushed_comes_back() {
     let Some(registry) = Registry::start() else { return };
@@ -58,9 +64,9 @@ fn what_is_pushed_comes_back() {
     let tagged = format!("{place}/privileged:{VERSION}");
     assert_eq!(reference, format!("{tagged}@{}", digest(&reference)));
 
-    let by_digest = format!("registry://{place}/privileged@{}", digest(&reference));
-    for name in [&tagged, &reference, &by_digest] {
-        assert_eq!(workplace.succeeds(&["pull", name, "-o", "back.wasm"]), format!("{}\n", digest(&reference)));
+    let with_scheme = format!("registry://{}", by_digest(&reference));
+    for name in [&tagged, &reference, &with_scheme] {
+        assert_eq!(workplace.succeeds(&["pull", name, "-o", "back.wasm"]), format!("{}\n", by_digest(&reference)));
         assert_eq!(workplace.read("back.wasm"), workplace.read("privileged.wasm"));
     }
 
@@ -83,10 +89,14 @@ fn a_version_is_published_once() {
     let Some(registry) = Registry::start() else { return };
     let workplace = workplace();
     let reference = publish(&workplace, &registry, "privileged");
-    let again = workplace.run(&["push", "privileged.wasm", "--to", &registry.place()]);
+    let again = workplace.run(&["push", "privileged.wasm", "--registry", &registry.place()]);
     assert_eq!(
         (again.code, again.out, again.error),
-        (Some(0), format!("{reference}\n"), "privileged: there already\n".to_owned(),)
+        (
+            Some(0),
+            format!("{reference}\n"),
+            "privileged: there already\nnext: podfence sign --key FILE HOST/PATH@sha256:DIGEST\n".to_owned()
+        )
     );
 
     // The same name and version with other bytes behind them.
@@ -95,16 +105,16 @@ fn a_version_is_published_once() {
     workplace.write("other.wasm", other);
     let tagged = format!("{}/privileged:{VERSION}", registry.place());
     assert_eq!(
-        workplace.fails(2, &["push", "other.wasm", "--to", &registry.place()]),
+        workplace.fails(2, &["push", "other.wasm", "--registry", &registry.place()]),
         format!(
-            "error: {tagged}: {tagged} is there already with another content, {}; --overwrite replaces it\n",
+            "error: {tagged} is there already with other content, {}; --overwrite replaces it\n",
             digest(&reference)
         )
     );
-    let replaced = workplace.succeeds(&["push", "other.wasm", "--to", &registry.place(), "--overwrite"]);
+    let replaced = workplace.succeeds(&["push", "other.wasm", "--registry", &registry.place(), "--overwrite"]);
     assert_ne!(digest(replaced.trim_end()), digest(&reference));
-    assert_eq!(workplace.succeeds(&["pull", &tagged]), format!("{}\n", digest(replaced.trim_end())));
-    assert_eq!(workplace.succeeds(&["pull", &reference]), format!("{}\n", digest(&reference)));
+    assert_eq!(workplace.succeeds(&["pull", &tagged]), format!("{}\n", by_digest(replaced.trim_end())));
+    assert_eq!(workplace.succeeds(&["pull", &reference]), format!("{}\n", by_digest(&reference)));
 }
 
 #[test]
@@ -114,24 +124,25 @@ fn a_signature_is_good_for_its_key_and_its_bytes() {
     let reference = publish(&workplace, &registry, "privileged");
     let [key, public] = keys(&workplace, "ours");
     let [other_key, other_public] = keys(&workplace, "other");
+    let [_, third_public] = keys(&workplace, "third");
     let verify = |public: &str| ["verify".to_owned(), "--key".to_owned(), public.to_owned(), reference.clone()];
-    let by_digest = format!("{}/privileged@{}", registry.place(), digest(&reference));
+    let by_digest = by_digest(&reference);
 
-    let unsigned = format!("refused   {reference} has no signature\n");
-    assert_eq!(workplace.fails(1, &verify(&public)), unsigned);
-    assert_eq!(workplace.succeeds(&["sign", "--key", &key, &reference]), format!("signed    {by_digest}\n"));
-    assert_eq!(workplace.succeeds(&verify(&public)), format!("verified  {by_digest}\n"));
-    let refused =
-        format!("refused   {reference} has no signature of this key: made with another key, or for something else\n");
+    assert_eq!(workplace.fails(1, &verify(&public)), format!("refused: {reference} has no signature\n"));
+    assert_eq!(workplace.succeeds(&["sign", "--key", &key, &reference]), format!("{by_digest}\n"));
+    assert_eq!(workplace.succeeds(&verify(&public)), format!("{by_digest}\n"));
+    let refused = format!("refused: {reference} is signed, but not with this key\n");
     assert_eq!(workplace.fails(1, &verify(&other_public)), refused);
 
-    // A second signature leaves the first one where it is.
-    workplace.succeeds(&["sign", "--key", &other_key, &reference]);
+    // A second signature leaves the first one where it is, and the same one is not written again.
+    for key in [&other_key, &key, &other_key] {
+        workplace.succeeds(&["sign", "--key", key, &reference]);
+    }
     for public in [&public, &other_public] {
-        assert_eq!(workplace.succeeds(&verify(public)), format!("verified  {by_digest}\n"));
+        assert_eq!(workplace.succeeds(&verify(public)), format!("{by_digest}\n"));
     }
 
-    // cosign's layout.
+    // The layout for policy-servers.
     let tag = format!("{}.sig", digest(&reference).replace(':', "-"));
     let manifest = registry.manifest("podfence/privileged", &tag);
     assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
@@ -154,33 +165,148 @@ fn a_signature_is_good_for_its_key_and_its_bytes() {
         );
     }
 
+    // The layout that cosign writes today, under the tag that stands for a list that this registry does not keep.
+    let fallback = digest(&reference).replace(':', "-");
+    let index = registry.manifest("podfence/privileged", &fallback);
+    let entries = index["manifests"].as_array().unwrap();
+    assert_eq!(entries.len(), 2, "{index}");
+    for entry in entries {
+        assert_eq!(entry["artifactType"], "application/vnd.dev.sigstore.bundle.v0.3+json");
+        assert_eq!(
+            entry["annotations"],
+            json!({
+                "dev.sigstore.bundle.content": "dsse-envelope",
+                "dev.sigstore.bundle.predicateType": "https://sigstore.dev/cosign/sign/v1",
+            })
+        );
+        let manifest = registry.manifest("podfence/privileged", entry["digest"].as_str().unwrap());
+        assert_eq!(manifest["subject"]["digest"], digest(&reference));
+        let layer = &manifest["layers"][0];
+        assert_eq!(layer["mediaType"], "application/vnd.dev.sigstore.bundle.v0.3+json");
+        let bundle: Value = serde_json::from_slice(&registry.blob(layer["digest"].as_str().unwrap())).unwrap();
+        assert_eq!(bundle["mediaType"], "application/vnd.dev.sigstore.bundle.v0.3+json");
+        assert!(bundle["verificationMaterial"]["publicKey"]["hint"].is_string(), "{bundle}");
+        let payload = bundle["dsseEnvelope"]["payload"].as_str().unwrap();
+        let statement = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, payload).unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&statement).unwrap(),
+            json!({
+                "_type": "https://in-toto.io/Statement/v1",
+                "subject": [{"digest": {"sha256": digest(&reference).trim_start_matches("sha256:")}}],
+                "predicateType": "https://sigstore.dev/cosign/sign/v1",
+                "predicate": {},
+            })
+        );
+    }
+
+    // Either layout is enough.
+    let nothing =
+        json!({"schemaVersion": 2, "mediaType": manifest["mediaType"], "config": manifest["config"], "layers": []});
+    registry.put_manifest("podfence/privileged", &tag, &nothing);
+    assert_eq!(workplace.succeeds(&verify(&public)), format!("{by_digest}\n"));
+    assert_eq!(workplace.fails(1, &verify(&third_public)), refused);
+    registry.put_manifest("podfence/privileged", &tag, &manifest);
+    let mut without = index.clone();
+    without["manifests"] = json!([]);
+    registry.put_manifest("podfence/privileged", &fallback, &without);
+    assert_eq!(workplace.succeeds(&verify(&public)), format!("{by_digest}\n"));
+    registry.put_manifest("podfence/privileged", &fallback, &index);
+
     // Another artifact with the signatures of this one.
     let stolen = publish(&workplace, &registry, "users");
-    registry.copy_tag(
-        "podfence/privileged",
-        &tag,
-        "podfence/users",
-        &tag.replace(digest(&reference).trim_start_matches("sha256:"), digest(&stolen).trim_start_matches("sha256:")),
-    );
-    assert_eq!(
-        workplace.fails(1, &["verify", "--key", &public, &stolen]),
+    let hash = |reference: &str| digest(reference).trim_start_matches("sha256:").to_owned();
+    for name in [&tag, &fallback] {
+        registry.copy_tag(
+            "podfence/privileged",
+            name,
+            "podfence/users",
+            &name.replace(&hash(&reference), &hash(&stolen)),
+        );
+    }
+    let error = workplace.fails(1, &["verify", "--key", &public, &stolen]);
+    let place = format!("{}/users", registry.place());
+    let listed = |number: usize| {
         format!(
-            "refused   {stolen} has no signature of this key: it signs {}; made with another key, or for something \
-             else\n",
-            digest(&reference)
+            "{place}@{}, which the registry lists for the policy: it refers to {}; expected {}",
+            entries[number]["digest"].as_str().unwrap(),
+            digest(&reference),
+            digest(&stolen)
+        )
+    };
+    let shown = |text: String| text.chars().take(200).chain(['…']).collect::<String>();
+    assert_eq!(
+        error,
+        format!(
+            "refused: {stolen} has no good signature: it is about another artifact; {}; {}\n",
+            shown(listed(1)),
+            shown(listed(0))
         )
     );
+}
+
+#[test]
+fn what_is_verified_is_what_is_pulled() {
+    let Some(registry) = Registry::start() else { return };
+    let workplace = workplace();
+    let reference = publish(&workplace, &registry, "privileged");
+    let other = publish(&workplace, &registry, "users");
+    let [key, public] = keys(&workplace, "ours");
+    let tagged = format!("{}/privileged:{VERSION}", registry.place());
+    let pull = ["pull", "--key", &public, &tagged, "-o", "back.wasm"];
+    assert_eq!(workplace.fails(1, &pull), format!("refused: {tagged} has no signature\n"));
+    assert!(!workplace.path("back.wasm").exists());
+    workplace.succeeds(&["sign", "--key", &key, &reference, &other]);
+    assert_eq!(workplace.succeeds(&pull), format!("{}\n", by_digest(&reference)));
+    assert_eq!(workplace.read("back.wasm"), workplace.read("privileged.wasm"));
+
+    // To standard output, which is nothing but the module.
+    let printed = workplace.command(&["pull", &tagged, "-o", "-"]).output().unwrap();
+    assert_eq!(printed.stdout, workplace.read("privileged.wasm"));
+    assert_eq!(String::from_utf8(printed.stderr).unwrap(), format!("{}\n", by_digest(&reference)));
+
+    // A signed policy in the place of another one, and an old version in the place of a new one.
+    registry.copy_tag("podfence/users", VERSION, "podfence/privileged", "v9.0.0");
+    registry.copy_tag("podfence/privileged", VERSION, "podfence/privileged", "v8.0.0");
+    let version = env!("CARGO_PKG_VERSION");
+    for (tag, found, expected) in
+        [("v9.0.0", "users", "privileged 9.0.0"), ("v8.0.0", "privileged", "privileged 8.0.0")]
+    {
+        let name = format!("{}/privileged:{tag}", registry.place());
+        let problem = format!("{name} is {found} {version}; expected {expected}\n");
+        let verify = ["verify", "--key", &public, &name];
+        assert_eq!(workplace.fails(1, &verify), format!("refused: {problem}"));
+        assert_eq!(workplace.fails(1, &["pull", "--key", &public, &name]), format!("refused: {problem}"));
+        assert_eq!(workplace.fails(2, &["pull", &name]), format!("error: {problem}"));
+    }
+
+    // Nobody, and a wrong root.
+    let nobody = workplace.fails(2, &["verify", &tagged]);
+    assert!(nobody.contains("<--key <FILE>|--certificate-identity <IDENTITY>>"), "{nobody}");
+    workplace.write("root.json", "{}");
+    let identity = ["--certificate-identity", "a@example.com", "--certificate-oidc-issuer", "https://example.com"];
+    let root = workplace.fails(2, &[&["verify", "--trusted-root", "root.json", &tagged], &identity[..]].concat());
+    assert!(root.starts_with("error: root.json is no trusted root: "), "{root}");
+    let keyless = workplace.fails(1, &[&["verify"], &identity[..], &[&tagged]].concat());
+    assert_eq!(keyless, format!("refused: {tagged} has no good signature: it is signed with a key\n"));
+}
+
+/// Writes the bill of materials of a policy beside its package.
+fn write_bill(workplace: &Workplace, policy: &str) {
+    let policies = format!("--policies={}", policies().display());
+    workplace.succeeds(&["sbom", &format!("{policy}.wasm"), &policies]);
 }
 
 #[test]
 fn a_bill_of_materials_is_attached_once_and_comes_back() {
     let Some(registry) = Registry::start() else { return };
     let workplace = workplace();
-    let push = ["push", "privileged.wasm", "--sbom", "--to", &registry.place()];
+    let push = ["push", "privileged.wasm", "--sbom", "--registry", &registry.place()];
     let missing = workplace.fails(2, &push);
     assert!(missing.starts_with("error: privileged.cdx.json: "), "{missing}");
     let policies = format!("--policies={}", policies().display());
-    workplace.succeeds(&["sbom", "privileged.wasm", &policies]);
+    let printed = workplace.run(&["sbom", "privileged.wasm", &policies]);
+    assert_eq!((printed.code, printed.out.as_str()), (Some(0), "privileged.cdx.json\n"));
+    assert_eq!(printed.error, "next: podfence push MODULE… --sbom --registry HOST/PATH\n");
     let reference = workplace.succeeds(&push).trim_end().to_owned();
     assert_eq!(workplace.succeeds(&push).trim_end(), reference);
 
@@ -197,17 +323,56 @@ fn a_bill_of_materials_is_attached_once_and_comes_back() {
     assert_eq!(manifest["layers"][0]["mediaType"], "application/vnd.cyclonedx+json");
 
     // Another bill stands beside the first, and the last one counts.
-    workplace.write("privileged.cdx.json", "{}");
+    workplace.write("privileged.cdx.json", [&bill[..], b"\n"].concat());
     workplace.succeeds(&push);
     workplace.succeeds(&["pull", &reference, "--sbom", "back.json"]);
-    assert_eq!(workplace.read("back.json"), b"{}");
+    assert_eq!(workplace.read("back.json"), workplace.read("privileged.cdx.json"));
+
+    // One that is of other bytes is not published.
+    write_bill(&workplace, "users");
+    workplace.write("privileged.cdx.json", workplace.read("users.cdx.json"));
+    let expected = "error: privileged.cdx.json is of another module; `podfence sbom privileged.wasm` writes it\n";
+    assert_eq!(workplace.fails(2, &push), expected);
 
     let without = publish(&workplace, &registry, "users");
-    let by_digest = format!("{}/users@{}", registry.place(), digest(&without));
     assert_eq!(
         workplace.fails(2, &["pull", &without, "--sbom", "none.json"]),
-        format!("error: {by_digest} has no bill of materials\n")
+        format!("error: {} has no bill of materials; `podfence push --sbom` attaches it\n", by_digest(&without))
     );
+    assert!(!workplace.path("users.wasm.new").exists() && !workplace.path("none.json").exists());
+}
+
+#[test]
+fn a_bill_of_materials_is_signed_like_the_module() {
+    let Some(registry) = Registry::start() else { return };
+    let workplace = workplace();
+    for policy in POLICIES {
+        write_bill(&workplace, policy);
+    }
+    let reference = publish(&workplace, &registry, "privileged");
+    let [key, public] = keys(&workplace, "ours");
+    let [other_key, _] = keys(&workplace, "other");
+    let pull = ["pull", "--key", &public, &reference, "-o", "back.wasm", "--sbom", "back.json"];
+    workplace.succeeds(&["sign", "--key", &key, &reference]);
+    let name = by_digest(&reference);
+    let unsigned = format!("refused: {name} has no signed bill of materials");
+    assert_eq!(workplace.fails(1, &pull), format!("{unsigned}; `podfence sign --sbom` signs it\n"));
+    workplace.succeeds(&["sign", "--key", &other_key, &reference, "--sbom", "."]);
+    assert_eq!(workplace.fails(1, &pull), format!("{unsigned}: it is signed with another key\n"));
+    assert!(!workplace.path("back.wasm").exists() && !workplace.path("back.json").exists());
+    for _ in 0..2 {
+        workplace.succeeds(&["sign", "--key", &key, &reference, "--sbom", "."]);
+    }
+    assert_eq!(workplace.succeeds(&pull), format!("{name}\n"));
+    let parsed = |name: &str| serde_json::from_slice::<Value>(&workplace.read(name)).unwrap();
+    assert_eq!(parsed("back.json"), parsed("privileged.cdx.json"));
+    let index = registry.manifest("podfence/privileged", &digest(&reference).replace(':', "-"));
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 4, "two signatures and two bills: {index}");
+
+    // A bill of other bytes is not signed.
+    workplace.write("privileged.cdx.json", workplace.read("users.cdx.json"));
+    let error = workplace.fails(2, &["sign", "--key", &key, &reference, "--sbom", "."]);
+    assert_eq!(error, format!("error: the bill of materials of {reference} is that of another module\n"));
 }
 
 #[test]
@@ -215,22 +380,40 @@ fn keys_that_are_none_are_refused() {
     let workplace = workplace();
     let [key, public] = keys(&workplace, "ours");
     let reference = "localhost:1/a:v1";
-    let mut wrong_password = workplace.command(&["sign", "--key", &key, reference]);
-    let wrong_password = Printed::of(wrong_password.env("COSIGN_PASSWORD", "q").output().unwrap());
-    let no_private_key = |name: &str| format!("error: {name}: no private key in PEM, or not its password\n");
-    assert_eq!((wrong_password.code, wrong_password.error), (Some(2), no_private_key(&key)));
-    let no_password = Printed::of(
-        workplace.command(&["sign", "--key", &key, reference]).env_remove("COSIGN_PASSWORD").output().unwrap(),
-    );
-    assert_eq!(
-        no_password.error,
-        "error: COSIGN_PASSWORD is not set; it has the password of the private key, and is empty if there is none\n"
-    );
-    assert_eq!(workplace.fails(2, &["sign", "--key", &public, reference]), no_private_key(&public));
-    let no_public_key = format!("error: {key}: no public key in PEM\n");
+    let sign = |key: &str, password: Option<&str>| {
+        let mut command = workplace.command(&["sign", "--key", key, reference]);
+        match password {
+            Some(password) => command.env("COSIGN_PASSWORD", password),
+            None => command.env_remove("COSIGN_PASSWORD"),
+        };
+        let printed = Printed::of(command.output().unwrap());
+        (printed.code, printed.error)
+    };
+    // An unencrypted key, for the tests alone.
+    workplace.write("open.key", OPEN_KEY);
+    for (key, password, expected) in [
+        (key.as_str(), Some("q"), "COSIGN_PASSWORD does not open ours.key"),
+        (&key, None, "COSIGN_PASSWORD is not set; it has the password of the private key, and is empty if it has none"),
+        (&public, Some("p"), "ours.pub is no private key in PEM; `podfence generate-key-pair` makes one"),
+        ("open.key", Some("p"), "open.key is not encrypted; set COSIGN_PASSWORD to nothing"),
+    ] {
+        assert_eq!(sign(key, password), (Some(2), format!("error: {expected}\n")));
+    }
+    let (_, unreachable) = sign("open.key", Some(""));
+    assert!(unreachable.starts_with("error: localhost:1 cannot be reached: "), "{unreachable}");
+    let no_public_key = format!("error: {key} is no public key in PEM\n");
     assert_eq!(workplace.fails(2, &["verify", "--key", &key, reference]), no_public_key);
-    let there = format!("error: {key}: File exists (os error 17)\n");
-    assert_eq!(workplace.fails(2, &["generate-key-pair", "--output-key-prefix", "ours"]), there);
+
+    let generate = ["generate-key-pair", "--output-key-prefix", "ours"];
+    let there =
+        |name: &str| format!("error: {name} exists and is not overwritten; --output-key-prefix names another\n");
+    let (before, public_before) = (workplace.read(&key), workplace.read(&public));
+    assert_eq!(workplace.fails(2, &generate), there(&key));
+    assert_eq!((workplace.read(&key), workplace.read(&public)), (before, public_before));
+    // Both or none.
+    fs::remove_file(workplace.path(&key)).unwrap();
+    assert_eq!(workplace.fails(2, &generate), there(&public));
+    assert!(!workplace.path(&key).exists());
 }
 
 #[test]
@@ -243,34 +426,34 @@ fn what_was_changed_is_noticed() {
     let tagged = reference.split_once('@').unwrap().0;
     let module = workplace.read("privileged.wasm");
     let layer = registry.manifest("podfence/privileged", VERSION)["layers"][0]["digest"].as_str().unwrap().to_owned();
-    let suffix = "; the registry, or somebody on the way, changed it\n";
+    let changed = |name: &str| format!("{name} was changed in the registry or on the way: expected ");
 
     let mut flipped = module.clone();
     flipped[4000] ^= 1;
     registry.replace_blob(&layer, &flipped);
     for name in [tagged, &reference] {
         let error = workplace.fails(2, &["pull", name]);
-        assert!(error.starts_with(&format!("error: {layer}: expected {layer}, found sha256:")), "{error}");
-        assert!(error.ends_with(suffix), "{error}");
+        assert!(error.starts_with(&format!("error: {}{layer}, found sha256:", changed(name))), "{error}");
         let error = workplace.fails(1, &["verify", "--key", &public, name]);
-        assert!(error.starts_with(&format!("refused   {layer}: expected {layer}, found sha256:")), "{error}");
+        assert!(error.starts_with(&format!("refused: {}{layer}, found sha256:", changed(name))), "{error}");
     }
     registry.replace_blob(&layer, &module[..module.len() / 2]);
     let error = workplace.fails(2, &["pull", &reference]);
-    let expected = format!("error: {layer}: expected {} bytes, found {}{suffix}", module.len(), module.len() / 2);
-    assert_eq!(error, expected);
+    let (whole, half) = (module.len(), module.len() / 2);
+    assert_eq!(error, format!("error: {}{whole} bytes of {layer}, found {half}\n", changed(&reference)));
 
     registry.replace_blob(&layer, &[&module[..], b"more"].concat());
     let error = workplace.fails(2, &["pull", &reference]);
-    assert!(error.ends_with(suffix), "{error}");
+    assert_eq!(error, format!("error: {}{whole} bytes of {layer}, found more\n", changed(&reference)));
 
     registry.replace_blob(&layer, &module);
     registry.replace_blob(digest(&reference), &[&registry.blob(digest(&reference))[..], b"\n"].concat());
-    for name in [tagged, &reference] {
-        let error = workplace.fails(2, &["pull", name]);
-        assert!(error.contains(digest(&reference)) && error.ends_with(suffix), "{error}");
-        workplace.fails(1, &["verify", "--key", &public, name]);
-    }
+    let error = workplace.fails(2, &["pull", &reference]);
+    assert!(error.starts_with(&format!("error: {}{}, found ", changed(&reference), digest(&reference))), "{error}");
+    workplace.fails(1, &["verify", "--key", &public, &reference]);
+    // Under the tag, it is another artifact, which nobody signed.
+    let error = workplace.fails(1, &["verify", "--key", &public, tagged]);
+    assert_eq!(error, format!("refused: {tagged} has no signature\n"));
 }
 
 #[test]
@@ -323,12 +506,10 @@ fn what_is_no_policy_is_not_pulled() {
 fn who_may_not_is_told_how_to_log_in() {
     let Some(registry) = Registry::start_for("jane") else { return };
     let workplace = workplace();
-    let push = ["push".to_owned(), "privileged.wasm".to_owned(), "--to".to_owned(), registry.place()];
+    let push = ["push".to_owned(), "privileged.wasm".to_owned(), "--registry".to_owned(), registry.place()];
     let address = registry.address();
     let refused = format!(
-        "error: {}/privileged:{VERSION}: {address} refuses access to podfence/privileged; `docker login {address}` stores \
-         credentials\n",
-        registry.place()
+        "error: {address} refuses access to podfence/privileged; `docker login {address}` stores credentials\n"
     );
     let configure = |credentials: &str| {
         let auth = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, credentials);
@@ -364,7 +545,7 @@ fn pushes_at_once_do_not_disturb_each_other() {
     let Some(registry) = Registry::start() else { return };
     let workplace = workplace();
     let place = registry.place();
-    let push = |policy: &str| workplace.succeeds(&["push", &format!("{policy}.wasm"), "--to", &place]);
+    let push = |policy: &str| workplace.succeeds(&["push", &format!("{policy}.wasm"), "--registry", &place]);
     let pushed: Vec<Vec<String>> = thread::scope(|scope| {
         let threads: Vec<_> =
             (0..8).map(|number| scope.spawn(move || (number, push(POLICIES[number % POLICIES.len()])))).collect();
@@ -392,14 +573,22 @@ fn a_registry_that_goes_away_leaves_nothing_half_published() {
     for length in [10, size / 2, size + 1000] {
         let line = Line::to(&registry, length);
         let place = format!("{}/podfence", line.address());
-        let error = workplace.fails(2, &["push", "users.wasm", "--to", &place]);
-        let expected = format!("error: {place}/users:{VERSION}: {}", line.address());
+        let error = workplace.fails(2, &["push", "users.wasm", "--registry", &place]);
+        let expected = format!("error: {}", line.address());
         assert!(error.starts_with(&expected), "{error}");
         let tagged = format!("{}/users:{VERSION}", registry.place());
         assert_eq!(workplace.fails(2, &["pull", &tagged]), format!("error: {tagged} is not in the registry\n"));
     }
     publish(&workplace, &registry, "users");
 }
+
+/// An unencrypted private key.
+const OPEN_KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgzUvuu7VGKO+B5kig\n\
+oo9WBgZLGUrxh69haTXeayyShi6hRANCAAQFC0rcdms6U8P/lLOZ0a34EGshlVpT\n\
+B9WLonIDwwu+jWvrEzPHNoIJ/c5NsIHba8yD5fYkhYAJzsQp/BqZcXYn\n\
+-----END PRIVATE KEY-----\n\
+";
 
 /// Past the test harness, which hides what passing tests print.
 fn tell(text: &str) {

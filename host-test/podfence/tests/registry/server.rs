@@ -90,10 +90,10 @@ impl Registry {
         format!("{}/podfence", self.address)
     }
 
-    fn request(&self, method: &str, path: &str, body: &[u8]) -> String {
+    fn request(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).expect("the registry listens");
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: {MANIFEST}, {INDEX}\r\nContent-Type: {MANIFEST}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: {MANIFEST}, {INDEX}\r\nContent-Type: {kind}\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
             self.address,
             body.len()
@@ -105,7 +105,7 @@ impl Registry {
     }
 
     fn get(&self, path: &str) -> String {
-        self.request("GET", path, b"")
+        self.request("GET", path, MANIFEST, b"")
     }
 
     /// A manifest, without any client of ours.
@@ -118,18 +118,23 @@ impl Registry {
 
     /// Uploads a manifest, without any client of ours.
     pub fn put_manifest(&self, repository: &str, tag: &str, manifest: &Value) {
-        let answer = self.request("PUT", &format!("/v2/{repository}/manifests/{tag}"), manifest.to_string().as_bytes());
+        let kind = manifest["mediaType"].as_str().expect("a media type");
+        let path = format!("/v2/{repository}/manifests/{tag}");
+        let answer = self.request("PUT", &path, kind, manifest.to_string().as_bytes());
         assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     }
 
-    /// Gives a manifest of one repository to another one, with its blobs.
+    /// Gives a manifest of one repository to another one, with its blobs, or an index with its manifests.
     pub fn copy_tag(&self, from: &str, tag: &str, to: &str, new_tag: &str) {
         let manifest = self.manifest(from, tag);
-        let layers = manifest["layers"].as_array().expect("layers").iter().chain([&manifest["config"]]);
-        for layer in layers {
-            let digest = layer["digest"].as_str().expect("a digest");
-            let path = format!("/v2/{to}/blobs/uploads/?mount={digest}&from={from}");
-            let answer = self.request("POST", &path, b"");
+        let digest = |described: &Value| described["digest"].as_str().expect("a digest").to_owned();
+        for entry in manifest["manifests"].as_array().into_iter().flatten() {
+            self.copy_tag(from, &digest(entry), to, &digest(entry));
+        }
+        let layers = manifest["layers"].as_array().into_iter().flatten();
+        for layer in layers.chain(manifest.get("config")) {
+            let path = format!("/v2/{to}/blobs/uploads/?mount={}&from={from}", digest(layer));
+            let answer = self.request("POST", &path, MANIFEST, b"");
             assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
         }
         self.put_manifest(to, new_tag, &manifest);

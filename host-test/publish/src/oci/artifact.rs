@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use oci_client::Reference;
-use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest};
+use oci_spec::distribution::Reference;
 use podfence_host::inspect::{self, MetadataError};
 use podfence_scan::read::LARGEST_MODULE;
 use serde_json::Value;
 
+use super::answer::{Descriptor, MANIFEST_TYPE, Manifest, shown};
 use super::registry::{OciError, Registry, digest};
 
 const CONFIG_TYPE: &str = "application/vnd.wasm.config.v1+json";
@@ -17,6 +17,9 @@ const LAYER_TYPE: &str = "application/vnd.wasm.content.layer.v1+wasm";
 
 /// A policy is no image, so there is nothing to configure.
 const CONFIG: &[u8] = b"{}";
+
+const TITLE: &str = "io.kubewarden.policy.title";
+const VERSION: &str = "io.kubewarden.policy.version";
 
 /// The annotation of OCI that Kubewarden derives from its own.
 const SOURCE: (&str, &str) = ("org.opencontainers.image.source", "io.kubewarden.policy.source");
@@ -37,7 +40,7 @@ pub enum ArtifactError {
     #[error("its metadata has no annotation {0}")]
     Annotation(&'static str),
     /// A version is published once.
-    #[error("{reference} is there already with another content, {found}; --overwrite replaces it")]
+    #[error("{reference} is there already with other content, {found}; --overwrite replaces it")]
     Published {
         /// What is published.
         reference: String,
@@ -51,6 +54,24 @@ pub enum ArtifactError {
         reference: String,
         /// Why not.
         problem: String,
+    },
+    /// What refers to a policy, but does not.
+    #[error("{reference}, which the registry lists for the policy: {problem}")]
+    Attached {
+        /// What the registry lists.
+        reference: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A policy in the place of another one.
+    #[error("{reference} is {found}; expected {expected}")]
+    OtherPolicy {
+        /// What was asked for.
+        reference: String,
+        /// Name and version in its manifest.
+        found: String,
+        /// What the reference says.
+        expected: String,
     },
 }
 
@@ -76,16 +97,20 @@ impl Artifact {
         let metadata = inspect::metadata(&module)?.ok_or(ArtifactError::NotPackaged)?;
         let annotations = annotations(&metadata);
         let annotation = |name: &'static str| annotations.get(name).cloned().ok_or(ArtifactError::Annotation(name));
-        let (name, version) = (annotation("io.kubewarden.policy.title")?, annotation("io.kubewarden.policy.version")?);
-        let manifest = OciImageManifest {
-            media_type: Some(OCI_IMAGE_MEDIA_TYPE.to_owned()),
+        let (name, version) = (annotation(TITLE)?, annotation(VERSION)?);
+        let manifest = Manifest {
             config: describe(CONFIG_TYPE, CONFIG),
             layers: vec![describe(LAYER_TYPE, &module)],
             annotations: Some(annotations),
-            ..OciImageManifest::default()
+            ..Manifest::default()
         };
-        let manifest = serde_json::to_vec(&manifest).expect("texts and numbers serialise");
+        let manifest = manifest.write();
         Ok(Artifact { name, version, digest: digest(&manifest), manifest, module })
+    }
+
+    /// The module.
+    pub fn module(&self) -> &[u8] {
+        &self.module
     }
 
     /// Where it goes in a place that has a repository for each policy, such as `registry.example.com/podfence`.
@@ -112,13 +137,9 @@ fn annotations(metadata: &Value) -> BTreeMap<String, String> {
 }
 
 /// The descriptor of a blob.
-pub(super) fn describe(media_type: &str, blob: &[u8]) -> OciDescriptor {
-    OciDescriptor {
-        media_type: media_type.to_owned(),
-        digest: digest(blob),
-        size: i64::try_from(blob.len()).expect("a length fits"),
-        ..OciDescriptor::default()
-    }
+pub(super) fn describe(media_type: &str, blob: &[u8]) -> Descriptor {
+    let (media_type, size) = (media_type.to_owned(), blob.len() as u64);
+    Descriptor { media_type, digest: digest(blob), size, ..Descriptor::default() }
 }
 
 /// What a push did.
@@ -155,11 +176,10 @@ pub fn push(
 /// How often a push is tried that another one disturbs.
 const ATTEMPTS: u32 = 5;
 
-/// Whether a push may succeed the next time. A registry that stores files shows what another push is just writing: it
-/// refuses the manifest of such blobs, and fails to read such a manifest.
+/// Whether a push may succeed the next time. A registry that stores files refuses the manifest of blobs that another push
+/// is just writing.
 fn is_passing(error: &ArtifactError) -> bool {
-    let error = error.to_string();
-    error.contains("MANIFEST_BLOB_UNKNOWN") || error.contains("code: 500")
+    error.to_string().contains("MANIFEST_BLOB_UNKNOWN")
 }
 
 fn push_once(
@@ -176,7 +196,7 @@ fn push_once(
         _ => {
             registry.push_blob(reference, CONFIG)?;
             registry.push_blob(reference, &artifact.module)?;
-            registry.push_manifest(reference, &artifact.manifest, OCI_IMAGE_MEDIA_TYPE)?;
+            registry.push_manifest(reference, &artifact.manifest, MANIFEST_TYPE)?;
             Push::Pushed
         }
     };
@@ -187,27 +207,85 @@ fn push_once(
 /// What came from a registry.
 #[derive(Debug, Clone)]
 pub struct Pulled {
-    /// Of the manifest: the digest of the artifact.
-    pub digest: String,
+    /// What it is, by its digest: `HOST/PATH@sha256:DIGEST`.
+    pub reference: Reference,
     /// The module.
     pub module: Vec<u8>,
+    /// Whether its manifest names the policy, which is then the one that was asked for.
+    pub is_named: bool,
 }
 
-/// Fetches the module of a policy. It has the digest that the manifest says, and the manifest the one of the
-/// reference.
+impl Pulled {
+    /// The digest of the artifact.
+    pub fn digest(&self) -> &str {
+        self.reference.digest().unwrap_or_default()
+    }
+}
+
+/// Fetches the module of a policy. It has the digest that the manifest says, the manifest the one of the reference, and
+/// name and version in the manifest, if they are there, are those of the reference.
 ///
 /// # Errors
-/// It is not there, is no policy, or was changed.
+/// It is missing, is no policy or another one, or was changed.
 pub fn pull(registry: &Registry, reference: &Reference) -> Result<Pulled, ArtifactError> {
     let (manifest, digest) = registry.manifest(reference)?;
     let no_policy = |problem: String| ArtifactError::NoPolicy { reference: reference.whole(), problem };
-    let manifest: OciImageManifest =
-        serde_json::from_slice(&manifest).map_err(|error| no_policy(format!("its manifest: {error}")))?;
+    let manifest = Manifest::read(&manifest).map_err(|problem| no_policy(format!("its manifest: {problem}")))?;
     let [layer] = manifest.layers.as_slice() else {
         return Err(no_policy(format!("it has {} layers; expected one", manifest.layers.len())));
     };
     if layer.media_type != LAYER_TYPE {
-        return Err(no_policy(format!("its layer is {}; expected {LAYER_TYPE}", layer.media_type)));
+        return Err(no_policy(format!("its layer is {}; expected {LAYER_TYPE}", shown(&layer.media_type))));
     }
-    Ok(Pulled { digest, module: registry.blob(reference, layer, LARGEST_MODULE)? })
+    let is_named = is_named(reference, manifest.annotations.as_ref())?;
+    let module = registry.blob(reference, layer, LARGEST_MODULE)?;
+    let (host, path) = (reference.registry().to_owned(), reference.repository().to_owned());
+    Ok(Pulled { reference: Reference::with_digest(host, path, digest), module, is_named })
+}
+
+/// Whether a manifest says of which policy it is. A repository is called as the policy, and a tag that is a version as
+/// its version; tags such as `latest` say nothing.
+fn is_named(reference: &Reference, annotations: Option<&BTreeMap<String, String>>) -> Result<bool, ArtifactError> {
+    let annotation = |name: &str| annotations.and_then(|annotations| annotations.get(name)).map(String::as_str);
+    let Some(title) = annotation(TITLE) else { return Ok(false) };
+    let version = annotation(VERSION).unwrap_or_default();
+    let name = reference.repository().rsplit('/').next().unwrap_or_default();
+    let asked = reference.tag().map(|tag| tag.strip_prefix('v').unwrap_or(tag));
+    let asked = asked.filter(|tag| tag.starts_with(|first: char| first.is_ascii_digit()) && tag.contains('.'));
+    let is_version = asked.is_none_or(|asked| version.strip_prefix('v').unwrap_or(version) == asked);
+    if title == name && is_version {
+        return Ok(true);
+    }
+    Err(ArtifactError::OtherPolicy {
+        reference: reference.whole(),
+        found: shown(format!("{title} {version}").trim_end()),
+        expected: asked.map_or(name.to_owned(), |asked| format!("{name} {asked}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_names_the_policy_that_was_asked_for() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for (reference, title, version, expected) in [
+            ("r.example/p/host-path:v0.2.0", "host-path", "0.2.0", Ok(true)),
+            ("r.example/p/host-path:0.2.0", "host-path", "v0.2.0", Ok(true)),
+            ("r.example/p/host-path:latest", "host-path", "0.2.0", Ok(true)),
+            ("r.example/p/host-path@DIGEST", "host-path", "0.2.0", Ok(true)),
+            ("r.example/p/host-path:v0.2.0", "", "", Ok(false)),
+            ("r.example/p/host-path:v0.2.0", "privileged", "0.2.0", Err("privileged 0.2.0; expected host-path 0.2.0")),
+            ("r.example/p/host-path@DIGEST", "privileged", "0.2.0", Err("privileged 0.2.0; expected host-path")),
+            ("r.example/p/host-path:v0.2.0", "host-path", "0.1.9", Err("host-path 0.1.9; expected host-path 0.2.0")),
+            ("r.example/p/host-path:v0.2.0@DIGEST", "host-path", "", Err("host-path; expected host-path 0.2.0")),
+        ] {
+            let reference: Reference = reference.replace("DIGEST", &digest).parse().expect("a reference");
+            let annotations = [(TITLE, title), (VERSION, version)].into_iter().filter(|(_, text)| !text.is_empty());
+            let annotations = annotations.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+            let found = is_named(&reference, Some(&annotations)).map_err(|error| error.to_string());
+            assert_eq!(found, expected.map_err(|expected| format!("{} is {expected}", reference.whole())));
+        }
+    }
 }

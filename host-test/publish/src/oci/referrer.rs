@@ -1,16 +1,27 @@
 //! Documents that refer to an artifact, such as its bill of materials: OCI 1.1.
 
-use oci_client::Reference;
-use oci_client::manifest::{
-    ImageIndexEntry, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciImageIndex, OciImageManifest,
-};
+use std::collections::BTreeMap;
+
+use oci_spec::distribution::Reference;
 use podfence_scan::read::LARGEST_DOCUMENT;
 
+use super::answer::{Descriptor, INDEX_TYPE, Index, MANIFEST_TYPE, Manifest, shown};
 use super::artifact::{ArtifactError, describe};
-use super::registry::{OciError, Registry, digest};
+use super::registry::{OciError, Registry, digest, referrers_tag};
 
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const EMPTY: &[u8] = b"{}";
+
+/// What to attach.
+#[derive(Debug, Clone, Default)]
+pub struct Document<'a> {
+    /// Its media type, and that of the artifact that it becomes.
+    pub kind: &'a str,
+    /// Its text.
+    pub bytes: &'a [u8],
+    /// What others find it by.
+    pub annotations: BTreeMap<String, String>,
+}
 
 /// Attaches a document to an artifact that is named by its digest. The same document is attached once.
 ///
@@ -19,64 +30,94 @@ const EMPTY: &[u8] = b"{}";
 ///
 /// # Errors
 /// The registry does not take it, or does not list it afterwards.
-pub fn attach(registry: &Registry, subject: &Reference, kind: &str, document: &[u8]) -> Result<(), ArtifactError> {
+pub fn attach(registry: &Registry, subject: &Reference, document: &Document<'_>) -> Result<(), ArtifactError> {
+    let Document { kind, bytes, annotations } = document;
     let (described, _) = registry.manifest(subject)?;
-    let manifest = OciImageManifest {
-        media_type: Some(OCI_IMAGE_MEDIA_TYPE.to_owned()),
-        artifact_type: Some(kind.to_owned()),
+    let manifest = Manifest {
+        artifact_type: Some((*kind).to_owned()),
         config: describe(EMPTY_TYPE, EMPTY),
-        layers: vec![describe(kind, document)],
-        subject: Some(describe(OCI_IMAGE_MEDIA_TYPE, &described)),
-        ..OciImageManifest::default()
+        layers: vec![describe(kind, bytes)],
+        subject: Some(describe(MANIFEST_TYPE, &described)),
+        annotations: Some(annotations.clone()).filter(|annotations| !annotations.is_empty()),
+        ..Manifest::default()
     };
-    let manifest = serde_json::to_vec(&manifest).expect("texts and numbers serialise");
+    let manifest = manifest.write();
     let reference = subject.clone_with_digest(digest(&manifest));
     registry.push_blob(subject, EMPTY)?;
-    registry.push_blob(subject, document)?;
-    registry.push_manifest(&reference, &manifest, OCI_IMAGE_MEDIA_TYPE)?;
+    registry.push_blob(subject, bytes)?;
+    registry.push_manifest(&reference, &manifest, MANIFEST_TYPE)?;
     let is_listed = || -> Result<bool, OciError> {
-        let listed = registry.referrers(subject, kind)?.manifests;
+        let listed = registry.referrers(subject)?;
         Ok(listed.iter().any(|entry| Some(entry.digest.as_str()) == reference.digest()))
     };
     if is_listed()? {
         return Ok(());
     }
-    list(registry, subject, kind, &manifest)?;
+    list(registry, subject, &manifest, document)?;
     if is_listed()? {
         return Ok(());
     }
-    let problem = format!("it does not list what refers to {}", subject.whole());
-    Err(OciError::Failed { registry: subject.registry().to_owned(), problem }.into())
+    Err(registry.failed(format!("it does not list what refers to {}", subject.whole())).into())
 }
 
 /// Adds a manifest to the index that stands for the registry's list.
-fn list(registry: &Registry, subject: &Reference, kind: &str, manifest: &[u8]) -> Result<(), ArtifactError> {
-    let tag = subject.digest().unwrap_or_default().replace(':', "-");
-    let place = Reference::with_tag(subject.registry().to_owned(), subject.repository().to_owned(), tag);
+fn list(
+    registry: &Registry,
+    subject: &Reference,
+    manifest: &[u8],
+    document: &Document<'_>,
+) -> Result<(), ArtifactError> {
+    let place = referrers_tag(subject);
     let mut index = match registry.find_manifest(&place)? {
-        Some((index, _)) => serde_json::from_slice(&index).map_err(|error| ArtifactError::NoPolicy {
+        Some((index, _)) => Index::read(&index).map_err(|problem| ArtifactError::NoPolicy {
             reference: place.whole(),
-            problem: format!("no index: {error}"),
+            problem: format!("no index: {problem}"),
         })?,
-        None => OciImageIndex {
-            schema_version: 2,
-            media_type: Some(OCI_IMAGE_INDEX_MEDIA_TYPE.to_owned()),
-            artifact_type: None,
-            annotations: None,
-            manifests: Vec::new(),
-        },
+        None => Index::default(),
     };
-    let described = describe(OCI_IMAGE_MEDIA_TYPE, manifest);
-    index.manifests.push(ImageIndexEntry {
-        media_type: described.media_type,
-        digest: described.digest,
-        size: described.size,
-        platform: None,
-        artifact_type: Some(kind.to_owned()),
-        annotations: None,
+    index.manifests.push(Descriptor {
+        artifact_type: Some(document.kind.to_owned()),
+        annotations: Some(document.annotations.clone()).filter(|annotations| !annotations.is_empty()),
+        ..describe(MANIFEST_TYPE, manifest)
     });
-    let index = serde_json::to_vec(&index).expect("texts and numbers serialise");
-    Ok(registry.push_manifest(&place, &index, OCI_IMAGE_INDEX_MEDIA_TYPE)?)
+    Ok(registry.push_manifest(&place, &index.write(), INDEX_TYPE)?)
+}
+
+/// What of some kinds refers to an artifact that is named by its digest, the last first.
+///
+/// # Errors
+/// The registry does not tell.
+pub(super) fn referring(
+    registry: &Registry,
+    subject: &Reference,
+    is_kind: impl Fn(&str) -> bool,
+) -> Result<Vec<Descriptor>, OciError> {
+    let listed = registry.referrers(subject)?.into_iter().rev();
+    Ok(listed.filter(|entry| entry.artifact_type.as_deref().is_some_and(&is_kind)).collect())
+}
+
+/// The document of an entry that [`referring`] found.
+///
+/// # Errors
+/// It is missing, was changed, or refers to another artifact than the list says.
+pub(super) fn fetch(registry: &Registry, subject: &Reference, entry: &Descriptor) -> Result<Vec<u8>, ArtifactError> {
+    let reference = subject.clone_with_digest(entry.digest.clone());
+    let (manifest, _) = registry.manifest(&reference)?;
+    let unfit = |problem: String| ArtifactError::Attached { reference: reference.whole(), problem };
+    let manifest = Manifest::read(&manifest).map_err(unfit)?;
+    let about = manifest.subject.map(|about| about.digest);
+    if about.as_deref() != subject.digest() {
+        let about = about.unwrap_or_else(|| "nothing".to_owned());
+        return Err(unfit(format!("it refers to {about}; expected {}", subject.digest().unwrap_or_default())));
+    }
+    let [layer] = manifest.layers.as_slice() else {
+        return Err(unfit(format!("it has {} layers; expected one", manifest.layers.len())));
+    };
+    if Some(&layer.media_type) != entry.artifact_type.as_ref() {
+        let expected = entry.artifact_type.as_deref().unwrap_or_default();
+        return Err(unfit(format!("its layer is {}; expected {}", shown(&layer.media_type), shown(expected))));
+    }
+    Ok(registry.blob(&reference, layer, LARGEST_DOCUMENT)?)
 }
 
 /// The document of a kind that was attached to an artifact last.
@@ -84,13 +125,6 @@ fn list(registry: &Registry, subject: &Reference, kind: &str, manifest: &[u8]) -
 /// # Errors
 /// The registry does not tell, or what it has was changed.
 pub fn attached(registry: &Registry, subject: &Reference, kind: &str) -> Result<Option<Vec<u8>>, ArtifactError> {
-    let Some(entry) = registry.referrers(subject, kind)?.manifests.pop() else { return Ok(None) };
-    let reference = subject.clone_with_digest(entry.digest);
-    let (manifest, _) = registry.manifest(&reference)?;
-    let no_document = |problem: String| ArtifactError::NoPolicy { reference: reference.whole(), problem };
-    let manifest: OciImageManifest =
-        serde_json::from_slice(&manifest).map_err(|error| no_document(error.to_string()))?;
-    let layer = manifest.layers.iter().find(|layer| layer.media_type == kind);
-    let layer = layer.ok_or_else(|| no_document(format!("no layer is {kind}")))?;
-    Ok(Some(registry.blob(&reference, layer, LARGEST_DOCUMENT)?))
+    let found = referring(registry, subject, |found| found == kind)?;
+    found.first().map(|entry| fetch(registry, subject, entry)).transpose()
 }

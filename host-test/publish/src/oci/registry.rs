@@ -1,36 +1,29 @@
-//! A connection to a registry, and what can go wrong with one.
+//! What a registry has, and what can go wrong with one.
 
-use std::env;
-use std::error::Error;
-use std::fs::File;
-use std::future::Future;
-use std::io::{BufReader, Cursor, ErrorKind};
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use docker_credential::{CredentialRetrievalError, DockerCredential};
-use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::manifest::{OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageIndex};
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, Reference};
+use oci_spec::distribution::Reference;
 use podfence_host::inspect::sha256;
-use tokio::runtime::{Builder, Runtime};
+use reqwest::header::LOCATION;
+use reqwest::{Method, Url};
 
-const TO_CONNECT: Duration = Duration::from_secs(10);
+use super::answer::{self, Descriptor, INDEX_TYPE, Index, MANIFEST_TYPE};
+use super::transport::{Access, Answer, Purpose, Request, Transport, unexpected};
 
-/// Between two pieces of an answer.
-const TO_ANSWER: Duration = Duration::from_secs(60);
+/// Of a manifest or a list, in bytes: what registries take at most.
+const LARGEST_MANIFEST: u64 = 4 << 20;
 
-/// How Docker's configuration calls Docker Hub.
-const DOCKER_HUB: (&str, &str) = ("docker.io", "https://index.docker.io/v1/");
+/// How many pages of a list are read.
+const PAGES: usize = 8;
+
+const BLOB_TYPE: &str = "application/octet-stream";
+
+/// What a server that speaks TLS says to plain HTTP.
+const WANTS_TLS: &[u8] = b"HTTP request to an HTTPS server";
 
 /// Why there is no answer of a registry, or none to be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OciError {
     /// Not the name of an artifact.
-    #[error("{reference}: {problem}; expected REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST")]
+    #[error("{reference}: {problem}; expected HOST/PATH:TAG or HOST/PATH@sha256:DIGEST")]
     Reference {
         /// What was given.
         reference: String,
@@ -45,13 +38,33 @@ pub enum OciError {
         /// What went wrong.
         problem: String,
     },
-    /// Nobody listens there, or not with this protocol.
+    /// Nobody listens there.
     #[error("{registry} cannot be reached: {problem}")]
     Unreachable {
         /// The registry.
         registry: String,
         /// What went wrong.
         problem: String,
+    },
+    /// It speaks plain HTTP.
+    #[error("{registry} does not speak TLS; --plain-http if you trust the network")]
+    NoTls {
+        /// The registry.
+        registry: String,
+    },
+    /// It does not speak plain HTTP.
+    #[error("{registry} does not speak plain HTTP; --tls if it speaks TLS")]
+    Tls {
+        /// The registry.
+        registry: String,
+    },
+    /// Its certificate is from nobody that is trusted.
+    #[error(
+        "{registry} has a certificate of an unknown authority; SSL_CERT_FILE names a file with those that you trust"
+    )]
+    UnknownIssuer {
+        /// The registry.
+        registry: String,
     },
     /// The credentials, or that there are none.
     #[error("{registry} refuses access to {repository}; `docker login {registry}` stores credentials")]
@@ -61,18 +74,26 @@ pub enum OciError {
         /// The repository.
         repository: String,
     },
-    /// There is no such artifact, or a part of it is not there.
+    /// There is no such artifact, or a part of it is missing.
     #[error("{0} is not in the registry")]
     Missing(String),
     /// What came is not what has this digest.
-    #[error("{what}: expected {expected}, found {found}; the registry, or somebody on the way, changed it")]
+    #[error("{reference} was changed in the registry or on the way: expected {expected}, found {found}")]
     Changed {
-        /// What was read.
-        what: String,
-        /// The digest or the length that was asked for.
+        /// What was asked for.
+        reference: String,
+        /// The digest or the length that was expected.
         expected: String,
         /// What came.
         found: String,
+    },
+    /// More than a registry has to say.
+    #[error("{registry}: its answer is longer than {most} bytes")]
+    TooLong {
+        /// The registry.
+        registry: String,
+        /// The limit.
+        most: usize,
     },
     /// Anything else.
     #[error("{registry}: {problem}")]
@@ -82,6 +103,14 @@ pub enum OciError {
         /// What went wrong.
         problem: String,
     },
+}
+
+impl OciError {
+    /// The credentials for a repository are wrong, or missing.
+    pub(super) fn unauthorized(reference: &Reference) -> OciError {
+        let (registry, repository) = (reference.registry().to_owned(), reference.repository().to_owned());
+        OciError::Unauthorized { registry, repository }
+    }
 }
 
 /// Reads the name of an artifact, with or without `registry://` in front.
@@ -100,55 +129,45 @@ pub fn parse(text: &str) -> Result<Reference, OciError> {
     if !last.contains([':', '@']) {
         return Err(error("neither tag nor digest"));
     }
+    if parsed.digest().is_some_and(|digest| !answer::is_digest(digest)) {
+        return Err(error("not a digest by SHA-256"));
+    }
     Ok(parsed)
 }
 
 /// A connection to the registry of one repository.
-pub struct Registry {
-    client: Client,
-    auth: RegistryAuth,
-    runtime: Runtime,
-}
+pub struct Registry(Transport);
 
 impl Registry {
-    /// Prepares a connection with the credentials of Docker's configuration. Loopback registries speak plain
-    /// HTTP, others only if `plain_http` says so.
+    /// Prepares a connection to the registry of an artifact, with the credentials of Docker's configuration. Registries
+    /// on this machine speak plain HTTP, others only if the access says so.
     ///
     /// # Errors
     /// The credentials cannot be read.
-    pub fn connect(registry: &str, plain_http: bool) -> Result<Registry, OciError> {
-        let protocol = if plain_http || is_loopback(registry) { ClientProtocol::Http } else { ClientProtocol::Https };
-        let config = ClientConfig {
-            protocol,
-            connect_timeout: Some(TO_CONNECT),
-            read_timeout: Some(TO_ANSWER),
-            // An index stands for several platforms, and a policy is for all of them.
-            platform_resolver: None,
-            ..ClientConfig::default()
-        };
-        let failed = |problem: String| OciError::Failed { registry: registry.to_owned(), problem };
-        let client = Client::try_from(config).map_err(|error| failed(error.to_string()))?;
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| failed(error.to_string()))?;
-        Ok(Registry { client, auth: credentials(registry)?, runtime })
+    pub fn connect(reference: &Reference, access: &Access) -> Result<Registry, OciError> {
+        Transport::new(reference, access).map(Registry)
     }
 
     /// The manifest of an artifact as it is written, and its digest.
     ///
     /// # Errors
-    /// It is not there, or has another digest than the reference.
+    /// It is missing, or has another digest than the reference.
     pub fn manifest(&self, reference: &Reference) -> Result<(Vec<u8>, String), OciError> {
-        let accepted = [OCI_IMAGE_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE];
-        let (manifest, _) = self.wait(reference, self.client.pull_manifest_raw(reference, &self.auth, &accepted))?;
-        let found = digest(&manifest);
+        let name = reference.digest().or(reference.tag()).unwrap_or_default();
+        let url = self.url(reference, &format!("manifests/{name}"))?;
+        let accept = &[MANIFEST_TYPE, INDEX_TYPE];
+        let request = Request { accept, most: LARGEST_MANIFEST, ..Request::new(Method::GET, url, Purpose::Pull) };
+        let answer = self.succeed(reference, &request, &reference.whole())?;
+        let found = digest(&answer.body);
         match reference.digest() {
             Some(expected) if expected != found => {
-                Err(OciError::Changed { what: "manifest".to_owned(), expected: expected.to_owned(), found })
+                Err(OciError::Changed { reference: reference.whole(), expected: expected.to_owned(), found })
             }
-            _ => Ok((manifest.to_vec(), found)),
+            _ => Ok((answer.body, found)),
         }
     }
 
-    /// The same, or nothing if it is not there.
+    /// The same, or nothing if it is missing.
     ///
     /// # Errors
     /// Any other than that.
@@ -163,34 +182,26 @@ impl Registry {
     /// What a descriptor describes, of at most so many bytes.
     ///
     /// # Errors
-    /// It is not there, too long, or not what has this digest.
-    pub fn blob(&self, reference: &Reference, described: &OciDescriptor, most: u64) -> Result<Vec<u8>, OciError> {
-        let registry = || reference.registry().to_owned();
-        let size = u64::try_from(described.size).ok().filter(|&size| size <= most).ok_or_else(|| OciError::Failed {
-            registry: registry(),
-            problem: format!("{} has {} bytes; expected at most {most}", described.digest, described.size),
-        })?;
-        // Room for what was announced and one more byte, so that a longer answer is noticed, and not kept.
-        let mut buffer = vec![0; usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1)];
-        let mut cursor = Cursor::new(buffer.as_mut_slice());
-        self.authorize(reference);
-        let pulled = self.runtime.block_on(self.client.pull_blob(reference, described, &mut cursor));
-        let length = cursor.position();
-        let changed =
-            |expected: String, found: String| OciError::Changed { what: described.digest.clone(), expected, found };
-        match pulled {
-            Ok(()) | Err(OciDistributionError::DigestError(_)) if length != size => {
-                return Err(changed(format!("{size} bytes"), format!("{length}")));
-            }
-            Ok(()) | Err(OciDistributionError::DigestError(_)) => {}
-            Err(OciDistributionError::IoError(error)) if error.kind() == ErrorKind::WriteZero => {
-                return Err(changed(format!("{size} bytes"), "more".to_owned()));
-            }
-            Err(error) => return Err(explain(reference, &described.digest, error)),
+    /// It is missing, too long, or not what has this digest.
+    pub fn blob(&self, reference: &Reference, described: &Descriptor, most: u64) -> Result<Vec<u8>, OciError> {
+        let Descriptor { digest: expected, size, .. } = described;
+        if *size > most {
+            return Err(self.0.failed(format!("{expected} has {size} bytes; expected at most {most}")));
         }
-        buffer.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-        let found = digest(&buffer);
-        if found == described.digest { Ok(buffer) } else { Err(changed(described.digest.clone(), found)) }
+        let url = self.url(reference, &format!("blobs/{expected}"))?;
+        let request = Request { most: *size, ..Request::new(Method::GET, url, Purpose::Pull) };
+        let changed =
+            |expected: String, found: String| Err(OciError::Changed { reference: reference.whole(), expected, found });
+        let blob = match self.succeed(reference, &request, &format!("{expected} of {}", reference.whole())) {
+            Ok(answer) => answer.body,
+            Err(OciError::TooLong { .. }) => return changed(format!("{size} bytes of {expected}"), "more".to_owned()),
+            Err(error) => return Err(error),
+        };
+        if blob.len() as u64 != *size {
+            return changed(format!("{size} bytes of {expected}"), blob.len().to_string());
+        }
+        let found = digest(&blob);
+        if found == *expected { Ok(blob) } else { changed(expected.clone(), found) }
     }
 
     /// Uploads a blob, unless the registry has it.
@@ -199,11 +210,23 @@ impl Registry {
     /// The registry does not take it.
     pub fn push_blob(&self, reference: &Reference, blob: &[u8]) -> Result<(), OciError> {
         let digest = digest(blob);
-        self.authorize(reference);
-        if self.wait(reference, self.client.blob_exists(reference, &digest))? {
-            return Ok(());
+        let url = self.url(reference, &format!("blobs/{digest}"))?;
+        let answer = self.0.send(reference, &Request::new(Method::HEAD, url, Purpose::Pull))?;
+        match answer.status.as_u16() {
+            200 => return Ok(()),
+            404 => {}
+            _ => return Err(self.refused(reference, &reference.whole(), "HEAD", &answer)),
         }
-        self.wait(reference, self.client.push_blob(reference, blob.to_vec(), &digest)).map(drop)
+        let start = self.url(reference, "blobs/uploads/")?;
+        let request = Request::new(Method::POST, start, Purpose::Push);
+        let answer = self.succeed(reference, &request, &reference.whole())?;
+        let location = answer.header(LOCATION);
+        let location = location.ok_or_else(|| self.0.failed("it does not say where an upload goes".to_owned()))?;
+        let mut url = self.0.follow(&request.url, location)?;
+        url.query_pairs_mut().append_pair("digest", &digest);
+        let body = Some((blob, BLOB_TYPE));
+        let request = Request { body, ..Request::new(Method::PUT, url, Purpose::Push) };
+        self.succeed(reference, &request, &reference.whole()).map(drop)
     }
 
     /// Uploads a manifest, whose blobs are there already, under the tag or digest of the reference.
@@ -211,36 +234,87 @@ impl Registry {
     /// # Errors
     /// The registry does not take it.
     pub fn push_manifest(&self, reference: &Reference, manifest: &[u8], media_type: &str) -> Result<(), OciError> {
-        let failed = |problem: &str| OciError::Failed {
-            registry: reference.registry().to_owned(),
-            problem: format!("{media_type}: {problem}"),
-        };
-        let media_type = media_type.parse().map_err(|_| failed("not a media type"))?;
-        self.authorize(reference);
-        let push = self.client.push_manifest_raw(reference, manifest.to_vec(), media_type);
-        self.wait(reference, push).map(drop)
+        let name = reference.digest().or(reference.tag()).unwrap_or_default();
+        let url = self.url(reference, &format!("manifests/{name}"))?;
+        let body = Some((manifest, media_type));
+        let request = Request { body, ..Request::new(Method::PUT, url, Purpose::Push) };
+        self.succeed(reference, &request, &reference.whole()).map(drop)
     }
 
-    /// What refers to an artifact, in the registry's list or in the index that stands for one.
+    /// What refers to an artifact that is named by its digest: the registry's list, or the index under the tag that
+    /// stands for one, [`referrers_tag`].
     ///
     /// # Errors
-    /// The registry does not tell.
-    pub fn referrers(&self, subject: &Reference, artifact_type: &str) -> Result<OciImageIndex, OciError> {
-        self.authorize(subject);
-        self.wait(subject, self.client.pull_referrers(subject, Some(artifact_type)))
+    /// The registry has neither and does not say so, or its answer cannot be read.
+    pub fn referrers(&self, subject: &Reference) -> Result<Vec<Descriptor>, OciError> {
+        let unreadable = |problem: String| self.0.failed(format!("its list of what refers to {subject}: {problem}"));
+        let mut listed = Vec::new();
+        let mut next = Some(self.url(subject, &format!("referrers/{}", subject.digest().unwrap_or_default()))?);
+        for _ in 0..PAGES {
+            let Some(url) = next.take() else { break };
+            let accept = &[INDEX_TYPE];
+            let request = Request { accept, most: LARGEST_MANIFEST, ..Request::new(Method::GET, url, Purpose::Pull) };
+            let answer = self.0.send(subject, &request)?;
+            if matches!(answer.status.as_u16(), 404 | 405) {
+                return self.tagged_referrers(subject);
+            }
+            if !answer.status.is_success() {
+                return Err(self.refused(subject, &subject.whole(), "GET", &answer));
+            }
+            listed.extend(Index::read(&answer.body).map_err(unreadable)?.manifests);
+            let page = answer.header("link").and_then(answer::next_page);
+            next = page.map(|page| self.0.follow(&request.url, page)).transpose()?;
+        }
+        Ok(listed)
     }
 
-    fn authorize(&self, reference: &Reference) {
-        self.runtime.block_on(self.client.store_auth_if_needed(reference.resolve_registry(), &self.auth));
+    fn tagged_referrers(&self, subject: &Reference) -> Result<Vec<Descriptor>, OciError> {
+        let place = referrers_tag(subject);
+        let Some((index, _)) = self.find_manifest(&place)? else { return Ok(Vec::new()) };
+        let index =
+            Index::read(&index).map_err(|problem| self.0.failed(format!("{} is no index: {problem}", place)))?;
+        Ok(index.manifests)
     }
 
-    fn wait<T>(
-        &self,
-        reference: &Reference,
-        answer: impl Future<Output = Result<T, OciDistributionError>>,
-    ) -> Result<T, OciError> {
-        self.runtime.block_on(answer).map_err(|error| explain(reference, &reference.whole(), error))
+    /// An error that concerns this registry.
+    pub(super) fn failed(&self, problem: String) -> OciError {
+        self.0.failed(problem)
     }
+
+    fn url(&self, reference: &Reference, path: &str) -> Result<Url, OciError> {
+        self.0.url(&format!("v2/{}/{path}", reference.repository()))
+    }
+
+    /// Sends a request that the registry does not refuse.
+    fn succeed(&self, reference: &Reference, request: &Request<'_>, what: &str) -> Result<Answer, OciError> {
+        let answer = self.0.send(reference, request)?;
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        Err(self.refused(reference, what, request.method.as_str(), &answer))
+    }
+
+    /// What a refusal means for who asked.
+    fn refused(&self, reference: &Reference, what: &str, method: &str, answer: &Answer) -> OciError {
+        let problems = answer::problems(&answer.body);
+        let has = |codes: &[&str]| problems.iter().any(|problem| codes.contains(&problem.code.as_str()));
+        match answer.status.as_u16() {
+            401 | 403 => OciError::unauthorized(reference),
+            _ if has(&["UNAUTHORIZED", "DENIED"]) => OciError::unauthorized(reference),
+            404 => OciError::Missing(what.to_owned()),
+            _ if has(&["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"]) => OciError::Missing(what.to_owned()),
+            400 if answer.body.windows(WANTS_TLS.len()).any(|part| part == WANTS_TLS) => {
+                OciError::Tls { registry: reference.registry().to_owned() }
+            }
+            _ => self.0.failed(unexpected(answer, &format!("{method} of {what}"))),
+        }
+    }
+}
+
+/// Where the index is that stands for a registry's list of what refers to an artifact.
+pub(super) fn referrers_tag(subject: &Reference) -> Reference {
+    let tag = subject.digest().unwrap_or_default().replace(':', "-");
+    Reference::with_tag(subject.registry().to_owned(), subject.repository().to_owned(), tag)
 }
 
 /// The digest of a blob or a manifest, as registries write it.
@@ -248,101 +322,9 @@ pub(super) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", sha256(bytes))
 }
 
-fn is_loopback(registry: &str) -> bool {
-    let host = match registry.strip_prefix('[') {
-        Some(address) => address.split(']').next().unwrap_or_default(),
-        None => registry.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// What Docker's configuration has for a registry; without one, everybody may read.
-fn credentials(registry: &str) -> Result<RegistryAuth, OciError> {
-    let failed = |problem: String| OciError::Credentials { registry: registry.to_owned(), problem };
-    let directory = env::var_os("DOCKER_CONFIG").map(PathBuf::from);
-    let Some(directory) = directory.or_else(|| Some(env::home_dir()?.join(".docker"))) else {
-        return Ok(RegistryAuth::Anonymous);
-    };
-    let path = directory.join("config.json");
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(RegistryAuth::Anonymous),
-        Err(error) => return Err(failed(format!("{}: {error}", path.display()))),
-    };
-    let server = if registry == DOCKER_HUB.0 { DOCKER_HUB.1 } else { registry };
-    match docker_credential::get_credential_from_reader(BufReader::new(file), server) {
-        Ok(DockerCredential::UsernamePassword(user, password)) => Ok(RegistryAuth::Basic(user, password)),
-        Ok(DockerCredential::IdentityToken(_)) => {
-            Err(failed("identity tokens are not supported; log in with a password or an access token".to_owned()))
-        }
-        Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(RegistryAuth::Anonymous),
-        Err(error) => Err(failed(format!("{}: {}", path.display(), error.to_string().trim()))),
-    }
-}
-
-/// What an error of the client means for who asked.
-fn explain(reference: &Reference, what: &str, error: OciDistributionError) -> OciError {
-    let registry = reference.registry().to_owned();
-    let is_missing = |code: &OciErrorCode| {
-        matches!(code, OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::BlobUnknown)
-    };
-    let is_refused = |code: &OciErrorCode| matches!(code, OciErrorCode::Unauthorized | OciErrorCode::Denied);
-    match error {
-        OciDistributionError::ImageManifestNotFoundError(_) | OciDistributionError::ServerError { code: 404, .. } => {
-            OciError::Missing(what.to_owned())
-        }
-        OciDistributionError::RegistryError { envelope, .. } if envelope.errors.iter().any(|e| is_missing(&e.code)) => {
-            OciError::Missing(what.to_owned())
-        }
-        OciDistributionError::UnauthorizedError { .. }
-        | OciDistributionError::AuthenticationFailure(_)
-        | OciDistributionError::ServerError { code: 401 | 403, .. } => {
-            OciError::Unauthorized { registry, repository: reference.repository().to_owned() }
-        }
-        OciDistributionError::RegistryError { envelope, .. } if envelope.errors.iter().any(|e| is_refused(&e.code)) => {
-            OciError::Unauthorized { registry, repository: reference.repository().to_owned() }
-        }
-        OciDistributionError::DigestError(error) => {
-            OciError::Changed { what: what.to_owned(), expected: "its digest".to_owned(), found: error.to_string() }
-        }
-        OciDistributionError::RequestError(error) if error.is_connect() => {
-            OciError::Unreachable { registry, problem: causes(&error) }
-        }
-        OciDistributionError::RegistryError { envelope, .. } => {
-            let problems: Vec<String> = envelope.errors.iter().map(ToString::to_string).collect();
-            OciError::Failed { registry, problem: problems.join("; ") }
-        }
-        error => OciError::Failed { registry, problem: causes(&error) },
-    }
-}
-
-/// An error and what caused it; some tell only the one or the other.
-fn causes(error: &dyn Error) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(error) = source {
-        let text = error.to_string();
-        if !texts.iter().any(|known| known.contains(&text)) {
-            texts.push(text);
-        }
-        source = error.source();
-    }
-    texts.join(": ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_http_is_for_this_machine() {
-        for loopback in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000", "[::1]"] {
-            assert!(is_loopback(loopback), "{loopback}");
-        }
-        for other in ["registry.example.com", "localhost.example.com:5000", "10.0.0.1:5000", "[2001:db8::1]", ""] {
-            assert!(!is_loopback(other), "{other}");
-        }
-    }
 
     #[test]
     fn a_reference_says_registry_and_version() {
@@ -352,16 +334,17 @@ mod tests {
         }
         let digest = format!("localhost/a@sha256:{}", "a".repeat(64));
         assert_eq!(parse(&digest).unwrap().digest(), Some(&digest["localhost/a@".len()..]));
+        let sha512 = format!("localhost/a@sha512:{}", "a".repeat(128));
         for (text, problem) in [
             ("privileged:v1", "no registry"),
             ("library/privileged:v1", "no registry"),
             ("localhost:5000/privileged", "neither tag nor digest"),
+            (&sha512, "not a digest by SHA-256"),
             ("", "repository name must have at least one component"),
             ("https://localhost:5000/a:v1", "invalid reference format"),
             ("localhost:5000/Upper:v1", "invalid reference format"),
         ] {
-            let expected =
-                format!("{text}: {problem}; expected REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST");
+            let expected = format!("{text}: {problem}; expected HOST/PATH:TAG or HOST/PATH@sha256:DIGEST");
             assert_eq!(parse(text).unwrap_err().to_string(), expected);
         }
     }

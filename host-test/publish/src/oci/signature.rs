@@ -1,59 +1,25 @@
-//! Signatures with key pairs, as cosign lays them out: an artifact beside the one that is signed, under the tag
-//! `sha256-<digest>.sig`, with a layer for each signature.
+//! Who signed an artifact: in the layout that policy-servers verify, and in bundles, which cosign signs today.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use oci_client::Reference;
-use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciDescriptor, OciImageManifest};
-use serde::{Deserialize, Serialize};
+use oci_spec::distribution::Reference;
 use serde_json::{Value, json};
-use sigstore::crypto::signing_key::{SigStoreKeyPair, SigStoreSigner};
-use sigstore::crypto::{CosignVerificationKey, Signature, SigningScheme};
 
-use super::artifact::{ArtifactError, describe, pull};
+use super::answer::shown;
+use super::artifact::{ArtifactError, Pulled, pull};
+use super::bundle::{self, BILL, BUNDLE_FAMILY, BUNDLE_TYPE, BundleError, SIGNATURE, Signer};
+use super::key::{KeyError, KeyPair, PublicKey};
+use super::referrer::{Document, attach, attached, fetch, referring};
 use super::registry::{OciError, Registry};
+use super::simple::{self, SimpleError};
+use crate::sbom::{self, SBOM_TYPE};
 
-const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
-const KIND: &str = "cosign container image signature";
+/// How many signatures of an artifact are read.
+const MOST: usize = 50;
 
-/// A payload names one artifact.
-const LONGEST_PAYLOAD: u64 = 64 << 10;
+/// What cosign writes beside a bundle, so that others need not fetch it.
+const CONTENT: (&str, &str) = ("dev.sigstore.bundle.content", "dsse-envelope");
+const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
 
-/// What a signature is made of: the "simple signing" format.
-#[derive(Serialize, Deserialize)]
-struct SignedPayload {
-    critical: Critical,
-    optional: Option<Value>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Critical {
-    identity: Identity,
-    image: Image,
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Identity {
-    docker_reference: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Image {
-    docker_manifest_digest: String,
-}
-
-/// A key that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct KeyError(String);
-
-/// Why an artifact is not signed, or not by this key.
+/// Why an artifact is not signed, or not by who is trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum SignatureError {
     /// The registry, or what is signed.
@@ -65,192 +31,260 @@ pub enum SignatureError {
     /// The key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The file of those who certify and log.
+    #[error("is no trusted root: {0}")]
+    Root(String),
     /// Nobody signed it.
     #[error("{0} has no signature")]
     Unsigned(String),
-    /// Something else stands where signatures are.
-    #[error("the signatures of {reference} cannot be read: {problem}")]
-    Unreadable {
+    /// It does not say which policy it is, so a signature says nothing about the one that was asked for.
+    #[error("{0} does not name its policy in its manifest; expected the annotation io.kubewarden.policy.title")]
+    Unnamed(String),
+    /// Others signed it.
+    #[error("{reference} is signed, but not with this key")]
+    OtherKey {
         /// What is signed.
         reference: String,
-        /// What is wrong.
-        problem: String,
     },
     /// There are signatures, and none is good.
-    #[error("{reference} has no signature of this key: {}", .problems.join("; "))]
+    #[error("{reference} has no good signature: {}", .problems.join("; "))]
     Refused {
         /// What is signed.
         reference: String,
         /// What is wrong with each.
         problems: Vec<String>,
     },
+    /// It has no bill of materials.
+    #[error("{0} has no bill of materials; `podfence push --sbom` attaches it")]
+    NoBill(String),
+    /// Nobody who is trusted signed its bill of materials.
+    #[error("{reference} has no signed bill of materials{}{}", if .problems.is_empty() { "; `podfence sign --sbom` signs it" } else { ": " }, .problems.join("; "))]
+    UnsignedBill {
+        /// Whose bill.
+        reference: String,
+        /// What is wrong with those that it has.
+        problems: Vec<String>,
+    },
+    /// The bill of materials is that of other bytes.
+    #[error("the bill of materials of {0} is that of another module")]
+    OtherBill(String),
 }
 
-/// A private key, and the public one that belongs to it.
-pub struct KeyPair(SigStoreSigner);
-
-impl KeyPair {
-    /// Makes a new one: ECDSA over P-256, which is what cosign makes.
-    ///
-    /// # Errors
-    /// There is no randomness.
-    pub fn generate() -> Result<KeyPair, KeyError> {
-        SigningScheme::ECDSA_P256_SHA256_ASN1.create_signer().map(KeyPair).map_err(key_error)
-    }
-
-    /// Reads a private key in PEM as cosign writes it. The password is empty for one that is not encrypted.
-    ///
-    /// # Errors
-    /// It is no such key, or has another password.
-    pub fn from_pem(pem: &[u8], password: &[u8]) -> Result<KeyPair, KeyError> {
-        // It tries one kind of key after the other, so its error tells nothing.
-        let keys = SigStoreKeyPair::from_encrypted_pem(pem, password)
-            .map_err(|_| KeyError("no private key in PEM, or not its password".to_owned()))?;
-        keys.to_sigstore_signer(&SigningScheme::ECDSA_P256_SHA256_ASN1).map(KeyPair).map_err(key_error)
-    }
-
-    /// The private key in PEM, encrypted as cosign does.
-    ///
-    /// # Errors
-    /// The library cannot encrypt it.
-    pub fn to_pem(&self, password: &[u8]) -> Result<String, KeyError> {
-        let pem = self.0.to_sigstore_keypair().and_then(|keys| keys.private_key_to_encrypted_pem(password));
-        pem.map(|pem| pem.to_string()).map_err(key_error)
-    }
-
-    /// The public key in PEM.
-    ///
-    /// # Errors
-    /// The library cannot write it.
-    pub fn public_pem(&self) -> Result<String, KeyError> {
-        self.0.to_sigstore_keypair().and_then(|keys| keys.public_key_to_pem()).map_err(key_error)
-    }
+/// Whose signatures count.
+pub struct Trust {
+    /// Layouts without bundles are verified with keys alone.
+    key: Option<PublicKey>,
+    signer: Signer,
 }
 
-/// A public key: ECDSA, Ed25519 or RSA.
-pub struct PublicKey(CosignVerificationKey);
-
-impl PublicKey {
-    /// Reads a public key in PEM.
+impl Trust {
+    /// The owner of a key.
     ///
     /// # Errors
-    /// It is none.
-    pub fn from_pem(pem: &[u8]) -> Result<PublicKey, KeyError> {
-        let key = CosignVerificationKey::try_from_pem(pem);
-        key.map(PublicKey).map_err(|_| KeyError("no public key in PEM".to_owned()))
+    /// It is of a kind that signs no policies.
+    pub fn with_key(key: PublicKey) -> Result<Trust, KeyError> {
+        let signer = Signer::with_key(&key.der)?;
+        Ok(Trust { key: Some(key), signer })
+    }
+
+    /// An identity that an issuer confirmed, such as a workflow in a repository. The root has those who may certify and
+    /// log; without one, they are the public Sigstore.
+    ///
+    /// # Errors
+    /// The root is none.
+    pub fn with_identity(identity: &str, issuer: &str, root: Option<&str>) -> Result<Trust, SignatureError> {
+        let signer = Signer::with_identity(identity, issuer, root).map_err(SignatureError::Root)?;
+        Ok(Trust { key: None, signer })
     }
 }
 
-fn key_error(error: impl std::fmt::Display) -> KeyError {
-    KeyError(error.to_string())
+/// What is wrong with the signatures that were read.
+#[derive(Default)]
+struct Problems {
+    texts: Vec<String>,
+    has_other_key: bool,
+    read: usize,
 }
 
-/// Where the signatures of an artifact are.
-fn signatures_of(reference: &Reference, digest: &str) -> Reference {
-    let tag = format!("{}.sig", digest.replace(':', "-"));
-    Reference::with_tag(reference.registry().to_owned(), reference.repository().to_owned(), tag)
-}
+impl Problems {
+    /// Whether one more may be read.
+    fn may_read(&mut self) -> bool {
+        self.read += 1;
+        if self.read == MOST + 1 {
+            self.add(format!("there are more than {MOST}, of which the others are not read"));
+        }
+        self.read <= MOST
+    }
 
-/// Signs what a reference stands for now; what that is, by its digest. Other signatures stay.
-///
-/// # Errors
-/// It is no policy, or the registry does not take the signature.
-pub fn sign(registry: &Registry, reference: &Reference, keys: &KeyPair) -> Result<Reference, SignatureError> {
-    let digest = pull(registry, reference)?.digest;
-    let payload = SignedPayload {
-        critical: Critical {
-            identity: Identity { docker_reference: format!("{}/{}", reference.registry(), reference.repository()) },
-            image: Image { docker_manifest_digest: digest.clone() },
-            kind: KIND.to_owned(),
-        },
-        optional: None,
-    };
-    let payload = serde_json::to_vec(&payload).expect("texts serialise");
-    let signature = keys.0.sign(&payload).map_err(key_error)?;
-    let mut layer = describe(PAYLOAD_TYPE, &payload);
-    layer.annotations = Some([(SIGNATURE.to_owned(), STANDARD.encode(signature))].into());
-    let place = signatures_of(reference, &digest);
-    let mut layers = layers(registry, reference, &place)?.unwrap_or_default();
-    layers.push(layer);
-    let config = config(&layers);
-    let manifest = OciImageManifest {
-        media_type: Some(OCI_IMAGE_MEDIA_TYPE.to_owned()),
-        config: describe(CONFIG_TYPE, &config),
-        layers,
-        ..OciImageManifest::default()
-    };
-    registry.push_blob(&place, &config)?;
-    registry.push_blob(&place, &payload)?;
-    let manifest = serde_json::to_vec(&manifest).expect("texts and numbers serialise");
-    registry.push_manifest(&place, &manifest, OCI_IMAGE_MEDIA_TYPE)?;
-    Ok(reference.clone_with_digest(digest))
-}
-
-/// To registries, signatures are an image.
-fn config(layers: &[OciDescriptor]) -> Vec<u8> {
-    let digests: Vec<&str> = layers.iter().map(|layer| layer.digest.as_str()).collect();
-    let config = json!({
-        "architecture": "", "config": {}, "created": "0001-01-01T00:00:00Z",
-        "history": vec![json!({"created": "0001-01-01T00:00:00Z"}); layers.len()],
-        "os": "", "rootfs": {"type": "layers", "diff_ids": digests},
-    });
-    config.to_string().into_bytes()
-}
-
-fn layers(
-    registry: &Registry,
-    reference: &Reference,
-    place: &Reference,
-) -> Result<Option<Vec<OciDescriptor>>, SignatureError> {
-    let Some((manifest, _)) = registry.find_manifest(place)? else { return Ok(None) };
-    let manifest: OciImageManifest = serde_json::from_slice(&manifest)
-        .map_err(|error| SignatureError::Unreadable { reference: reference.whole(), problem: error.to_string() })?;
-    Ok(Some(manifest.layers))
-}
-
-/// Fetches what a reference stands for and checks that the owner of a key signed it; what it is, by its digest.
-///
-/// # Errors
-/// It was changed, or no signature of it is this key's.
-pub fn verify(registry: &Registry, reference: &Reference, key: &PublicKey) -> Result<Reference, SignatureError> {
-    let digest = pull(registry, reference)?.digest;
-    let place = signatures_of(reference, &digest);
-    let layers = layers(registry, reference, &place)?.ok_or_else(|| SignatureError::Unsigned(reference.whole()))?;
-    let mut problems = Vec::new();
-    for layer in layers.iter().filter(|layer| layer.media_type == PAYLOAD_TYPE) {
-        match check(registry, &place, layer, &digest, key) {
-            Ok(()) => return Ok(reference.clone_with_digest(digest)),
-            Err(problem) if problems.contains(&problem) => {}
-            Err(problem) => problems.push(problem),
+    fn add(&mut self, text: String) {
+        let text = shown(&text);
+        if !self.texts.contains(&text) {
+            self.texts.push(text);
         }
     }
-    if problems.is_empty() {
-        return Err(SignatureError::Unsigned(reference.whole()));
+
+    /// What is wrong with what a registry has is a problem of one signature; that there is no answer is not.
+    fn add_unless_lasting(&mut self, error: ArtifactError) -> Result<(), SignatureError> {
+        match error {
+            ArtifactError::Registry(OciError::Changed { .. } | OciError::Missing(_))
+            | ArtifactError::Attached { .. } => {
+                self.add(error.to_string());
+                Ok(())
+            }
+            error => Err(error.into()),
+        }
     }
-    Err(SignatureError::Refused { reference: reference.whole(), problems })
+
+    fn into_error(self, reference: &Reference) -> SignatureError {
+        let reference = reference.whole();
+        match (self.texts.is_empty(), self.has_other_key) {
+            (true, false) => SignatureError::Unsigned(reference),
+            (true, true) => SignatureError::OtherKey { reference },
+            (false, _) => SignatureError::Refused { reference, problems: self.texts },
+        }
+    }
 }
 
-/// Checks one signature; the error is for people.
-fn check(
+/// Fetches what a reference stands for, and checks that it is the policy that was asked for and that who is trusted
+/// signed it.
+///
+/// # Errors
+/// It was changed, is another policy, or has no good signature.
+pub fn verify(registry: &Registry, reference: &Reference, trust: &Trust) -> Result<Pulled, SignatureError> {
+    let pulled = pull(registry, reference)?;
+    if !pulled.is_named {
+        return Err(SignatureError::Unnamed(reference.whole()));
+    }
+    let mut problems = Problems::default();
+    let is_signed = is_simply_signed(registry, &pulled.reference, trust, &mut problems)?
+        || find(registry, &pulled.reference, SIGNATURE, trust, &mut problems)?.is_some();
+    if is_signed { Ok(pulled) } else { Err(problems.into_error(reference)) }
+}
+
+/// Whether the layout for policy-servers has a good signature.
+fn is_simply_signed(
     registry: &Registry,
-    place: &Reference,
-    layer: &OciDescriptor,
-    digest: &str,
-    key: &PublicKey,
-) -> Result<(), String> {
-    let annotation = layer.annotations.as_ref().and_then(|annotations| annotations.get(SIGNATURE));
-    let signature = annotation.ok_or_else(|| format!("no annotation {SIGNATURE}"))?;
-    let payload = registry.blob(place, layer, LONGEST_PAYLOAD).map_err(|error| error.to_string())?;
-    key.0
-        .verify_signature(Signature::Base64Encoded(signature.as_bytes()), &payload)
-        .map_err(|_| "made with another key, or for something else".to_owned())?;
-    let payload: SignedPayload = serde_json::from_slice(&payload).map_err(|error| format!("its payload: {error}"))?;
-    if payload.critical.kind != KIND {
-        return Err(format!("it signs a {:?}; expected a {KIND:?}", payload.critical.kind));
+    signed: &Reference,
+    trust: &Trust,
+    problems: &mut Problems,
+) -> Result<bool, SignatureError> {
+    let Some(key) = &trust.key else { return Ok(false) };
+    let place = simple::place_of(signed);
+    let layers = match simple::layers(registry, &place)? {
+        Ok(layers) => layers,
+        Err(problem) => {
+            problems.add(format!("{}: {problem}", place.whole()));
+            return Ok(false);
+        }
+    };
+    for layer in layers.iter().filter(|layer| layer.media_type == simple::PAYLOAD_TYPE) {
+        if !problems.may_read() {
+            break;
+        }
+        let payload = match registry.blob(&place, layer, simple::LONGEST_PAYLOAD) {
+            Ok(payload) => payload,
+            Err(error) => {
+                problems.add_unless_lasting(error.into())?;
+                continue;
+            }
+        };
+        match simple::check(layer, &payload, signed.digest().unwrap_or_default(), &key.simple) {
+            Ok(()) => return Ok(true),
+            Err(SimpleError::OtherKey) => problems.has_other_key = true,
+            Err(SimpleError::Unfit(problem)) => problems.add(problem),
+        }
     }
-    let signed = payload.critical.image.docker_manifest_digest;
-    if signed != digest {
-        return Err(format!("it signs {signed}"));
+    Ok(false)
+}
+
+/// What the last good bundle of a kind says about an artifact.
+fn find(
+    registry: &Registry,
+    signed: &Reference,
+    kind: &str,
+    trust: &Trust,
+    problems: &mut Problems,
+) -> Result<Option<Value>, SignatureError> {
+    for entry in referring(registry, signed, |found| found.starts_with(BUNDLE_FAMILY))? {
+        let said = entry.annotations.as_ref().and_then(|annotations| annotations.get(PREDICATE));
+        if said.is_some_and(|said| said != kind) {
+            continue;
+        }
+        if !problems.may_read() {
+            break;
+        }
+        let bundle = match fetch(registry, signed, &entry) {
+            Ok(bundle) => bundle,
+            Err(error) => {
+                problems.add_unless_lasting(error)?;
+                continue;
+            }
+        };
+        match bundle::open(&bundle, signed.digest().unwrap_or_default(), kind, &trust.signer) {
+            Ok(said) => return Ok(Some(said)),
+            Err(BundleError::OtherKey) => problems.has_other_key = true,
+            Err(BundleError::Unfit(problem)) => problems.add(problem),
+        }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// The bill of materials of what was pulled. With trust, it is the one that who is trusted signed.
+///
+/// # Errors
+/// It is missing, nobody who is trusted signed it, or it is that of other bytes.
+pub fn bill_of(registry: &Registry, pulled: &Pulled, trust: Option<&Trust>) -> Result<Vec<u8>, SignatureError> {
+    let name = || pulled.reference.whole();
+    let bill = match trust {
+        None => attached(registry, &pulled.reference, SBOM_TYPE)?.ok_or_else(|| SignatureError::NoBill(name()))?,
+        Some(trust) => {
+            let mut problems = Problems::default();
+            let found = find(registry, &pulled.reference, BILL, trust, &mut problems)?;
+            let found = found.ok_or_else(|| {
+                let other_key = problems.has_other_key.then(|| BundleError::OtherKey.to_string());
+                let problems = other_key.into_iter().chain(problems.texts).collect();
+                SignatureError::UnsignedBill { reference: name(), problems }
+            })?;
+            found.to_string().into_bytes()
+        }
+    };
+    if sbom::is_of(&bill, &pulled.module) { Ok(bill) } else { Err(SignatureError::OtherBill(name())) }
+}
+
+/// Signs what a reference stands for now, in both layouts, and its bill of materials if there is one; what that is, by
+/// its digest. Other signatures stay, and what the key signed already is not signed again.
+///
+/// # Errors
+/// It is no policy, the bill is of another module, or the registry does not take a signature.
+pub fn sign(
+    registry: &Registry,
+    reference: &Reference,
+    keys: &KeyPair,
+    bill: Option<&[u8]>,
+) -> Result<Reference, SignatureError> {
+    let pulled = pull(registry, reference)?;
+    let signed = &pulled.reference;
+    let bill = bill.map(|bill| match serde_json::from_slice::<Value>(bill) {
+        Ok(parsed) if sbom::is_of(bill, &pulled.module) => Ok(parsed),
+        _ => Err(SignatureError::OtherBill(reference.whole())),
+    });
+    let bill = bill.transpose()?;
+    let trust = Trust::with_key(PublicKey::from_pem(keys.public_pem()?.as_bytes())?)?;
+    if !is_simply_signed(registry, signed, &trust, &mut Problems::default())? {
+        let place = simple::place_of(signed);
+        let layers = simple::layers(registry, &place)?;
+        let layers = layers.map_err(|problem| ArtifactError::Attached { reference: place.whole(), problem })?;
+        simple::add::<SignatureError>(registry, signed, layers, keys)?;
+    }
+    for (kind, said) in [(SIGNATURE, Some(json!({}))), (BILL, bill)] {
+        let Some(said) = said else { continue };
+        if find(registry, signed, kind, &trust, &mut Problems::default())?.as_ref() != Some(&said) {
+            let digest = signed.digest().unwrap_or_default();
+            let bundle = bundle::seal::<KeyError>(digest, kind, &said, keys.hint()?, |text| keys.sign(text))?;
+            let annotations = [CONTENT, (PREDICATE, kind)].map(|(name, text)| (name.to_owned(), text.to_owned()));
+            let document = Document { kind: BUNDLE_TYPE, bytes: bundle.as_bytes(), annotations: annotations.into() };
+            attach(registry, signed, &document)?;
+        }
+    }
+    Ok(pulled.reference)
 }

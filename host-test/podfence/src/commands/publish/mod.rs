@@ -32,23 +32,31 @@ pub(super) enum Publishing {
     /// Exit code 0: written; 2: at least one is not.
     Sbom(arguments::Sbom),
 
-    /// Publishes packaged policies in an OCI registry, each as PLACE/POLICY:vVERSION.
+    /// Publishes packaged policies in an OCI registry, each as HOST/PATH/POLICY:vVERSION.
     ///
     /// Name and version are those of the metadata. What was published is read back, and its reference with the
     /// digest printed. A version that is there already is left alone.
     ///
+    /// A registry whose certificate is from an authority of your own needs SSL_CERT_FILE=ca.pem, with all
+    /// authorities that you trust; so do the other commands with a registry.
+    ///
     /// Exit code 0: all of them are published; 2: at least one is not.
     Push(arguments::Push),
 
-    /// Fetches a policy from an OCI registry, and prints its digest.
+    /// Fetches a policy from an OCI registry, and prints its reference with the digest.
     ///
     /// The module has the digest that the manifest says, and the manifest the one of the reference, if that has
-    /// one. If not, it is what the registry has under that tag now.
+    /// one. If not, it is what the registry has under that tag now. Name and version are those of the reference.
     ///
-    /// Exit code 0: the file is written; 2: it is not.
+    /// With --key or --certificate-identity, it is verified first, and what was verified is what is written:
+    ///
+    ///   podfence pull --key cosign.pub registry.example.com/podfence/privileged:v0.2.0
+    ///
+    /// Exit code 0: the file is written; 1: it has no good signature; 2: it cannot be fetched. Nothing is written
+    /// then.
     Pull(arguments::Pull),
 
-    /// Signs policies in an OCI registry with a private key, as cosign does.
+    /// Signs policies in an OCI registry with a private key, as cosign does: for policy-servers, and in bundles.
     ///
     /// What is signed is what a reference stands for now: name it by its digest, as `podfence push` prints it.
     /// The password of the key is in COSIGN_PASSWORD; set it to nothing for a key without one.
@@ -56,7 +64,14 @@ pub(super) enum Publishing {
     /// Exit code 0: all of them are signed; 2: at least one is not.
     Sign(arguments::Sign),
 
-    /// Checks that policies in an OCI registry are unchanged and signed by the owner of a key.
+    /// Checks that policies in an OCI registry are unchanged, those that were asked for, and signed by who is named.
+    ///
+    /// It prints the reference of each with its digest: use that one from then on, for a registry can change what a
+    /// tag stands for.
+    ///
+    ///   podfence pull "$(podfence verify --key cosign.pub registry.example.com/podfence/privileged:v0.2.0)"
+    ///
+    /// Signatures without a key are read in bundles, and need no network beyond the registry.
     ///
     /// Exit code 0: all of them are; 1: at least one is not; 2: a registry or the key cannot be read.
     Verify(arguments::Verify),

@@ -1,16 +1,16 @@
 //! `podfence generate-key-pair`
 
-use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use podfence_publish::oci::KeyPair;
 
+use super::file::{Readers, create};
 use super::password;
-use crate::text::origin;
+use crate::text::{origin, printable};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -25,20 +25,17 @@ impl Arguments {
         let keys = KeyPair::generate()?;
         let private = self.output_key_prefix.with_added_extension("key");
         let public = self.output_key_prefix.with_added_extension("pub");
-        write_private(&private, &keys.to_pem(password.as_bytes())?).with_context(|| origin(&private))?;
-        fs::write(&public, keys.public_pem()?).with_context(|| origin(&public))?;
-        for path in [private, public] {
-            writeln!(anstream::stdout().lock(), "{}", origin(&path))?;
+        let (private_pem, public_pem) = (keys.to_pem(password.as_bytes())?, keys.public_pem()?);
+        let files = [
+            (private.as_path(), private_pem.as_bytes(), Readers::User),
+            (public.as_path(), public_pem.as_bytes(), Readers::Everybody),
+        ];
+        create(&files, "--output-key-prefix names another")?;
+        for path in [&private, &public] {
+            writeln!(anstream::stdout().lock(), "{}", printable(&origin(path)))?;
         }
+        let private = printable(&origin(&private));
+        anstream::eprintln!("keep {private} secret; next: podfence sign --key {private} HOST/PATH@sha256:DIGEST");
         Ok(ExitCode::SUCCESS)
     }
-}
-
-/// Never over another key, and for nobody else to read.
-fn write_private(path: &Path, pem: &str) -> Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    Ok(options.open(path)?.write_all(pem.as_bytes())?)
 }

@@ -12,6 +12,7 @@ use comfy_table::Cell;
 use podfence_host::Host;
 use podfence_publish::package::{Digest, PackagesLock, Source, package};
 
+use super::file::replace;
 use crate::commands::{DENIED, LimitArguments, read_module};
 use crate::report::{number, table};
 use crate::text::{module_name, origin, printable};
@@ -68,14 +69,15 @@ impl Arguments {
             Some(path) => Some((path, self.recorded(path, &digests)?)),
         };
         fs::create_dir_all(&self.out).with_context(|| origin(&self.out))?;
-        for (policy, bytes) in &packages {
-            let path = self.out.join(format!("{policy}.wasm"));
-            fs::write(&path, bytes).with_context(|| origin(&path))?;
-        }
-        if let Some((path, lock)) = lock {
-            fs::write(path, lock.to_yaml()).with_context(|| origin(path))?;
-        }
+        let paths: Vec<PathBuf> = packages.keys().map(|policy| self.out.join(format!("{policy}.wasm"))).collect();
+        let lock = lock.map(|(path, lock)| (path, lock.to_yaml()));
+        let mut files: Vec<(&Path, &[u8])> =
+            paths.iter().zip(packages.values()).map(|(path, bytes)| (path.as_path(), bytes.as_slice())).collect();
+        files.extend(lock.as_ref().map(|(path, lock)| (path.as_path(), lock.as_bytes())));
+        replace(&files)?;
         write_table(&digests, &mut anstream::stdout().lock())?;
+        let out = printable(&origin(&self.out));
+        anstream::eprintln!("{} in {out}; next: podfence sbom {out}/*.wasm", count(packages.len()));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -100,6 +102,10 @@ impl Arguments {
         lock.0.extend(digests.clone());
         Ok(lock)
     }
+}
+
+fn count(packages: usize) -> String {
+    if packages == 1 { "1 package".to_owned() } else { format!("{packages} packages") }
 }
 
 fn write_table(digests: &BTreeMap<String, Digest>, out: &mut dyn Write) -> io::Result<()> {

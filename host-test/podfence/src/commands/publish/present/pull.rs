@@ -1,31 +1,33 @@
 //! `podfence pull`
 
-use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use clap::Args;
-use podfence_publish::oci::{Reference, attached, pull};
-use podfence_publish::sbom::SBOM_TYPE;
+use podfence_publish::oci::{Pulled, Reference, Registry, SignatureError, Trust, bill_of, pull, verify};
 
-use super::{RegistryArguments, reference};
-use crate::text::origin;
+use super::file::{is_standard_output, replace};
+use super::{RegistryArguments, TrustArguments, reference, refuse};
+use crate::text::{origin, printable};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The policy: REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST
+    /// The policy: HOST/PATH:TAG or HOST/PATH@sha256:DIGEST
     #[arg(value_parser = reference)]
     reference: Reference,
 
-    /// The file to write; if not given, it is called as the policy
+    /// The file to write, or - for standard output; if not given, it is called as the policy
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Write the bill of materials that is attached to it to this file, too
+    /// Write its bill of materials to this file, too; with a signer, it is one that the signer signed
     #[arg(long, value_name = "FILE")]
     sbom: Option<PathBuf>,
+
+    #[command(flatten)]
+    trust: TrustArguments,
 
     #[command(flatten)]
     registry: RegistryArguments,
@@ -33,24 +35,39 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let registry = self.registry.connect(&self.reference)?;
-        let pulled = pull(&registry, &self.reference)?;
-        let bill = match &self.sbom {
-            None => None,
-            Some(path) => {
-                let pulled = self.reference.clone_with_digest(pulled.digest.clone());
-                let bill = attached(&registry, &pulled, SBOM_TYPE)?;
-                Some((path, bill.with_context(|| format!("{} has no bill of materials", pulled.whole()))?))
-            }
-        };
-        let name = || self.reference.repository().rsplit('/').next().unwrap_or("policy");
-        let path = self.output.unwrap_or_else(|| PathBuf::from(format!("{}.wasm", name())));
-        fs::write(&path, &pulled.module).with_context(|| origin(&path))?;
-        if let Some((path, bill)) = bill {
-            fs::write(path, bill).with_context(|| origin(path))?;
+        let name = self.reference.repository().rsplit('/').next().unwrap_or("policy");
+        let path = self.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.wasm")));
+        if self.sbom.as_ref().is_some_and(|sbom| *sbom == path) {
+            bail!("--sbom and --output name the same file, {}", origin(&path));
         }
-        anstream::eprintln!("{}: {} bytes", origin(&path), pulled.module.len());
-        writeln!(anstream::stdout().lock(), "{}", pulled.digest)?;
+        let trust = self.trust.get()?;
+        let registry = self.registry.connect(&self.reference)?;
+        let (pulled, bill) = match self.fetch(&registry, trust.as_ref()) {
+            Ok(fetched) => fetched,
+            Err(error) if trust.is_some() => return refuse(error),
+            Err(error) => return Err(error.into()),
+        };
+        let mut files: Vec<(&Path, &[u8])> = vec![(&path, &pulled.module)];
+        files.extend(self.sbom.as_deref().zip(bill.as_deref()));
+        replace(&files)?;
+        for (path, bytes) in files.iter().filter(|(path, _)| !is_standard_output(path)) {
+            anstream::eprintln!("{}: {} bytes", printable(&origin(path)), bytes.len());
+        }
+        let reference = pulled.reference.whole();
+        if files.iter().any(|(path, _)| is_standard_output(path)) {
+            anstream::eprintln!("{reference}");
+        } else {
+            writeln!(anstream::stdout().lock(), "{reference}")?;
+        }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn fetch(&self, registry: &Registry, trust: Option<&Trust>) -> Result<(Pulled, Option<Vec<u8>>), SignatureError> {
+        let pulled = match trust {
+            Some(trust) => verify(registry, &self.reference, trust)?,
+            None => pull(registry, &self.reference)?,
+        };
+        let bill = self.sbom.as_ref().map(|_| bill_of(registry, &pulled, trust)).transpose()?;
+        Ok((pulled, bill))
     }
 }

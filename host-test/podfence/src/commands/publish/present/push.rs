@@ -4,14 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use podfence_publish::oci::{Artifact, Push, Registry, attach, push};
-use podfence_publish::sbom::SBOM_TYPE;
-use podfence_scan::read::{self, LARGEST_DOCUMENT};
+use podfence_publish::oci::{Artifact, Document, Push, Registry, attach, push};
+use podfence_publish::sbom::{SBOM_TYPE, is_of};
 
-use super::RegistryArguments;
 use super::sbom::bill_of;
+use super::{RegistryArguments, read};
 use crate::commands::read_module;
 use crate::text::{origin, printable};
 
@@ -21,9 +20,9 @@ pub(crate) struct Arguments {
     #[arg(required = true, value_name = "MODULE")]
     modules: Vec<PathBuf>,
 
-    /// The registry, and what stands in front of the policies' names, such as registry.example.com/podfence
-    #[arg(long, value_name = "PLACE")]
-    to: String,
+    /// Where they go: the registry, and what precedes the names of policies, such as registry.example.com/podfence
+    #[arg(long = "registry", value_name = "HOST/PATH")]
+    place: String,
 
     /// Attach the bills of materials that `podfence sbom` wrote beside the modules
     #[arg(long)]
@@ -34,43 +33,51 @@ pub(crate) struct Arguments {
     overwrite: bool,
 
     #[command(flatten)]
-    registry: RegistryArguments,
+    access: RegistryArguments,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let read = |path: &PathBuf| Artifact::new(read_module(path)?).with_context(|| origin(path));
+        let read_artifact = |path: &PathBuf| Artifact::new(read_module(path)?).with_context(|| origin(path));
         // Nothing is published before all of them can be.
-        let artifacts = self.modules.iter().map(read).collect::<Result<Vec<_>>>()?;
-        let bills = self.modules.iter().map(|path| self.bill(path)).collect::<Result<Vec<_>>>()?;
+        let artifacts = self.modules.iter().map(read_artifact).collect::<Result<Vec<_>>>()?;
+        let bills = self.modules.iter().zip(&artifacts).map(|(path, artifact)| self.bill(path, artifact));
+        let bills = bills.collect::<Result<Vec<_>>>()?;
         let mut registry: Option<Registry> = None;
         for (artifact, bill) in artifacts.iter().zip(bills) {
-            let reference = artifact.reference(&self.to).with_context(|| format!("--to {}", printable(&self.to)))?;
+            let reference = artifact.reference(&self.place);
+            let reference = reference.with_context(|| format!("--registry {}", printable(&self.place)))?;
             let connection = match registry.take() {
                 Some(connection) => connection,
-                None => self.registry.connect(&reference)?,
+                None => self.access.connect(&reference)?,
             };
-            let done = push(&connection, artifact, &reference, self.overwrite).with_context(|| reference.whole())?;
+            let done = push(&connection, artifact, &reference, self.overwrite)?;
             if let Some(bill) = bill {
                 let published = reference.clone_with_digest(artifact.digest.clone());
-                attach(&connection, &published, SBOM_TYPE, &bill).with_context(|| reference.whole())?;
+                let document = Document { kind: SBOM_TYPE, bytes: &bill, ..Document::default() };
+                attach(&connection, &published, &document)?;
             }
             let done = match done {
                 Push::Pushed => "pushed",
                 Push::Unchanged => "there already",
             };
-            anstream::eprintln!("{}: {done}", artifact.name);
+            anstream::eprintln!("{}: {done}", printable(&artifact.name));
             writeln!(anstream::stdout().lock(), "{}@{}", reference.whole(), artifact.digest)?;
             registry = Some(connection);
         }
+        anstream::eprintln!("next: podfence sign --key FILE HOST/PATH@sha256:DIGEST");
         Ok(ExitCode::SUCCESS)
     }
 
-    fn bill(&self, module: &Path) -> Result<Option<Vec<u8>>> {
+    fn bill(&self, module: &Path, artifact: &Artifact) -> Result<Option<Vec<u8>>> {
         if !self.sbom {
             return Ok(None);
         }
         let path = bill_of(module);
-        read::file(&path, LARGEST_DOCUMENT).map(Some).with_context(|| origin(&path))
+        let bill = read(&path)?;
+        if !is_of(&bill, artifact.module()) {
+            bail!("{} is of another module; `podfence sbom {}` writes it", origin(&path), origin(module));
+        }
+        Ok(Some(bill))
     }
 }

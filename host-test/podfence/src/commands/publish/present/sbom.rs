@@ -1,6 +1,6 @@
 //! `podfence sbom`
 
-use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use clap::Args;
 use podfence_publish::sbom::sbom;
 
+use super::file::replace;
 use crate::commands::read_module;
-use crate::text::{module_name, origin};
+use crate::text::{module_name, origin, printable};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -28,8 +29,10 @@ impl Arguments {
             let module = read_module(path)?;
             let bill = sbom(&module, &self.policies_directory.join(module_name(path))).with_context(|| origin(path))?;
             let beside = bill_of(path);
-            fs::write(&beside, bill).with_context(|| origin(&beside))?;
+            replace(&[(&beside, &bill)])?;
+            writeln!(anstream::stdout().lock(), "{}", printable(&origin(&beside)))?;
         }
+        anstream::eprintln!("next: podfence push MODULE… --sbom --registry HOST/PATH");
         Ok(ExitCode::SUCCESS)
     }
 }
