@@ -1,8 +1,9 @@
 //! `podfence` with a real registry, Debian's `docker-registry`, on this machine: what goes in comes out, and what
 //! goes wrong is told.
 //!
-//! Without that program nothing is tested, and that is said.
+//! Without that program nothing of it is tested, and that is said. What a hostile registry does is in `hostile`.
 
+mod hostile;
 mod server;
 
 use std::fs;

@@ -108,6 +108,11 @@ impl Artifact {
         Ok(Artifact { name, version, digest: digest(&manifest), manifest, module })
     }
 
+    /// The manifest as it is published.
+    pub fn manifest(&self) -> &[u8] {
+        &self.manifest
+    }
+
     /// The module.
     pub fn module(&self) -> &[u8] {
         &self.module

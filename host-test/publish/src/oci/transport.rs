@@ -187,7 +187,7 @@ impl Transport {
                 Err(Failure::Lasting(error)) => return Err(error),
                 Err(Failure::Passing(_)) => None,
             };
-            thread::sleep(asked.map_or(pause, Duration::from_secs).min(LONGEST_PAUSE));
+            thread::sleep(asked.map_or(pause, Duration::from_secs).min(LONGEST_PAUSE).min(self.timeout));
             pause *= 2;
         }
         match self.authorized(reference, request) {
@@ -361,9 +361,9 @@ impl Transport {
 
     fn late(&self, deadline: Instant) -> Failure {
         let problem = if Instant::now() < deadline {
-            format!("it sent nothing for {} seconds", TO_ANSWER.as_secs_f64())
+            format!("it sent nothing for {} s", TO_ANSWER.as_secs_f64())
         } else {
-            format!("the transfer is not done after {} seconds; --timeout allows more", self.timeout.as_secs_f64())
+            format!("the transfer is not done within {} s; --timeout allows more", self.timeout.as_secs_f64())
         };
         Failure::Lasting(self.failed(problem))
     }
