@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The page of the controller, which runs the policies in a cluster.
-const CONTROLLER: &str = "https://artifacthub.io/packages/helm/kubewarden/kubewarden-controller";
+const CONTROLLER: &str = "https://artifacthub.io/packages/helm/kubewarden/admission-controller";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
