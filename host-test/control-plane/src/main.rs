@@ -1,7 +1,7 @@
 //! `make cluster-test`: whether the policies are right in a living cluster.
 //!
 //! `cluster-test [FILTER]` runs the histories of the sets of policies whose names contain the filter; `standards` is
-//! the comparison with the built-in admission.
+//! the comparison with the built-in admission, and `deployed` what `deploy/` and `podfence migrate` write.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -19,13 +19,16 @@ use podfence_control_plane::histories::{self, Set, World};
 use podfence_control_plane::kubelet::Kubelet;
 use podfence_control_plane::refusals::REFUSALS;
 use podfence_control_plane::webhook::Webhook;
-use podfence_control_plane::{samples, standards};
+use podfence_control_plane::{deployed, samples, standards};
 use podfence_host::Mode;
 use podfence_scan::custom_kinds;
 use serde_json::{Value, json};
 
 /// The filter that runs the comparison with the built-in admission.
 const STANDARDS: &str = "standards";
+
+/// The filter that sets up what is deployed and migrated.
+const DEPLOYED: &str = "deployed";
 
 /// How many random pods are compared, unless `PODFENCE_PODS` says it.
 const PODS: usize = 5000;
@@ -60,7 +63,13 @@ fn run(filter: &str) -> Result<bool, StartError> {
     if filter.is_empty() || filter == STANDARDS {
         problems.extend(check_standards(&world));
     }
-    if filter != STANDARDS {
+    if filter.is_empty() || filter == DEPLOYED {
+        let start = Instant::now();
+        let found = deployed::check(&world, || plane.kubectl());
+        println!("{} checks of what is deployed and migrated, in {} s", found.checks, start.elapsed().as_secs());
+        problems.extend(found.problems);
+    }
+    if filter != STANDARDS && filter != DEPLOYED {
         problems.extend(check_histories(&world, filter));
     }
     for problem in &problems {
