@@ -9,30 +9,36 @@ use podfence_cluster::deploy::{self, Modules, Options, Settings};
 use podfence_cluster::published;
 use podfence_fixtures::generated::is_current;
 use podfence_host::Mode;
-use podfence_scan::read;
+use podfence_scan::{custom_kinds, read};
 use podfence_support::root;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-/// Values of the chart, and the options and the directories that they are equal to.
+/// A chart, values of it, and what it renders with them.
 struct Case {
     name: &'static str,
+    /// What the chart was written for.
+    chart: Options,
     values: Value,
-    options: Options,
-    directories: &'static [&'static str],
+    expected: BTreeMap<String, Value>,
 }
 
 fn settings(of: &Value) -> Settings {
     Settings::read(of.as_object().cloned().unwrap_or_default()).expect("settings")
 }
 
-fn cases() -> Vec<Case> {
-    let every: Vec<(String, Value)> = published::all()
-        .iter()
-        .filter(|of| !["pod-security-standards", "runtime-class"].contains(&of.policy))
-        .map(|of| (of.policy.to_owned(), json!({})))
-        .collect();
-    let every = Value::from_iter(every);
-    let configured = json!({
+/// What `podfence push` prints.
+fn printed() -> String {
+    let digest = digest();
+    published::all().iter().map(|of| format!("localhost:5000/x/{}@{digest}\n", of.policy)).collect()
+}
+
+fn digest() -> String {
+    format!("sha256:{}", "0123456789abcdef".repeat(4))
+}
+
+/// Settings of policies, of which some change objects.
+fn configured() -> Value {
+    json!({
         "allow-privilege-escalation": {"default_allow_privilege_escalation": false},
         "capabilities": {"mutate": true, "defaultAddCapabilities": ["KILL"]},
         "read-only-root-filesystem": {"mutate": false},
@@ -40,55 +46,73 @@ fn cases() -> Vec<Case> {
         "seccomp": {"defaultProfile": "RuntimeDefault", "exempt": {"images": ["a<b>&c:*"]}},
         "sysctls": {"allowedUnsafeSysctls": ["net.core.somaxconn"]},
         "users": {"mutate": true, "runAsUser": {"rule": "MustRunAs", "ranges": [{"min": 1, "max": 4_294_967_295_u32}]}},
-    });
-    let all_configured = {
-        let mut all = every.as_object().cloned().unwrap_or_default();
-        all.extend(configured.as_object().cloned().unwrap_or_default());
-        Value::Object(all)
-    };
-    let digests: Vec<(String, String)> = published::all()
-        .iter()
-        .map(|of| (of.policy.to_owned(), format!("sha256:{}", "0123456789abcdef".repeat(4))))
-        .collect();
-    let printed: String =
-        digests.iter().map(|(policy, digest)| format!("localhost:5000/x/{policy}@{digest}\n")).collect();
-    let digests: BTreeMap<String, String> = digests.into_iter().collect();
+    })
+}
+
+fn cases() -> Vec<Case> {
+    let singles =
+        published::all().iter().filter(|of| !["pod-security-standards", "runtime-class"].contains(&of.policy));
+    let every: Map<String, Value> = singles.map(|of| (of.policy.to_owned(), json!({}))).collect();
+    let mut every_configured = every.clone();
+    every_configured.extend(configured().as_object().cloned().unwrap_or_default());
+    let digests: BTreeMap<&str, String> = published::all().iter().map(|of| (of.policy, digest())).collect();
     let pinned = Options { kubernetes: Some("1.34".parse().expect("a version")), ..Options::default() };
+    let mutating = Options { settings: settings(&configured()), warnings: true, ..pinned.clone() };
+    let baseline = Options {
+        modules: Modules::published(&printed()).expect("references"),
+        exempt_namespaces: vec!["monitoring".to_owned()],
+        policy_server: Some("own".to_owned()),
+        settings: settings(&json!({"pod-security-standards": {"exclude": ["hostPorts"]}})),
+        ..Options::default()
+    };
+    let rich = Options {
+        kinds: custom_kinds::find("argoproj.io", "Rollout").into_iter().collect(),
+        settings: settings(&json!({
+            "pod-security-standards": {"exclude": ["hostPorts"]},
+            "capabilities": {"mutate": true},
+            "host-path": {"allowedHostPaths": []},
+        })),
+        warnings: true,
+        kubernetes: pinned.kubernetes,
+        ..baseline.clone()
+    };
+    let mut of_rich = kustomized(&rich, &["monitor/restricted", "monitor/policies"]);
+    of_rich.retain(|name, _| ["podfence-restricted", "podfence-capabilities", "podfence-host-path"].contains(&&**name));
     vec![
-        Case { name: "defaults", values: json!({}), options: Options::default(), directories: &["monitor/restricted"] },
+        Case {
+            name: "defaults",
+            chart: Options::default(),
+            values: json!({}),
+            expected: kustomized(&Options::default(), &["monitor/restricted"]),
+        },
+        Case { name: "options", chart: rich, values: json!({}), expected: of_rich },
         Case {
             name: "baseline",
+            chart: Options::default(),
             values: json!({
                 "level": "baseline", "mode": "protect", "registry": "localhost:5000/x", "digests": digests,
                 "excludedNamespaces": ["monitoring", "kubewarden"], "policyServer": "own",
                 "levelSettings": {"exclude": ["hostPorts"]},
             }),
-            options: Options {
-                modules: Modules::published(&printed).expect("references"),
-                exempt_namespaces: vec!["monitoring".to_owned()],
-                policy_server: Some("own".to_owned()),
-                settings: settings(&json!({"pod-security-standards": {"exclude": ["hostPorts"]}})),
-                ..Options::default()
-            },
-            directories: &["protect/baseline"],
+            expected: kustomized(&baseline, &["protect/baseline"]),
         },
         Case {
             name: "policies",
+            chart: Options::default(),
             values: json!({"level": "", "policies": every}),
-            options: Options::default(),
-            directories: &["monitor/policies"],
+            expected: kustomized(&Options::default(), &["monitor/policies"]),
         },
         Case {
             name: "mutating-monitor",
-            values: json!({"policies": all_configured, "warnings": true}),
-            options: Options { settings: settings(&configured), warnings: true, ..pinned.clone() },
-            directories: &["monitor/policies", "monitor/restricted"],
+            chart: pinned.clone(),
+            values: json!({"policies": every_configured, "warnings": true}),
+            expected: kustomized(&mutating, &["monitor/policies", "monitor/restricted"]),
         },
         Case {
             name: "mutating-protect",
-            values: json!({"policies": all_configured, "warnings": true, "mode": "protect"}),
-            options: Options { settings: settings(&configured), warnings: true, ..pinned },
-            directories: &["protect/policies", "protect/restricted"],
+            chart: pinned,
+            values: json!({"policies": every_configured, "warnings": true, "mode": "protect"}),
+            expected: kustomized(&mutating, &["protect/policies", "protect/restricted"]),
         },
     ]
 }
@@ -144,11 +168,6 @@ fn written(options: &Options, name: &str) -> PathBuf {
     chart
 }
 
-/// The chart of a case: what its values say, it does not know.
-fn chart_of(case: &Case) -> PathBuf {
-    written(&Options { kubernetes: case.options.kubernetes, ..Options::default() }, case.name)
-}
-
 /// The documents that Helm printed.
 fn documents(rendered: &str) -> BTreeMap<String, Value> {
     by_name(read::parse(rendered.as_bytes()).expect("YAML").into_iter().filter(|document| !document.is_null()))
@@ -156,9 +175,8 @@ fn documents(rendered: &str) -> BTreeMap<String, Value> {
 
 /// A number that changes with what the chart renders from.
 fn fingerprint(case: &Case) -> String {
-    let options = Options { kubernetes: case.options.kubernetes, ..Options::default() };
     let mut text = case.values.to_string();
-    for (path, of) in deploy::tree(&options).into_iter().filter(|(path, _)| path.starts_with("chart")) {
+    for (path, of) in deploy::tree(&case.chart).into_iter().filter(|(path, _)| path.starts_with("chart")) {
         text += &format!("{}\n{of}", path.display());
     }
     // FNV-1a.
@@ -172,12 +190,12 @@ fn fingerprint(case: &Case) -> String {
 fn the_chart_renders_what_the_kustomizations_are() {
     let helm = helm();
     for case in cases() {
-        let expected = kustomized(&case.options, case.directories);
         let recording = root().join("host-test/cluster/tests/chart").join(case.name).with_extension("yaml");
         let header =
             format!("# Rendered by Helm from chart {}; `make helm bless` renders it again.\n", fingerprint(&case));
         if let Some(helm) = &helm {
-            let rendered = render(helm, &chart_of(&case), &case.values).unwrap_or_else(|error| panic!("{error}"));
+            let rendered =
+                render(helm, &written(&case.chart, case.name), &case.values).unwrap_or_else(|error| panic!("{error}"));
             is_current(&recording, &(header.clone() + &rendered)).unwrap_or_else(|error| panic!("{error}"));
         }
         let recorded =
@@ -187,7 +205,7 @@ fn the_chart_renders_what_the_kustomizations_are() {
             "{}: the chart has changed since; `make helm bless` renders it again",
             recording.display()
         );
-        assert_eq!(documents(&recorded), expected, "{}", case.name);
+        assert_eq!(documents(&recorded), case.expected, "{}", case.name);
     }
 }
 
