@@ -153,6 +153,22 @@ lint: toolchain ## Check format, lints and docs
 	cargo clippy --quiet $(RELEASE) $(HARNESS) --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --quiet $(RELEASE) $(PUBLISH) --workspace --no-deps
 
+# Directory, target and limit of a text. A visible skip: what needs cargo-fuzz is not needed to work on the policies.
+FUZZ_TARGETS := policies/core:parser:512 host-test/scan:reader:4096 host-test/publish:answers:4096 host-test/publish:signatures:16384
+FUZZ_SECONDS ?= 60
+
+fuzz: ## Fuzz the parser, the reader of manifests, and what reads registries: a minute each
+	@cargo fuzz --version > /dev/null 2>&1 \
+		|| { echo 'fuzz: skipped, for there is no cargo-fuzz; cargo install --locked cargo-fuzz@0.13.2 brings it'; exit 0; }; \
+	for target in $(FUZZ_TARGETS); do \
+		set -- $$(echo "$$target" | tr : ' '); directory=$$1; name=$$2; length=$$3; \
+		seeds=; test ! -d "$$directory/tests/$$name" || seeds="tests/$$name"; \
+		echo "fuzz     $$directory $$name"; \
+		mkdir -p "$$directory/fuzz/corpus/$$name"; \
+		(cd "$$directory" && cargo fuzz run "$$name" --sanitizer none "fuzz/corpus/$$name" $$seeds -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len="$$length" -print_final_stats=1) || exit; \
+	done
+
 deny: target/tools/bin/cargo-deny ## Check licences, sources and duplicate versions of dependencies
 	target/tools/bin/cargo-deny --locked check bans licenses sources
 
@@ -179,4 +195,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all new-policy modules $(PODFENCE) publish-tools test cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible bench bless lint deny clean registry toolchain
+.PHONY: help all new-policy modules $(PODFENCE) publish-tools test cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible bench bless lint fuzz deny clean registry toolchain

@@ -26,7 +26,7 @@ const UNEXPECTED: &str = "no answer to";
 
 /// The most memory that a command may have had, in KiB: a few of the largest answers.
 #[cfg(unix)]
-const MEMORY: i64 = 256 << 10;
+const MEMORY: i64 = 128 << 10;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

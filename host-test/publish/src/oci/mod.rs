@@ -8,6 +8,7 @@ mod artifact;
 mod bundle;
 mod credentials;
 mod key;
+mod payload;
 mod referrer;
 mod registry;
 mod signature;

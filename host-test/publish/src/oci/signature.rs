@@ -7,9 +7,10 @@ use super::answer::shown;
 use super::artifact::{ArtifactError, Pulled, pull};
 use super::bundle::{self, BILL, BUNDLE_FAMILY, BUNDLE_TYPE, BundleError, SIGNATURE, Signer};
 use super::key::{KeyError, KeyPair, PublicKey};
+use super::payload::{self, SimpleError};
 use super::referrer::{Document, attach, attached, fetch, referring};
 use super::registry::{OciError, Registry};
-use super::simple::{self, SimpleError};
+use super::simple;
 use crate::sbom::{self, SBOM_TYPE};
 
 /// How many signatures of an artifact are read.
@@ -188,7 +189,7 @@ fn is_simply_signed(
                 continue;
             }
         };
-        match simple::check(layer, &payload, signed.digest().unwrap_or_default(), &key.simple) {
+        match payload::check(layer, &payload, signed.digest().unwrap_or_default(), &key.simple) {
             Ok(()) => return Ok(true),
             Err(SimpleError::OtherKey) => problems.has_other_key = true,
             Err(SimpleError::Unfit(problem)) => problems.add(problem),

@@ -4,61 +4,20 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oci_spec::distribution::Reference;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use sigstore::crypto::{CosignVerificationKey, Signature};
+use serde_json::json;
 
-use super::answer::{Descriptor, MANIFEST_TYPE, Manifest, shown};
+use super::answer::{Descriptor, MANIFEST_TYPE, Manifest};
 use super::artifact::describe;
 use super::key::{KeyError, KeyPair};
+use super::payload::{SIGNATURE, payload};
 use super::registry::{OciError, Registry};
 
 /// The media type of what is signed.
 pub(super) const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
-const KIND: &str = "cosign container image signature";
 
 /// A payload names one artifact.
 pub(super) const LONGEST_PAYLOAD: u64 = 64 << 10;
-
-/// What a signature is made of: the "simple signing" format.
-#[derive(Serialize, Deserialize)]
-struct SignedPayload {
-    critical: Critical,
-    optional: Option<Value>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Critical {
-    identity: Identity,
-    image: Image,
-    #[serde(rename = "type")]
-    kind: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Identity {
-    docker_reference: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Image {
-    docker_manifest_digest: String,
-}
-
-/// Why a signature does not count.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SimpleError {
-    /// It is signed with another key.
-    #[error("it is signed with another key")]
-    OtherKey,
-    /// Anything else.
-    #[error("{0}")]
-    Unfit(String),
-}
 
 /// Where the signatures of an artifact are.
 pub(super) fn place_of(signed: &Reference) -> Reference {
@@ -85,15 +44,8 @@ pub(super) fn add<E: From<KeyError> + From<OciError>>(
     mut layers: Vec<Descriptor>,
     keys: &KeyPair,
 ) -> Result<(), E> {
-    let payload = SignedPayload {
-        critical: Critical {
-            identity: Identity { docker_reference: format!("{}/{}", signed.registry(), signed.repository()) },
-            image: Image { docker_manifest_digest: signed.digest().unwrap_or_default().to_owned() },
-            kind: KIND.to_owned(),
-        },
-        optional: None,
-    };
-    let payload = serde_json::to_vec(&payload).expect("texts serialise");
+    let digest = signed.digest().unwrap_or_default();
+    let payload = payload(format!("{}/{}", signed.registry(), signed.repository()), digest);
     let mut layer = describe(PAYLOAD_TYPE, &payload);
     layer.annotations = Some([(SIGNATURE.to_owned(), STANDARD.encode(keys.sign(&payload)?))].into());
     layers.push(layer);
@@ -114,28 +66,4 @@ fn config(layers: &[Descriptor]) -> Vec<u8> {
         "os": "", "rootfs": {"type": "layers", "diff_ids": digests},
     });
     config.to_string().into_bytes()
-}
-
-/// Checks that a layer and its payload are the signature of an artifact with a key.
-///
-/// # Errors
-/// They are not.
-pub(super) fn check(
-    layer: &Descriptor,
-    payload: &[u8],
-    digest: &str,
-    key: &CosignVerificationKey,
-) -> Result<(), SimpleError> {
-    let unfit = |problem: String| SimpleError::Unfit(problem);
-    let annotation = layer.annotations.as_ref().and_then(|annotations| annotations.get(SIGNATURE));
-    let signature = annotation.ok_or_else(|| unfit(format!("it has no annotation {SIGNATURE}")))?;
-    key.verify_signature(Signature::Base64Encoded(signature.as_bytes()), payload).map_err(|_| SimpleError::OtherKey)?;
-    let payload: SignedPayload = serde_json::from_slice(payload).map_err(|error| unfit(error.to_string()))?;
-    if payload.critical.kind != KIND {
-        return Err(unfit(format!("it signs a {:?}; expected a {KIND:?}", shown(&payload.critical.kind))));
-    }
-    if payload.critical.image.docker_manifest_digest != digest {
-        return Err(unfit("it is about another artifact".to_owned()));
-    }
-    Ok(())
 }
