@@ -106,7 +106,10 @@ fn a_package_is_recorded_and_compared() {
     let Digest { bytes, sha256 } = Digest::of(&packaged);
     assert_eq!(
         (code, error),
-        (Some(1), "privileged: not recorded\npackages.lock: `make bless` records what is meant\n".to_owned())
+        (
+            Some(1),
+            "privileged: not recorded\npackages.lock: `make bless` records the packages as they are now\n".to_owned()
+        )
     );
     assert!(!workplace.path("out").exists());
 
@@ -150,10 +153,11 @@ fn a_lock_that_is_none_is_explained() {
 fn a_module_is_never_overwritten() {
     let workplace = workplace();
     let (code, _, error) = run(&workplace, &["privileged.wasm", "--out", "."]);
-    let expected = "error: privileged.wasm: --out is where it is; expected another directory\n";
+    let expected =
+        "error: privileged.wasm: --out is its directory, so the package would replace it; name another one\n";
     assert_eq!((code, error.as_str()), (Some(2), expected));
     workplace.write("copy/privileged.wasm", module("privileged"));
     let (code, _, error) = run(&workplace, &["privileged.wasm", "copy/privileged.wasm", "--out", "out"]);
-    let expected = "error: copy/privileged.wasm: another module has that name, too\n";
+    let expected = "error: copy/privileged.wasm: another module has the same name; their packages would be one file\n";
     assert_eq!((code, error.as_str()), (Some(2), expected));
 }

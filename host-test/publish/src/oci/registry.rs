@@ -241,8 +241,8 @@ impl Registry {
         self.succeed(reference, &request, &reference.whole()).map(drop)
     }
 
-    /// What refers to an artifact that is named by its digest: the registry's list, or the index under the tag that
-    /// stands for one, [`referrers_tag`].
+    /// What refers to an artifact that is named by its digest: the registry's list, or the index that stands for one
+    /// under the tag `sha256-<digest>`.
     ///
     /// # Errors
     /// The registry has neither and does not say so, or its answer cannot be read.

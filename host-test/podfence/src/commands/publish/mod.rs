@@ -18,16 +18,20 @@ pub(super) enum Publishing {
     /// Writes the metadata of policies into their modules, for a registry.
     ///
     /// POLICY.wasm gets metadata.yml and README.md of the directory POLICY, as its first and only section
-    /// io.kubewarden.metadata. What came of it is loaded and asked as a host would, and nothing is written
-    /// before all of them are well.
+    /// io.kubewarden.metadata. Each package is loaded as a host loads it, and nothing is written before all of them are
+    /// good.
+    ///
+    ///   podfence package target/policies/*.wasm
     ///
     /// Exit code 0: packaged; 1: not what was recorded; 2: could not package.
     Package(arguments::Package),
 
     /// Writes the Software Bill of Materials of modules, in CycloneDX, beside them.
     ///
-    /// POLICY.cdx.json says which packages, in the versions of Cargo.lock, and which compiler POLICY.wasm was
-    /// made of. It needs the sources, and cargo.
+    /// POLICY.cdx.json lists the packages, in the versions of Cargo.lock, and the compiler that POLICY.wasm was made of.
+    /// It needs the sources, and cargo.
+    ///
+    ///   podfence sbom target/packages/*.wasm
     ///
     /// Exit code 0: written; 2: at least one is not.
     Sbom(arguments::Sbom),
@@ -36,6 +40,8 @@ pub(super) enum Publishing {
     ///
     /// Name and version are those of the metadata. What was published is read back, and its reference with the
     /// digest printed. A version that is there already is left alone.
+    ///
+    ///   podfence push target/packages/*.wasm --sbom --registry registry.example.com/podfence
     ///
     /// A registry whose certificate is from an authority of your own needs SSL_CERT_FILE=ca.pem, with all
     /// authorities that you trust; so do the other commands with a registry.
@@ -60,6 +66,8 @@ pub(super) enum Publishing {
     ///
     /// What is signed is what a reference stands for now: name it by its digest, as `podfence push` prints it.
     /// The password of the key is in COSIGN_PASSWORD; set it to nothing for a key without one.
+    ///
+    ///   podfence sign --key cosign.key --sbom target/packages registry.example.com/podfence/privileged@sha256:…
     ///
     /// Exit code 0: all of them are signed; 2: at least one is not.
     Sign(arguments::Sign),

@@ -50,7 +50,7 @@ impl Arguments {
         for path in &self.modules {
             let packaged = self.package(&host, path)?;
             if packages.insert(module_name(path), packaged).is_some() {
-                bail!("{}: another module has that name, too", origin(path));
+                bail!("{}: another module has the same name; their packages would be one file", origin(path));
             }
         }
         let digests: BTreeMap<String, Digest> =
@@ -61,7 +61,10 @@ impl Arguments {
                 let differences = PackagesLock::load(path)?.differences(&digests);
                 if !differences.is_empty() {
                     let differences = printable(&differences.join("\n"));
-                    anstream::eprintln!("{differences}\n{}: `make bless` records what is meant", origin(path));
+                    anstream::eprintln!(
+                        "{differences}\n{}: `make bless` records the packages as they are now",
+                        origin(path)
+                    );
                     return Ok(ExitCode::from(DENIED));
                 }
                 None
@@ -88,7 +91,7 @@ impl Arguments {
         if let (Ok(from), Ok(to)) = (directory.canonicalize(), self.out.canonicalize())
             && from == to
         {
-            bail!("{}: --out is where it is; expected another directory", origin(path));
+            bail!("{}: --out is its directory, so the package would replace it; name another one", origin(path));
         }
         let module = read_module(path)?;
         let source = Source::load(&self.policies_directory.join(module_name(path)))?;
