@@ -81,7 +81,10 @@ impl Manifest {
     /// # Errors
     /// It is none, in words that follow "its manifest: ".
     pub fn read(text: &[u8]) -> Result<Manifest, String> {
-        let manifest: Manifest = serde_json::from_slice(text).map_err(|error| shown(&error.to_string()))?;
+        let manifest: Manifest = serde_json::from_slice(text).map_err(|error| match Index::read(text) {
+            Ok(_) => "it is a list of manifests; expected one of an artifact".to_owned(),
+            Err(_) => shown(&error.to_string()),
+        })?;
         if manifest.schema_version != 2 {
             return Err(format!("schemaVersion is {}; expected 2", manifest.schema_version));
         }

@@ -83,7 +83,7 @@ struct TrustArguments {
     #[arg(long, value_name = "IDENTITY", requires = "certificate_oidc_issuer")]
     certificate_identity: Option<String>,
 
-    /// Who confirmed that identity, such as https://token.actions.githubusercontent.com
+    /// Who confirmed that identity, such as `https://token.actions.githubusercontent.com`
     #[arg(long, value_name = "URL", requires = "certificate_identity")]
     certificate_oidc_issuer: Option<String>,
 
