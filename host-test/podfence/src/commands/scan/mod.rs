@@ -513,13 +513,13 @@ impl Arguments {
             Some(yaml::decode(&bytes).into_owned())
         };
         let mut out: Box<dyn Write> = match self.format {
-            // Control characters are escaped in it, so that there is nothing to strip.
-            Format::Json => Box::new(BufWriter::new(io::stdout().lock())),
-            Format::Human | Format::Concise => Box::new(BufWriter::new(anstream::stdout().lock())),
+            // Control characters are escaped in them, so that there is nothing to strip.
+            format if !format.is_for_people() => Box::new(BufWriter::new(io::stdout().lock())),
+            _ => Box::new(BufWriter::new(anstream::stdout().lock())),
         };
         report::write(self.format, report, &mut source, self.verbose, &mut out)?;
         out.flush()?;
-        if self.format == Format::Concise {
+        if !matches!(self.format, Format::Human | Format::Json) {
             report::write_sum(report, &mut anstream::stderr().lock())?;
         }
         for (format, path) in &self.output {

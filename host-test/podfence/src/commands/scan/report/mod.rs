@@ -1,10 +1,15 @@
 //! Writes what a scan found: for people, for editors and grep, and for programs.
 
 mod concise;
+mod github;
+mod gitlab;
 mod human;
 mod json;
+mod junit;
+mod openreports;
 #[cfg(test)]
 mod sample;
+mod sarif;
 mod snippet;
 
 use std::io::{self, Write};
@@ -16,9 +21,14 @@ use podfence_scan::report::Report;
 use crate::text::visible;
 
 use concise::concise;
+use github::github;
+use gitlab::gitlab;
 use human::{Human, human};
 pub(super) use human::{not_judged, write_sum};
 use json::json;
+use junit::junit;
+use openreports::openreports;
+use sarif::sarif;
 
 /// What a report is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,6 +39,23 @@ pub(super) enum Format {
     Concise,
     /// For programs: podfence/scan/v1
     Json,
+    /// For code scanning: SARIF 2.1.0
+    Sarif,
+    /// For test reports: JUnit XML
+    Junit,
+    /// For GitHub Actions: annotations of the changes
+    Github,
+    /// For GitLab: a code quality report
+    Gitlab,
+    /// For dashboards of clusters: Reports of openreports.io/v1alpha1
+    Openreports,
+}
+
+impl Format {
+    /// Whether it is for people, who may have colours. In the others nothing is to be stripped.
+    pub(super) fn is_for_people(self) -> bool {
+        matches!(self, Format::Human | Format::Concise)
+    }
 }
 
 /// Writes a report; `source` returns the text of a file.
@@ -46,6 +73,21 @@ pub(super) fn write(
         Format::Human => human(report, source, Human { verbose: is_verbose, width: WIDTH }, out),
         Format::Concise => concise(report, out),
         Format::Json => json(report, out),
+        Format::Sarif => sarif(report, out),
+        Format::Junit => junit(report, out),
+        Format::Github => github(report, out),
+        Format::Gitlab => gitlab(report, &within_project(), out),
+        Format::Openreports => openreports(report, out),
+    }
+}
+
+/// Where the working directory is in GitLab's project, with a `/` behind it; empty at its root and elsewhere.
+fn within_project() -> String {
+    let working = std::env::current_dir().unwrap_or_default();
+    let project = std::env::var_os("CI_PROJECT_DIR").unwrap_or_default();
+    match working.strip_prefix(&project) {
+        Ok(within) if !project.is_empty() && !within.as_os_str().is_empty() => format!("{}/", within.display()),
+        _ => String::new(),
     }
 }
 

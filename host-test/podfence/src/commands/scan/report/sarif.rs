@@ -1,0 +1,266 @@
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use podfence_cluster::published;
+use podfence_scan::finding::{Finding, Position, Span, SuppressionKind};
+use podfence_scan::report::Report;
+use serde_json::{Map, Value, json};
+
+use super::{code, object, severity};
+use crate::text::json as json_text;
+
+/// The most results that GitHub takes of a run.
+const MOST: usize = 25_000;
+
+/// What relative URIs are relative to: the root of the repository, if the scan ran there.
+const ROOT: &str = "%SRCROOT%";
+
+/// SARIF 2.1.0, as GitHub's and other code scanners read it. Suppressed findings are in it, and say so; problems are
+/// notifications of a run that was not successful.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub(crate) fn sarif(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let rules = Rules::of(&report.findings);
+    let results: Vec<Value> = report.findings.iter().map(|finding| result(finding, &rules)).collect();
+    let mut notifications: Vec<Value> = report
+        .problems
+        .iter()
+        .map(|problem| {
+            let region = problem.position.map(|at| region(Span { start: at, end: at }));
+            json!({
+                "level": "error",
+                "message": {"text": problem.message},
+                "locations": [{"physicalLocation": location(&problem.file, region)}],
+            })
+        })
+        .collect();
+    if results.len() > MOST {
+        let text = format!("{} results: GitHub takes no more than {MOST} of a run", results.len());
+        notifications.push(json!({"level": "warning", "message": {"text": text}}));
+    }
+    let sarif = json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "podfence",
+                "version": env!("CARGO_PKG_VERSION"),
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "informationUri": env!("CARGO_PKG_REPOSITORY"),
+                "rules": rules.values,
+            }},
+            "columnKind": "unicodeCodePoints",
+            "originalUriBaseIds": {ROOT: {"description": {"text": "the working directory of the scan"}}},
+            "invocations": [{
+                "executionSuccessful": report.problems.is_empty(),
+                "toolExecutionNotifications": notifications,
+            }],
+            "results": results,
+        }],
+    });
+    writeln!(out, "{}", json_text(&sarif)?)
+}
+
+/// The kinds of findings, each once.
+struct Rules {
+    values: Vec<Value>,
+    indexes: BTreeMap<String, usize>,
+}
+
+impl Rules {
+    fn of(findings: &[Finding]) -> Self {
+        let mut rules = Self { values: Vec::new(), indexes: BTreeMap::new() };
+        for finding in findings {
+            let id = code(finding);
+            if !rules.indexes.contains_key(id) {
+                rules.indexes.insert(id.to_owned(), rules.values.len());
+                rules.values.push(rule(id, finding));
+            }
+        }
+        rules
+    }
+}
+
+fn rule(id: &str, finding: &Finding) -> Value {
+    let severity = published::find(&finding.policy).map_or("medium", |of| of.severity.as_str());
+    // GitHub's bands begin at 9.0, 7.0, 4.0 and 0.1.
+    let score = match severity {
+        "critical" => "9.0",
+        "high" => "7.0",
+        "low" => "3.0",
+        _ => "5.0",
+    };
+    let mut rule = json!({
+        "id": id,
+        "shortDescription": {"text": format!("{id} ({})", finding.policy)},
+        "properties": {"tags": ["security", finding.policy], "security-severity": score},
+    });
+    if !finding.docs.is_empty() {
+        rule["helpUri"] = json!(finding.docs);
+    }
+    if !finding.fix.is_empty() {
+        rule["help"] = json!({"text": finding.fix});
+    }
+    rule
+}
+
+fn result(finding: &Finding, rules: &Rules) -> Value {
+    let id = code(finding);
+    let name = object(&finding.object);
+    let place = location(&finding.file, Some(region(finding.span)));
+    let mut at = json!({"physicalLocation": place});
+    if !name.is_empty() {
+        at["logicalLocations"] = json!([{"fullyQualifiedName": name, "kind": "resource"}]);
+    }
+    let fix = if finding.fix.is_empty() { String::new() } else { format!("; {}", finding.fix) };
+    let about = if name.is_empty() { String::new() } else { format!("{name}: ") };
+    let mut result = json!({
+        "ruleId": id,
+        "ruleIndex": rules.indexes[id],
+        "level": severity(finding.severity),
+        "message": {"text": format!("{about}{}{fix}", finding.message)},
+        "locations": [at],
+        "partialFingerprints": {"primaryLocationLineHash": finding.fingerprint, "podfence/v1": finding.fingerprint},
+    });
+    if !finding.related.is_empty() {
+        let related = finding.related.iter().enumerate();
+        let related = related.map(|(index, span)| {
+            let place = location(&finding.file, Some(region(*span)));
+            json!({"id": index, "physicalLocation": place, "message": {"text": "belongs to it"}})
+        });
+        result["relatedLocations"] = related.collect();
+    }
+    if let Some(suppressed) = &finding.suppressed {
+        let kind = match suppressed.kind {
+            SuppressionKind::Comment => "inSource",
+            SuppressionKind::Config | SuppressionKind::Baseline => "external",
+        };
+        result["suppressions"] = json!([{"kind": kind, "justification": suppressed.reason}]);
+    }
+    result
+}
+
+fn location(file: &str, region: Option<Value>) -> Value {
+    let mut artifact = Map::from_iter([("uri".to_owned(), json!(uri(file)))]);
+    if !file.starts_with('/') {
+        artifact.insert("uriBaseId".to_owned(), json!(ROOT));
+    }
+    let mut location = json!({"artifactLocation": artifact});
+    if let Some(region) = region {
+        location["region"] = region;
+    }
+    location
+}
+
+fn region(Span { start, end }: Span) -> Value {
+    let Position { line, col, .. } = start;
+    json!({"startLine": line, "startColumn": col, "endLine": end.line, "endColumn": end.col})
+}
+
+/// The path as a part of a URI (RFC 3986): a relative reference, or with a scheme where it is absolute.
+fn uri(file: &str) -> String {
+    let mut uri = if file.starts_with('/') { "file://".to_owned() } else { String::new() };
+    for byte in file.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => uri.push(byte.into()),
+            other => uri += &format!("%{other:02X}"),
+        }
+    }
+    uri
+}
+
+#[cfg(test)]
+mod tests {
+    use podfence_scan::finding::{Severity, Suppressed};
+
+    use super::super::sample::{WEB, finding, missing, problem, report, span};
+    use super::*;
+
+    fn written(report: &Report) -> Value {
+        let mut bytes = Vec::new();
+        sarif(report, &mut bytes).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[test]
+    fn findings_are_results_and_problems_notifications() {
+        let accepted = Suppressed { kind: SuppressionKind::Baseline, reason: "known".to_owned() };
+        let mut report = report(vec![
+            Finding { related: vec![span(WEB, "kind")], ..finding(span(WEB, "true")) },
+            Finding {
+                severity: Severity::Warning,
+                suppressed: Some(accepted),
+                file: "a b/ü%.yaml".to_owned(),
+                ..missing(span(WEB, "web"), "runAsNonRoot", "runAsNonRoot", "true")
+            },
+        ]);
+        report.problems = vec![problem()];
+        let run = &written(&report)["runs"][0];
+        let place = |uri: &str, line: usize, from: usize, to: usize| {
+            json!({
+                "artifactLocation": {"uri": uri, "uriBaseId": "%SRCROOT%"},
+                "region": {"startLine": line, "startColumn": from, "endLine": line, "endColumn": to},
+            })
+        };
+        let fingerprint = "00112233445566778899aabbccddeeff";
+        let fingerprints = json!({"primaryLocationLineHash": fingerprint, "podfence/v1": fingerprint});
+        let logical = json!([{"fullyQualifiedName": "Deployment shop/web", "kind": "resource"}]);
+        let expected = json!([
+            {
+                "ruleId": "privileged", "ruleIndex": 0, "level": "error",
+                "message": {"text": "Deployment shop/web: container \"web\" must not set \
+                    securityContext.privileged=true; set securityContext.privileged to false or remove it"},
+                "locations": [
+                    {"physicalLocation": place("deploy/web.yaml", 8, 23, 27), "logicalLocations": logical},
+                ],
+                "partialFingerprints": fingerprints,
+                "relatedLocations": [{
+                    "id": 0, "physicalLocation": place("deploy/web.yaml", 1, 1, 5), "message": {"text": "belongs to it"},
+                }],
+            },
+            {
+                "ruleId": "runAsNonRoot", "ruleIndex": 1, "level": "warning",
+                "message": {"text": "Deployment shop/web: container \"web\" must set \
+                    securityContext.runAsNonRoot=true; set securityContext.runAsNonRoot to true"},
+                "locations": [
+                    {"physicalLocation": place("a%20b/%C3%BC%25.yaml", 6, 15, 18), "logicalLocations": logical},
+                ],
+                "partialFingerprints": fingerprints,
+                "suppressions": [{"kind": "external", "justification": "known"}],
+            },
+        ]);
+        assert_eq!(run["results"], expected);
+        let rule = json!({
+            "id": "privileged", "shortDescription": {"text": "privileged (privileged)"},
+            "properties": {"tags": ["security", "privileged"], "security-severity": "9.0"},
+            "helpUri": "https://podfence.example/privileged",
+            "help": {"text": "set securityContext.privileged to false or remove it"},
+        });
+        assert_eq!(run["tool"]["driver"]["rules"][0], rule);
+        let invocation = json!([{
+            "executionSuccessful": false,
+            "toolExecutionNotifications": [{
+                "level": "error", "message": {"text": "expected a key, found \"]\""},
+                "locations": [{"physicalLocation": place("deploy/broken.yaml", 3, 7, 7)}],
+            }],
+        }]);
+        assert_eq!(run["invocations"], invocation);
+    }
+
+    #[test]
+    fn nothing_found_is_an_empty_list() {
+        let run = &written(&Report::default())["runs"][0];
+        assert_eq!((&run["results"], &run["tool"]["driver"]["rules"]), (&json!([]), &json!([])));
+        assert_eq!(run["invocations"][0]["executionSuccessful"], true);
+    }
+
+    #[test]
+    fn more_than_github_takes_is_said() {
+        let report = report(vec![finding(span(WEB, "true")); MOST + 1]);
+        let invocation = &written(&report)["runs"][0]["invocations"][0];
+        let text = "25001 results: GitHub takes no more than 25000 of a run";
+        assert_eq!(invocation["toolExecutionNotifications"][0]["message"]["text"], text);
+        assert_eq!(invocation["executionSuccessful"], true);
+    }
+}
