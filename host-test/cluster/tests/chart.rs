@@ -7,7 +7,7 @@ use std::process::Command;
 
 use podfence_cluster::deploy::{self, Modules, Options, Settings};
 use podfence_cluster::published;
-use podfence_fixtures::generated::is_current;
+use podfence_fixtures::generated::{is_blessing, is_current};
 use podfence_host::Mode;
 use podfence_scan::{custom_kinds, read};
 use podfence_support::root;
@@ -196,7 +196,11 @@ fn the_chart_renders_what_the_kustomizations_are() {
         if let Some(helm) = &helm {
             let rendered =
                 render(helm, &written(&case.chart, case.name), &case.values).unwrap_or_else(|error| panic!("{error}"));
-            is_current(&recording, &(header.clone() + &rendered)).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(documents(&rendered), case.expected, "{}", case.name);
+            // Another version of Helm may print the same documents in another way.
+            if is_blessing() {
+                is_current(&recording, &(header.clone() + &rendered)).unwrap_or_else(|error| panic!("{error}"));
+            }
         }
         let recorded =
             fs::read_to_string(&recording).unwrap_or_else(|error| panic!("{}: {error}", recording.display()));

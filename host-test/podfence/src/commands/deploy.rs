@@ -20,7 +20,7 @@ use crate::text::origin;
 /// Exit code 0: they are written; 2: they are not.
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
-    podfence deploy --registry registry.example.com/podfence --kubernetes-version 1.36 --out target/deploy\n  \
+    podfence deploy --registry registry.example.com/podfence --out target/deploy\n  \
     kubectl apply -k target/deploy/monitor/restricted")]
 pub(super) struct Arguments {
     /// Where the modules are, without a scheme [default: as in the metadata of the policies]
