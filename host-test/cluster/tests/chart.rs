@@ -13,6 +13,9 @@ use podfence_scan::{custom_kinds, read};
 use podfence_support::root;
 use serde_json::{Map, Value, json};
 
+/// The version of the policies.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// A chart, values of it, and what it renders with them.
 struct Case {
     name: &'static str,
@@ -29,7 +32,7 @@ fn settings(of: &Value) -> Settings {
 /// What `podfence push` prints.
 fn printed() -> String {
     let digest = digest();
-    published::all().iter().map(|of| format!("localhost:5000/x/{}@{digest}\n", of.policy)).collect()
+    published::all().iter().map(|of| format!("localhost:5000/x/{}:v{VERSION}@{digest}\n", of.policy)).collect()
 }
 
 fn digest() -> String {

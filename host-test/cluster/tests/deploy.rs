@@ -25,6 +25,9 @@ use podfence_support::{corpus, policies, root};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
+/// The version of the policies.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 const POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [\
     {name: nginx, image: nginx, securityContext: {privileged: true}}]}}";
 
@@ -396,7 +399,7 @@ fn rich() -> Options {
     };
     let hex = "0123456789abcdef".repeat(4);
     let printed: String =
-        published::all().iter().map(|of| format!("localhost:5000/x/{}@sha256:{hex}\n", of.policy)).collect();
+        published::all().iter().map(|of| format!("localhost:5000/x/{}:v{VERSION}@sha256:{hex}\n", of.policy)).collect();
     Options {
         modules: Published::published(&printed).expect("references"),
         kinds: podfence_scan::custom_kinds::find("argoproj.io", "Rollout").into_iter().collect(),

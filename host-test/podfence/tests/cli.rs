@@ -918,7 +918,7 @@ fn files_below(directory: &Path) -> usize {
 fn deploy_reads_what_it_is_asked_for() {
     let workplace = workplace();
     let hex = "0123456789abcdef".repeat(4);
-    let printed = |policy: &str| format!("localhost:5000/x/{policy}@sha256:{hex}\n");
+    let printed = |policy: &str| format!("localhost:5000/x/{policy}:v{}@sha256:{hex}\n", env!("CARGO_PKG_VERSION"));
     let published: String = podfence_cluster::published::all().iter().map(|of| printed(of.policy)).collect();
     workplace.write("published", published);
     workplace.write("one", printed("users"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::module_url;
+use super::{VERSION, module_url};
 use crate::published;
 
 /// Where the modules are.
@@ -18,7 +18,7 @@ pub struct Modules {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModulesError {
     /// It is no reference with a digest.
-    #[error("line {line}: expected HOST/PATH/POLICY@sha256:DIGEST, found {found:?}")]
+    #[error("line {line}: expected HOST/PATH/POLICY:{VERSION}@sha256:DIGEST, found {found:?}")]
     Reference {
         /// The line, from 1.
         line: usize,
@@ -26,7 +26,15 @@ pub enum ModulesError {
         found: String,
     },
     /// It is of another version.
-    #[error("line {line}: this version has no policy {policy:?}; publish it again")]
+    #[error("line {line}: expected {VERSION}, found {found}; publish this version")]
+    Version {
+        /// The line, from 1.
+        line: usize,
+        /// The tag.
+        found: String,
+    },
+    /// There is no such policy.
+    #[error("line {line}: this version has no policy {policy:?}; publish this version")]
     Policy {
         /// The line, from 1.
         line: usize,
@@ -72,12 +80,15 @@ impl Modules {
         let (mut registry, mut digests) = (None, BTreeMap::new());
         for (index, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
             let line = index + 1;
-            let (found, name, digest) =
-                reference(text.trim()).ok_or_else(|| ModulesError::Reference { line, found: text.to_owned() })?;
-            let of = published::find(name).ok_or_else(|| ModulesError::Policy { line, policy: name.to_owned() })?;
-            let expected: &&str = registry.get_or_insert(found);
-            if *expected != found {
-                return Err(ModulesError::Registry { line, expected: (*expected).to_owned(), found: found.to_owned() });
+            let Reference { place, policy, tag, digest } =
+                Reference::read(text.trim()).ok_or_else(|| ModulesError::Reference { line, found: text.to_owned() })?;
+            if tag != VERSION {
+                return Err(ModulesError::Version { line, found: tag.to_owned() });
+            }
+            let of = published::find(policy).ok_or_else(|| ModulesError::Policy { line, policy: policy.to_owned() })?;
+            let expected: &&str = registry.get_or_insert(place);
+            if *expected != place {
+                return Err(ModulesError::Registry { line, expected: (*expected).to_owned(), found: place.to_owned() });
             }
             digests.insert(of.policy, digest.to_owned());
         }
@@ -96,14 +107,25 @@ impl Modules {
     }
 }
 
-/// The registry, the policy and the digest of a reference.
-fn reference(text: &str) -> Option<(&str, &str, &str)> {
-    let (path, digest) = text.split_once('@')?;
-    let (registry, policy) = path.rsplit_once('/')?;
-    let hex = digest.strip_prefix("sha256:")?;
-    let is_digest = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".-_:[]/".contains(letter);
-    (is_digest && !registry.is_empty() && registry.chars().all(is_plain)).then_some((registry, policy, digest))
+/// What `podfence push` prints.
+struct Reference<'t> {
+    place: &'t str,
+    policy: &'t str,
+    tag: &'t str,
+    digest: &'t str,
+}
+
+impl<'t> Reference<'t> {
+    fn read(text: &'t str) -> Option<Self> {
+        let (path, digest) = text.split_once('@')?;
+        let (place, name) = path.rsplit_once('/')?;
+        let (policy, tag) = name.split_once(':')?;
+        let hex = digest.strip_prefix("sha256:")?;
+        let is_digest = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".-_:[]/".contains(letter);
+        let is_place = !place.is_empty() && place.chars().all(is_plain);
+        (is_digest && is_place).then_some(Self { place, policy, tag, digest })
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +134,7 @@ mod tests {
 
     fn all(registry: &str) -> Vec<String> {
         let hex = "0123456789abcdef".repeat(4);
-        published::all().iter().map(|of| format!("{registry}/{}@sha256:{hex}", of.policy)).collect()
+        published::all().iter().map(|of| format!("{registry}/{}:{VERSION}@sha256:{hex}", of.policy)).collect()
     }
 
     #[test]
@@ -135,14 +157,18 @@ mod tests {
             (lines[1..].join("\n"), "allow-privilege-escalation is missing; publish all policies, or name the registry alone with --registry".to_owned()),
             (
                 changed(1, "r/x/apparmor:v1"),
-                "line 2: expected HOST/PATH/POLICY@sha256:DIGEST, found \"r/x/apparmor:v1\"".to_owned(),
+                format!("line 2: expected HOST/PATH/POLICY:{VERSION}@sha256:DIGEST, found \"r/x/apparmor:v1\""),
             ),
             (
-                changed(0, &format!("r/x/y@sha256:{hex}")),
-                "line 1: this version has no policy \"y\"; publish it again".to_owned(),
+                changed(1, &format!("r/x/apparmor:v0.0.1@sha256:{hex}")),
+                format!("line 2: expected {VERSION}, found v0.0.1; publish this version"),
             ),
             (
-                changed(2, &format!("r/y/capabilities@sha256:{hex}")),
+                changed(0, &format!("r/x/y:{VERSION}@sha256:{hex}")),
+                "line 1: this version has no policy \"y\"; publish this version".to_owned(),
+            ),
+            (
+                changed(2, &format!("r/y/capabilities:{VERSION}@sha256:{hex}")),
                 "line 3: expected a module in r/x, as in the lines before, found r/y".to_owned(),
             ),
         ] {
