@@ -206,6 +206,14 @@ fn a_signature_is_good_for_its_key_and_its_bytes() {
     registry.put_manifest("podfence/privileged", &tag, &nothing);
     assert_eq!(workplace.succeeds(&verify(&public)), format!("{by_digest}\n"));
     assert_eq!(workplace.fails(1, &verify(&third_public)), refused);
+    // cosign lists what it signs with another type, and without annotations.
+    let mut listed = index.clone();
+    for entry in listed["manifests"].as_array_mut().unwrap() {
+        entry["artifactType"] = json!("application/vnd.oci.empty.v1+json");
+        entry.as_object_mut().unwrap().remove("annotations");
+    }
+    registry.put_manifest("podfence/privileged", &fallback, &listed);
+    assert_eq!(workplace.succeeds(&verify(&public)), format!("{by_digest}\n"));
     registry.put_manifest("podfence/privileged", &tag, &manifest);
     let mut without = index.clone();
     without["manifests"] = json!([]);

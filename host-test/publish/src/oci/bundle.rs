@@ -23,6 +23,9 @@ pub const BILL: &str = "https://cyclonedx.org/bom";
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
+/// What `cosign attest` writes.
+const TYPE_V0_1: &str = "https://in-toto.io/Statement/v0.1";
+
 const ABOUT_ANOTHER: &str = "it is about another artifact";
 
 /// Why a bundle does not count.
@@ -31,6 +34,9 @@ pub enum BundleError {
     /// It is signed with another key.
     #[error("it is signed with another key")]
     OtherKey,
+    /// It is good, and says something else.
+    #[error("it says something else: {0}")]
+    OtherKind(String),
     /// Anything else.
     #[error("{0}")]
     Unfit(String),
@@ -91,14 +97,14 @@ pub fn open(bundle: &[u8], digest: &str, kind: &str, signer: &Signer) -> Result<
     }
     let statement: Statement =
         serde_json::from_slice(envelope.payload.as_bytes()).map_err(|error| unfit(error.to_string()))?;
-    if envelope.payload_type != PAYLOAD_TYPE || statement.type_ != Statement::TYPE_V1 {
+    if envelope.payload_type != PAYLOAD_TYPE || ![Statement::TYPE_V1, TYPE_V0_1].contains(&statement.type_.as_str()) {
         return Err(unfit("it signs no statement".to_owned()));
     }
     if !statement.matches_sha256(&hash) {
         return Err(unfit(ABOUT_ANOTHER.to_owned()));
     }
     if statement.predicate_type != kind {
-        return Err(unfit(format!("it says something else: {}; expected {kind}", statement.predicate_type)));
+        return Err(BundleError::OtherKind(statement.predicate_type));
     }
     Ok(statement.predicate)
 }
@@ -172,7 +178,7 @@ mod tests {
                 IDENTITY,
                 ISSUER,
                 BILL,
-                Some(format!("it says something else: {SIGNATURE}; expected {BILL}")),
+                Some(format!("it says something else: {SIGNATURE}")),
             ),
             (
                 &not_of_the_log,
@@ -187,6 +193,21 @@ mod tests {
             let found = open(bundle.as_bytes(), digest, kind, &signer).err().map(|error| error.to_string());
             assert_eq!(found, expected);
         }
+    }
+
+    #[test]
+    fn what_cosign_signs_with_a_key_is_read() {
+        // `cosign sign` and `cosign attest --type cyclonedx`, version 3.0.2, with the private key of `cosign.pub`.
+        let [signature, bill] =
+            [include_str!("../../tests/signatures/key.json"), include_str!("../../tests/signatures/bill.json")];
+        let key = PublicKey::from_pem(include_bytes!("../../tests/signatures/cosign.pub")).expect("a key");
+        let signer = Signer::with_key(&key.der).expect("a key");
+        let digest = "sha256:d64898401cc1b909ff90b68732ce1d344f5a314492609662cbbc220d6680b172";
+        let open = |bundle: &str, kind: &str| open(bundle.as_bytes(), digest, kind, &signer);
+        assert_eq!(open(signature, SIGNATURE), Ok(json!({})));
+        assert_eq!(open(bill, BILL).expect("a bill")["bomFormat"], "CycloneDX");
+        assert_eq!(open(signature, BILL), Err(BundleError::OtherKind(SIGNATURE.to_owned())));
+        assert_eq!(open(bill, SIGNATURE), Err(BundleError::OtherKind(BILL.to_owned())));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use oci_spec::distribution::Reference;
 use podfence_scan::read::LARGEST_DOCUMENT;
 
-use super::answer::{Descriptor, INDEX_TYPE, Index, MANIFEST_TYPE, Manifest, shown};
+use super::answer::{Descriptor, INDEX_TYPE, Index, MANIFEST_TYPE, Manifest};
 use super::artifact::{ArtifactError, describe};
 use super::registry::{OciError, Registry, digest, referrers_tag};
 
@@ -83,7 +83,7 @@ fn list(
     Ok(registry.push_manifest(&place, &index.write(), INDEX_TYPE)?)
 }
 
-/// What of some kinds refers to an artifact that is named by its digest, the last first.
+/// What may be of some kinds among what refers to an artifact that is named by its digest, the last first.
 ///
 /// # Errors
 /// The registry does not tell.
@@ -92,15 +92,22 @@ pub(super) fn referring(
     subject: &Reference,
     is_kind: impl Fn(&str) -> bool,
 ) -> Result<Vec<Descriptor>, OciError> {
-    let listed = registry.referrers(subject)?.into_iter().rev();
-    Ok(listed.filter(|entry| entry.artifact_type.as_deref().is_some_and(&is_kind)).collect())
+    // Some lists, those that cosign writes among them, have the type of the empty configuration instead.
+    let may_be =
+        |entry: &Descriptor| entry.artifact_type.as_deref().is_none_or(|kind| kind == EMPTY_TYPE || is_kind(kind));
+    Ok(registry.referrers(subject)?.into_iter().rev().filter(may_be).collect())
 }
 
-/// The document of an entry that [`referring`] found.
+/// The document of an entry that [`referring`] found, if it is of such a kind.
 ///
 /// # Errors
 /// It is missing, was changed, or refers to another artifact than the list says.
-pub(super) fn fetch(registry: &Registry, subject: &Reference, entry: &Descriptor) -> Result<Vec<u8>, ArtifactError> {
+pub(super) fn fetch(
+    registry: &Registry,
+    subject: &Reference,
+    entry: &Descriptor,
+    is_kind: impl Fn(&str) -> bool,
+) -> Result<Option<Vec<u8>>, ArtifactError> {
     let reference = subject.clone_with_digest(entry.digest.clone());
     let (manifest, _) = registry.manifest(&reference)?;
     let unfit = |problem: String| ArtifactError::Attached { reference: reference.whole(), problem };
@@ -113,18 +120,24 @@ pub(super) fn fetch(registry: &Registry, subject: &Reference, entry: &Descriptor
     let [layer] = manifest.layers.as_slice() else {
         return Err(unfit(format!("it has {} layers; expected one", manifest.layers.len())));
     };
-    if Some(&layer.media_type) != entry.artifact_type.as_ref() {
-        let expected = entry.artifact_type.as_deref().unwrap_or_default();
-        return Err(unfit(format!("its layer is {}; expected {}", shown(&layer.media_type), shown(expected))));
+    if !is_kind(&layer.media_type) {
+        return Ok(None);
     }
-    Ok(registry.blob(&reference, layer, LARGEST_DOCUMENT)?)
+    registry.blob(&reference, layer, LARGEST_DOCUMENT).map(Some).map_err(ArtifactError::from)
 }
+
+/// How many entries are looked at for a document.
+const MOST: usize = 50;
 
 /// The document of a kind that was attached to an artifact last.
 ///
 /// # Errors
 /// The registry does not tell, or what it has was changed.
 pub fn attached(registry: &Registry, subject: &Reference, kind: &str) -> Result<Option<Vec<u8>>, ArtifactError> {
-    let found = referring(registry, subject, |found| found == kind)?;
-    found.first().map(|entry| fetch(registry, subject, entry)).transpose()
+    for entry in referring(registry, subject, |found| found == kind)?.iter().take(MOST) {
+        if let Some(document) = fetch(registry, subject, entry, |found| found == kind)? {
+            return Ok(Some(document));
+        }
+    }
+    Ok(None)
 }

@@ -206,7 +206,8 @@ fn find(
     trust: &Trust,
     problems: &mut Problems,
 ) -> Result<Option<Value>, SignatureError> {
-    for entry in referring(registry, signed, |found| found.starts_with(BUNDLE_FAMILY))? {
+    let is_bundle = |found: &str| found.starts_with(BUNDLE_FAMILY);
+    for entry in referring(registry, signed, is_bundle)? {
         let said = entry.annotations.as_ref().and_then(|annotations| annotations.get(PREDICATE));
         if said.is_some_and(|said| said != kind) {
             continue;
@@ -214,8 +215,9 @@ fn find(
         if !problems.may_read() {
             break;
         }
-        let bundle = match fetch(registry, signed, &entry) {
-            Ok(bundle) => bundle,
+        let bundle = match fetch(registry, signed, &entry, is_bundle) {
+            Ok(Some(bundle)) => bundle,
+            Ok(None) => continue,
             Err(error) => {
                 problems.add_unless_lasting(error)?;
                 continue;
@@ -224,7 +226,9 @@ fn find(
         match bundle::open(&bundle, signed.digest().unwrap_or_default(), kind, &trust.signer) {
             Ok(said) => return Ok(Some(said)),
             Err(BundleError::OtherKey) => problems.has_other_key = true,
-            Err(BundleError::Unfit(problem)) => problems.add(problem),
+            // The list does not always have what a bundle says.
+            Err(BundleError::OtherKind(_)) if said.is_none() => {}
+            Err(error) => problems.add(error.to_string()),
         }
     }
     Ok(None)
