@@ -361,10 +361,11 @@ fn locations<'v>(
     if text(settings, "otherKinds") == "accept" {
         return Err(skipped("the kind holds no pod"));
     }
-    let [group, kind] = [group, kind].map(Value::from);
+    let kind = if kind.is_empty() { "an object without kind" } else { kind };
+    let dot = if group.is_empty() { "" } else { "." };
     Err(unreadable(&format!(
-        "request.kind: this policy judges pods and cannot read kind {kind} of group {group}; say where its pod template \
-         is with podSpecPaths, or set otherKinds to accept"
+        "{kind}{dot}{group} is no pod or workload. If a rule sends it here on purpose, set otherKinds: accept; if it is a \
+         custom workload, add it to podSpecPaths"
     )))
 }
 

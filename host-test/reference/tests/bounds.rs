@@ -1,6 +1,7 @@
-//! The largest reply is small enough for a host, and a larger pod is refused.
+//! The largest reply is small enough for a host, a larger pod is refused, and of a long word the start is shown.
 #![forbid(unsafe_code)]
 
+use podfence_core::{Policy, json::pad};
 use podfence_reference::compare;
 use serde_json::{Value, json};
 
@@ -35,5 +36,85 @@ fn more_containers_are_refused() {
     });
     for containers in [10_001, 50_000] {
         assert_eq!(reply(containers).parse::<Value>().expect("JSON"), expected);
+    }
+}
+
+/// A violation of each policy with a word that is as long as a request may be, in a letter that JSON writes with six.
+const LONG: usize = 300_000;
+
+fn words() -> Vec<(&'static Policy, Value)> {
+    let long = "\0".repeat(LONG);
+    let container = |member: Value| json!({"containers": [member]});
+    vec![
+        (&podfence_privileged::POLICY, container(json!({"name": long, "securityContext": {"privileged": true}}))),
+        (
+            &podfence_capabilities::POLICY,
+            container(json!({"name": "a", "securityContext": {"capabilities": {"add": [long]}}})),
+        ),
+        (
+            &podfence_selinux::POLICY,
+            json!({"containers": [], "securityContext": {"seLinuxOptions": {"user": long, "role": long}}}),
+        ),
+        (&podfence_sysctls::POLICY, json!({"containers": [], "securityContext": {"sysctls": [{"name": long}]}})),
+        (&podfence_volumes::POLICY, json!({"containers": [], "volumes": [{"name": long, "nfs": {"path": long}}]})),
+        (
+            &podfence_apparmor::POLICY,
+            container(json!({"name": "a", "securityContext": {"appArmorProfile": {"type": long}}})),
+        ),
+        (
+            &podfence_pod_security_standards::POLICY,
+            container(
+                json!({"name": long, "securityContext": {"privileged": true, "runAsUser": 0, "procMount": long}}),
+            ),
+        ),
+    ]
+}
+
+#[test]
+fn of_a_long_word_the_start_is_shown() {
+    for (policy, spec) in words() {
+        for settings in [json!({}), json!({"warn": true})] {
+            let name = policy.name;
+            let kind = json!({"group": "", "kind": "Pod"});
+            let annotations =
+                json!({format!("container.apparmor.security.beta.kubernetes.io/{}", "\0".repeat(LONG)): "x"});
+            let object = json!({"metadata": {"annotations": annotations}, "spec": spec});
+            let request = json!({"kind": kind, "operation": "CREATE", "object": object});
+            let text = compare::reply(policy, &json!({"request": request, "settings": settings}).to_string());
+            assert!(text.len() < 600 << 10, "{name}: {} bytes", text.len());
+            let reply: Value = text.parse().expect("JSON");
+            assert_eq!(reply["code"], 403, "{name}");
+            let message = reply["message"].as_str().expect("a text");
+            assert!(message.len() < 64 << 10, "{name}: {} bytes", message.len());
+            assert!(!message.contains(&"\0".repeat(4097)), "{name}");
+            let annotation = reply["audit_annotations"]["violations"].as_str().expect("a text");
+            let violations: Vec<Value> = serde_json::from_str(annotation).expect("a list");
+            assert!(violations[0]["control"].is_string(), "{name}");
+            assert!(annotation.contains('…'), "{name}");
+            let warnings = reply["warnings"].as_array().map_or(0, |warnings| warnings[0].as_str().map_or(0, str::len));
+            assert!(warnings <= if policy.is_built_in { 4096 } else { 1000 }, "{name}: {warnings}");
+        }
+    }
+}
+
+#[test]
+fn a_message_about_what_cannot_be_read_ends() {
+    let long = "\0".repeat(LONG);
+    for request in [
+        json!({"kind": {"group": "", "kind": long}, "operation": "CREATE", "object": {}}),
+        json!({"kind": {"group": long, "kind": "Pod"}, "operation": "CREATE", "object": {}}),
+    ] {
+        let reply = compare::reply(&podfence_privileged::POLICY, &json!({"request": request}).to_string());
+        let reply: Value = reply.parse().expect("JSON");
+        let message = reply["message"].as_str().expect("a text");
+        assert!(message.len() <= (128 << 10) + "…".len() && message.ends_with("\0…"), "{}", message.len());
+    }
+    let settings = json!({long.clone(): true}).to_string();
+    for reply in [
+        podfence_core::validate_settings(&podfence_privileged::POLICY, &pad(settings.as_bytes())),
+        compare::reply(&podfence_privileged::POLICY, &format!(r#"{{"request":{{}},"settings":{settings}}}"#)),
+    ] {
+        let reply: Value = reply.parse().expect("JSON");
+        assert!(reply["message"].as_str().is_some_and(|text| text.len() <= (128 << 10) + "…".len()));
     }
 }

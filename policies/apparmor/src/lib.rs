@@ -5,7 +5,8 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Container, Edits, Field, Object, Place, Pod, Profile, Rule, Settings, String, Vec, Violations, problem, sort, types,
+    Container, Edits, Field, Object, Place, Pod, Profile, Refusal, Rule, Settings, String, Vec, Violations, problem,
+    sort, types,
 };
 
 podfence_core::fields! {
@@ -94,7 +95,7 @@ fn of_annotation(value: &str) -> Profile<'_> {
 
 /// Reports profiles that are not allowed, and required profiles that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
-    check_profiles(pod, found, |is| refusal(is, settings));
+    check_profiles(pod, found, |is| violated(is, settings));
     // Windows has no AppArmor, so no profile can be required there.
     if settings.is(REQUIRED) && !pod.is_windows() {
         let missing = if Profile::are_types(settings.strings(ALLOWED)) { &MISSING } else { &MISSING_ANY };
@@ -118,29 +119,13 @@ fn lacks_profile(container: &Container<'_>, annotated: &[(&str, &str)]) -> bool 
     container.effective(PROFILE).is_none() && annotated.binary_search_by(|(key, _)| order(key)).is_err()
 }
 
-fn refusal(is: Profile<'_>, settings: &Settings<'_>) -> Refusal {
-    // Old kubelets ran such a container without a profile.
-    if is == Profile::Localhost("") {
-        return Some((&MISSING_FILE, FILE));
-    }
-    let (allowed, files) = (settings.strings(ALLOWED), settings.strings(FILES));
-    let mut wrong = Some((&FORBIDDEN_TYPE, TYPE));
-    for allowed in allowed.strings().map(Profile::of_setting) {
-        let is_allowed = match (allowed, is) {
-            (Profile::Any | Profile::Localhost(""), Profile::Localhost(file)) => files.has("*") || files.has(file),
-            (Profile::Any, _) => true,
-            (allowed, is) => allowed == is && is != Profile::Unknown,
-        };
-        if is_allowed {
-            return None;
-        }
-        match (allowed, is) {
-            (Profile::Any | Profile::Localhost(""), Profile::Localhost(_)) => wrong = Some((&FORBIDDEN_FILE, FILE)),
-            (Profile::Localhost(_), Profile::Localhost(_)) => wrong = Some((&FORBIDDEN_FILE_OF_TYPE, FILE)),
-            _ => {}
-        }
-    }
-    wrong
+fn violated(is: Profile<'_>, settings: &Settings<'_>) -> Violated {
+    Some(match is.refusal(settings.strings(ALLOWED), settings.strings(FILES))? {
+        Refusal::MissingFile => (&MISSING_FILE, FILE),
+        Refusal::Type => (&FORBIDDEN_TYPE, TYPE),
+        Refusal::File => (&FORBIDDEN_FILE, FILE),
+        Refusal::OtherFile => (&FORBIDDEN_FILE_OF_TYPE, FILE),
+    })
 }
 
 /// Sets the default profile for containers that would run without a profile.
@@ -163,13 +148,13 @@ pub fn check_standard<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
 }
 
 /// The rule that a profile violates and the field to report; `None` if it is allowed.
-type Refusal = Option<(&'static Rule, Field<types::String>)>;
+type Violated = Option<(&'static Rule, Field<types::String>)>;
 
 /// Checks every profile that is set, including ones that have no effect.
-fn check_profiles<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl Fn(Profile<'v>) -> Refusal) {
+fn check_profiles<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, violated: impl Fn(Profile<'v>) -> Violated) {
     let mut of_field = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::String>) -> Place<'v>| {
         let Some(profile) = profile else { return };
-        if let Some((rule, field)) = refusal(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
+        if let Some((rule, field)) = violated(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
             found.add(rule, at(field).value(profile.at(field)));
         }
     };
@@ -179,7 +164,7 @@ fn check_profiles<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, refusal: impl F
         of_field(container.get(PROFILE), &|field| container.at(field));
     }
     for (key, value) in annotations(pod) {
-        if let Some((rule, _)) = refusal(of_annotation(value.string().unwrap_or_default())) {
+        if let Some((rule, _)) = violated(of_annotation(value.string().unwrap_or_default())) {
             found.add(rule, pod.at_annotation(key, value));
         }
     }
@@ -209,7 +194,7 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
             spelled,
         )),
         // Otherwise, every pod that gets the default would be rejected for it.
-        default if refusal(default, settings).is_some() => {
+        default if violated(default, settings).is_some() => {
             Err(problem(DEFAULT_PROFILE.path, "expected a profile that allowedProfiles allows, found ", spelled))
         }
         _ => Ok(()),

@@ -68,7 +68,7 @@ pub use pod::{Container, Edits, Pod};
 #[cfg(feature = "docs")]
 pub use policy::broken_rules;
 pub use policy::{Check, Mutate, Mutation, ParsedRequest, Policy, mutated, validate, validate_settings};
-pub use profile::Profile;
+pub use profile::{Profile, Refusal};
 pub use schema::{Declaration, Docs, Field, JsonType, LISTS, Scope, types};
 pub use settings::{Definition, Settings, common};
 pub use text::{problem, quote, sort, split};

@@ -14,7 +14,7 @@ use crate::{
         Definition, Settings,
         common::{EXEMPT_RUNTIME_CLASSES, OTHER_KINDS, WARN},
     },
-    text::{is, is_among, own, problem, put, quote},
+    text::{is, is_among, own, problem, put, put_start, quote, quote_start},
     update,
     violation::Violations,
 };
@@ -132,7 +132,7 @@ pub fn validate_settings(policy: &Policy, payload: &[u8]) -> String {
         Ok(()) => put(&mut reply, r#"{"valid":true}"#),
         Err(message) => {
             put(&mut reply, r#"{"valid":false,"message":"#);
-            quote(&message, &mut reply);
+            quote_start(&message, MOST_TEXT / 2, &mut reply);
             put(&mut reply, "}");
         }
     }
@@ -150,14 +150,15 @@ fn read_settings(policy: &Policy, payload: &[u8]) -> Result<(), Unreadable> {
 const MOST_TEXT: usize = 256 << 10;
 
 /// Most characters of a warning: the API server cuts all warnings of a request if they are longer than 4096 together.
-const MOST_WARNING: usize = 1000;
-const MOST_BUILT_IN_WARNING: usize = 4096;
+/// Eight are for the end of a text that is cut.
+const MOST_WARNING: usize = 1000 - 8;
+const MOST_BUILT_IN_WARNING: usize = 4096 - 8;
 
 #[cold]
 #[inline(never)]
 fn reject(code: &str, message: &str, violations: Option<&str>, warning: &str) -> String {
     let mut reply = own(r#"{"accepted":false,"message":"#);
-    quote(message, &mut reply);
+    quote_start(message, MOST_TEXT / 2, &mut reply);
     put(&mut reply, r#","code":"#);
     put(&mut reply, code);
     if let Some(violations) = violations {
@@ -383,15 +384,19 @@ fn rejection<'v>(policy: &Policy, pods: &[Pod<'v>], settings: &Settings) -> Opti
         return None;
     }
     let message = found.text(Some(settings), MOST_TEXT / 2);
-    let violations = found.to_json(Some(settings), MOST_TEXT - message.len());
+    let violations = found.to_json(Some(settings), MOST_TEXT.saturating_sub(message.len()));
     let mut warning = String::new();
     if settings.is(WARN) {
         if policy.is_built_in {
             let text = found.text(Some(settings), MOST_BUILT_IN_WARNING - WOULD.len());
             put(&mut warning, WOULD);
-            put(&mut warning, text.strip_prefix("violates").unwrap_or(&text));
+            put_start(
+                &mut warning,
+                text.strip_prefix("violates").unwrap_or(&text),
+                MOST_BUILT_IN_WARNING - WOULD.len(),
+            );
         } else {
-            warning = found.text(Some(settings), MOST_WARNING);
+            put_start(&mut warning, &found.text(Some(settings), MOST_WARNING), MOST_WARNING);
         }
     }
     Some(reject("403", &message, Some(&violations), &warning))

@@ -23,6 +23,19 @@ pub enum Profile<'s> {
     Unknown,
 }
 
+/// Why settings do not allow a profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is a file without a name. Old kubelets ran such a container without a profile.
+    MissingFile,
+    /// No setting allows its type.
+    Type,
+    /// The list of files does not have its file.
+    File,
+    /// The list of profiles has files, and not this one.
+    OtherFile,
+}
+
 impl<'s> Profile<'s> {
     /// Reads a setting, in the spelling of the fields or of the old annotations.
     pub fn of_setting(spelled: &'s str) -> Self {
@@ -53,6 +66,29 @@ impl<'s> Profile<'s> {
             Some("Localhost") => Self::Localhost(file.unwrap_or_default()),
             _ => Self::Unknown,
         }
+    }
+
+    /// Why a list of profiles and one of files in the settings do not allow it.
+    pub fn refusal(self, allowed: List<'_>, files: List<'_>) -> Option<Refusal> {
+        if self == Profile::Localhost("") {
+            return Some(Refusal::MissingFile);
+        }
+        let mut why = Refusal::Type;
+        for allowed in allowed.strings().map(Profile::of_setting) {
+            let (is_allowed, otherwise) = match (allowed, self) {
+                (Profile::Any | Profile::Localhost(""), Profile::Localhost(file)) => {
+                    (files.has("*") || files.has(file), Refusal::File)
+                }
+                (Profile::Localhost(allowed), Profile::Localhost(file)) => (allowed == file, Refusal::OtherFile),
+                (Profile::Any, _) => (true, why),
+                (allowed, is) => (allowed == is && is != Profile::Unknown, why),
+            };
+            if is_allowed {
+                return None;
+            }
+            why = otherwise;
+        }
+        Some(why)
     }
 
     /// The object with the fields `type` and `localhostProfile`, as JSON.

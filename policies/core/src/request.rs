@@ -13,7 +13,7 @@ use crate::{
         Definition, Settings,
         common::{PATH_AT, PATH_GROUP, PATH_KIND, PATH_OPTIONAL, PATH_PATH, POD_SPEC_PATHS},
     },
-    text::{is, own, problem, put, quote},
+    text::{is, own, problem, put},
     workload::{self, Workload},
 };
 
@@ -110,12 +110,15 @@ impl<'a> Request<'a> {
     /// Why an object of a kind that holds no pod is rejected.
     #[cold]
     pub(crate) fn other_kind(&self) -> String {
-        let (group, kind) = (self.envelope().get(GROUP), self.envelope().get(KIND));
-        let mut text = own("request.kind: this policy judges pods and cannot read kind ");
-        quote(kind.unwrap_or_default(), &mut text);
-        put(&mut text, " of group ");
-        quote(group.unwrap_or_default(), &mut text);
-        put(&mut text, "; say where its pod template is with podSpecPaths, or set otherKinds to accept");
+        let (group, kind) = (self.envelope().word(GROUP), self.envelope().word(KIND));
+        let mut text = own(if kind.is_empty() { "an object without kind" } else { kind });
+        put(&mut text, if group.is_empty() { "" } else { "." });
+        put(&mut text, group);
+        put(
+            &mut text,
+            " is no pod or workload. If a rule sends it here on purpose, set otherKinds: accept; if it is a custom \
+             workload, add it to podSpecPaths",
+        );
         text
     }
 

@@ -49,6 +49,33 @@ pub fn split(text: &str, separator: u8) -> (&str, &str) {
     (cut(text, 0, at), cut(text, at + 1, text.len()))
 }
 
+/// The most that a text shows of a word of the object, which may be as long as the request. In bytes.
+pub(crate) const LONGEST: usize = 4 << 10;
+
+/// Appends so many bytes of a text, up to the next character, and `…` if there is more of it.
+#[inline(never)]
+pub(crate) fn put_start(text: &mut String, whole: &str, most: usize) {
+    let is_inside = |byte: &u8| (0x80..0xc0).contains(byte);
+    let mut end = most;
+    while whole.as_bytes().get(end).is_some_and(is_inside) {
+        end += 1;
+    }
+    if end < whole.len() {
+        put_part(text, whole, 0, end);
+        put(text, "…");
+    } else {
+        put(text, whole);
+    }
+}
+
+/// Appends a JSON string that means as much of a text as [`put_start`] would append.
+#[inline(never)]
+pub(crate) fn quote_start(whole: &str, most: usize, json: &mut String) {
+    let mut start = own("");
+    put_start(&mut start, whole, most);
+    quote(&start, json);
+}
+
 /// Appends a number in decimal.
 #[inline(never)]
 pub(crate) fn put_number(text: &mut String, number: usize) {

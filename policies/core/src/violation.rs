@@ -8,7 +8,7 @@ use crate::{
     place::{Offender, Place},
     schema::{Field, types},
     settings::Settings,
-    text::{is, own, push, put, put_more, put_number, quote, sort_by, split},
+    text::{LONGEST, is, own, push, put, put_more, put_number, put_start, quote_start, sort_by, split},
 };
 
 /// What a control demands, and the texts for what violates it.
@@ -103,8 +103,8 @@ impl<'v> Violations<'v> {
         self.found.iter().map(|violation| violation.rule)
     }
 
-    /// The text of the verdict, of at most this many bytes: what does not fit is counted. With settings, it ends with
-    /// what they allow.
+    /// The text of the verdict, of at most this many bytes unless one violation has more: what does not fit is counted.
+    /// With settings, it ends with what they allow.
     pub(crate) fn text(&self, settings: Option<&Settings>, most: usize) -> String {
         // Between so many that fit, and one more than so many, of which the least is shown whatever its length.
         let (mut fitting, mut count, mut shown) = (1, self.found.len(), self.found.len());
@@ -115,7 +115,9 @@ impl<'v> Violations<'v> {
                 return text;
             }
             if shown == fitting {
-                put_more(&mut text, left);
+                if left != 0 {
+                    put_more(&mut text, left);
+                }
                 return text;
             }
             if left != 0 && text.len() <= most - MORE {
@@ -160,7 +162,8 @@ impl<'v> Violations<'v> {
 
     /// Every violation as compact JSON: `[{"control","reason","message","container","path","value","fix"}]`, of at most
     /// this many bytes: the last element is `{"more":7}` if seven do not fit. Paths start at the object. A message is
-    /// what the text of the verdict would be in parentheses, were it the only violation.
+    /// what the text of the verdict would be in parentheses, were it the only violation. Of a long text, only the start
+    /// is there, and a long value is the start of its JSON, as a string.
     pub(crate) fn to_json(&self, settings: Option<&Settings>, most: usize) -> String {
         let mut json = own("[");
         for (index, violation) in self.found.iter().enumerate() {
@@ -183,14 +186,19 @@ impl<'v> Violations<'v> {
             let mut path = String::new();
             place.put_path(violation.pod, &mut path);
             put_member(&mut element, ",\"path\":", &path);
-            put(&mut element, ",\"value\":");
-            put(&mut element, place.value.map_or("null", Object::raw));
+            let value = place.value.map_or("null", Object::raw);
+            if value.len() > LONGEST {
+                put_member(&mut element, ",\"value\":", value);
+            } else {
+                put(&mut element, ",\"value\":");
+                put(&mut element, value);
+            }
             let mut fix = own(rule.fix);
             put(&mut fix, if place.hint.is_empty() { "" } else { "; " });
             put(&mut fix, place.hint);
             put_member(&mut element, ",\"fix\":", &fix);
             put(&mut element, "}");
-            if json.len() + element.len() > most - MORE {
+            if json.len() + element.len() + MORE > most {
                 put(&mut json, "{\"more\":");
                 put_number(&mut json, self.found.len() - index);
                 put(&mut json, "}");
@@ -206,7 +214,7 @@ impl<'v> Violations<'v> {
 #[inline(never)]
 fn put_member(json: &mut String, before: &str, text: &str) {
     put(json, before);
-    quote(text, json);
+    quote_start(text, LONGEST, json);
 }
 
 /// The violations of one rule.
@@ -365,11 +373,11 @@ impl Listing<'_> {
         put(message, if self.count == 1 { "" } else { self.separator });
         put(message, self.quotes);
         if key.is_empty() {
-            put(message, word);
+            put_start(message, word, LONGEST);
         } else {
-            put(message, key);
+            put_start(message, key, LONGEST);
             put(message, "=");
-            quote(word, message);
+            quote_start(word, LONGEST, message);
         }
         put(message, self.quotes);
     }

@@ -6,7 +6,7 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Container, Edits, Field, Object, Place, Pod, Profile, Rule, Settings, String, Violations, quote, types,
+    Container, Edits, Field, Object, Place, Pod, Profile, Refusal, Rule, Settings, String, Violations, quote, types,
 };
 
 podfence_core::fields! {
@@ -84,7 +84,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     // Windows has no seccomp, so no profile can be required there.
     let is_required = settings.is(REQUIRED) && !pod.is_windows();
     let missing = if Profile::are_types(settings.strings(ALLOWED)) { &MISSING } else { &MISSING_ANY };
-    check_profiles(pod, |is| refusal(is, settings), if is_required { Some(missing) } else { None }, found);
+    check_profiles(pod, |is| violated(is, settings), if is_required { Some(missing) } else { None }, found);
 }
 
 static BASELINE: Rule = Rule { control: "seccompProfile_baseline", setting: None, ..FORBIDDEN_TYPE };
@@ -99,15 +99,15 @@ static RESTRICTED_MISSING: Rule = Rule {
 
 /// Checks the baseline control of the Pod Security Standards, as it is since 1.19.
 pub fn check_baseline<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    check_profiles(pod, |is| refusal_by_standard(is, &BASELINE), None, found);
+    check_profiles(pod, |is| violated_by_standard(is, &BASELINE), None, found);
 }
 
 /// Checks the restricted control of the Pod Security Standards.
 pub fn check_restricted<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    check_profiles(pod, |is| refusal_by_standard(is, &RESTRICTED), Some(&RESTRICTED_MISSING), found);
+    check_profiles(pod, |is| violated_by_standard(is, &RESTRICTED), Some(&RESTRICTED_MISSING), found);
 }
 
-fn refusal_by_standard(is: Profile<'_>, rule: &'static Rule) -> Refusal {
+fn violated_by_standard(is: Profile<'_>, rule: &'static Rule) -> Violated {
     match is {
         Profile::RuntimeDefault | Profile::Localhost(_) => None,
         _ => Some((rule, TYPE)),
@@ -118,14 +118,14 @@ fn refusal_by_standard(is: Profile<'_>, rule: &'static Rule) -> Refusal {
 /// that is a rule.
 fn check_profiles<'v>(
     pod: &Pod<'v>,
-    refusal: impl Fn(Profile<'v>) -> Refusal,
+    violated: impl Fn(Profile<'v>) -> Violated,
     missing: Option<&'static Rule>,
     found: &mut Violations<'v>,
 ) {
     let mut missing = missing;
     let mut check = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::String>) -> Place<'v>| {
         let Some(profile) = profile else { return };
-        if let Some((rule, field)) = refusal(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
+        if let Some((rule, field)) = violated(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
             found.add(rule, at(field).value(profile.at(field)));
             missing = None;
         }
@@ -142,29 +142,14 @@ fn check_profiles<'v>(
 }
 
 /// The rule that a profile violates and the field to report; `None` if it is allowed.
-type Refusal = Option<(&'static Rule, Field<types::String>)>;
+type Violated = Option<(&'static Rule, Field<types::String>)>;
 
-fn refusal(is: Profile<'_>, settings: &Settings<'_>) -> Refusal {
-    // Old kubelets ran such a container without a profile.
-    if is == Profile::Localhost("") {
-        return Some((&MISSING_FILE, FILE));
-    }
-    let files = settings.strings(FILES);
-    let mut wrong = (&FORBIDDEN_TYPE, TYPE);
-    for allowed in settings.strings(ALLOWED).strings().map(Profile::of_setting) {
-        let is_allowed = match (allowed, is) {
-            (Profile::Any | Profile::Localhost(""), Profile::Localhost(file)) => files.has("*") || files.has(file),
-            (Profile::Any, _) => true,
-            (allowed, is) => allowed == is && is != Profile::Unknown,
-        };
-        if is_allowed {
-            return None;
-        }
-        if let (Profile::Any | Profile::Localhost(_), Profile::Localhost(_)) = (allowed, is) {
-            wrong = (&FORBIDDEN_FILE, FILE);
-        }
-    }
-    Some(wrong)
+fn violated(is: Profile<'_>, settings: &Settings<'_>) -> Violated {
+    Some(match is.refusal(settings.strings(ALLOWED), settings.strings(FILES))? {
+        Refusal::MissingFile => (&MISSING_FILE, FILE),
+        Refusal::Type => (&FORBIDDEN_TYPE, TYPE),
+        Refusal::File | Refusal::OtherFile => (&FORBIDDEN_FILE, FILE),
+    })
 }
 
 /// Sets the default profile for containers that would run without a profile.
@@ -197,7 +182,7 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
         Profile::Unknown | Profile::Any | Profile::Localhost("") => {
             refuse(DEFAULT_PROFILE.path, spelled, unknown("RuntimeDefault, Unconfined or localhost/<file>"))
         }
-        default => match refusal(default, settings) {
+        default => match violated(default, settings) {
             // Otherwise, every pod that gets the default would be rejected for it.
             Some((rule, _)) => {
                 let setting = rule.setting.unwrap_or_default();
