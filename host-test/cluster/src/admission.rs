@@ -17,7 +17,6 @@ use crate::matching::{Matching, Namespaces, UnknownLabel};
 pub struct Admission<'d> {
     /// In the order in which they are asked.
     policies: Vec<Deployed<'d>>,
-    namespaces: Namespaces,
 }
 
 /// What came of a request.
@@ -65,16 +64,16 @@ pub enum ReviewError {
 impl<'d> Admission<'d> {
     /// Puts policies in the order in which an API server asks them: those that may change objects first, each kind by the
     /// names of the configurations that the controller makes.
-    pub fn new(mut policies: Vec<Deployed<'d>>, namespaces: Namespaces) -> Self {
+    pub fn new(mut policies: Vec<Deployed<'d>>) -> Self {
         policies.sort_by_key(|of| (!of.document.is_mutating(), of.document.configuration.clone()));
-        Self { policies, namespaces }
+        Self { policies }
     }
 
-    /// Evaluates a request.
+    /// Evaluates a request, knowing these namespaces.
     ///
     /// # Errors
     /// A policy's selector asks for a label that is not known, or its patch does not apply.
-    pub fn review(&self, request: &AdmissionRequest) -> Result<Review<'d>, ReviewError> {
+    pub fn review(&self, request: &AdmissionRequest, namespaces: &Namespaces) -> Result<Review<'d>, ReviewError> {
         let mut request = Cow::Borrowed(request);
         let mut answers = Vec::new();
         let sent = request.object.clone();
@@ -83,7 +82,7 @@ impl<'d> Admission<'d> {
         for policy in &self.policies {
             let document = policy.document;
             let name = || document.name.clone();
-            let seen = document.matching.sees(&request, &self.namespaces);
+            let seen = document.matching.sees(&request, namespaces);
             let Some(seen) = seen.map_err(|error| ReviewError::Label { policy: name(), error })? else { continue };
             if !document.conditions.is_empty() {
                 let is_converted = matches!(&seen, Cow::Owned(_));

@@ -45,7 +45,7 @@ const EXEMPT: &str = "exemptImages";
 /// The templates that are covered.
 ///
 /// Where a parameter is not given, Gatekeeper's default is said explicitly: it is not always ours.
-pub const TEMPLATES: [Template; 19] = [
+pub static TEMPLATES: [Template; 19] = [
     template(
         "K8sPSPAllowPrivilegeEscalationContainer",
         &[],
@@ -130,7 +130,15 @@ pub const TEMPLATES: [Template; 19] = [
     template(
         "K8sPSPVolumeTypes",
         &["volumes"],
-        &[of_pod("volumes", |given| object([("allowedTypes", list(given, "volumes"))]))],
+        &[of_pod("volumes", |given| {
+            let mut types = list(given, "volumes");
+            for name in types.as_array_mut().into_iter().flatten() {
+                if let Some(known) = name.as_str() {
+                    *name = json!(volume_type(known));
+                }
+            }
+            object([("allowedTypes", types)])
+        })],
     ),
 ];
 
@@ -165,18 +173,21 @@ pub enum GatekeeperError {
 /// # Errors
 /// When no policy covers the template, or the template has no such parameter.
 pub fn equivalents(kind: &str, parameters: &Parameters) -> Result<Vec<Equivalent>, GatekeeperError> {
-    let template = TEMPLATES
-        .iter()
-        .find(|template| template.kind == kind)
-        .ok_or_else(|| GatekeeperError::Template(kind.to_owned()))?;
+    let template = find(kind).ok_or_else(|| GatekeeperError::Template(kind.to_owned()))?;
     if let Some(unknown) = parameters.keys().find(|name| !template.has(name)) {
         return Err(GatekeeperError::Parameter { kind: template.kind, parameter: unknown.clone() });
     }
     Ok(template.parts.iter().map(|part| part.equivalent(parameters)).collect())
 }
 
+/// The template of constraints of a kind.
+pub fn find(kind: &str) -> Option<&'static Template> {
+    TEMPLATES.iter().find(|template| template.kind == kind)
+}
+
 impl Template {
-    fn has(&self, parameter: &str) -> bool {
+    /// Whether constraints have a parameter.
+    pub(crate) fn has(&self, parameter: &str) -> bool {
         let has_exemptions = self.parts.iter().any(|part| part.has_exemptions);
         self.parameters.contains(&parameter) || parameter == EXEMPT && has_exemptions
     }
@@ -189,6 +200,15 @@ impl Part {
             settings.insert("exempt".to_owned(), json!({"images": images}));
         }
         Equivalent { policy: self.policy, settings }
+    }
+}
+
+/// The field of a volume of a type: PodSecurityPolicy, and those who wrote for it, called two of them something else.
+pub(crate) fn volume_type(name: &str) -> &str {
+    match name {
+        "cephFS" => "cephfs",
+        "vsphere" => "vsphereVolume",
+        other => other,
     }
 }
 

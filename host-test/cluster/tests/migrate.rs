@@ -12,11 +12,14 @@
 //! | `object` | in place of `pod`: a whole object |
 //! | `source` | `allowed` or `refused` |
 //! | `differs` | optional: the policies decide the other way, and there is a warning with this path |
+//! | `user`, `groups` | optional: who creates it |
 #![forbid(unsafe_code)]
 
 mod common;
 #[path = "migrate/fence.rs"]
 mod fence;
+#[path = "migrate/generated.rs"]
+mod generated;
 #[path = "migrate/psp.rs"]
 mod psp;
 
@@ -25,11 +28,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fence::{Fence, pod_of};
-use podfence_cluster::migrate::{Options, kubewarden, migrate};
+use fence::{Fence, User, pod_of};
+use kubewarden_policy_sdk::crd::policies::{
+    AdmissionPolicy, AdmissionPolicyGroup, ClusterAdmissionPolicy, ClusterAdmissionPolicyGroup,
+};
+use podfence_cluster::migrate::{Effect, Options, Warning, kubewarden, migrate};
+use podfence_cluster::policy::policy_of;
 use podfence_cluster::published::registry;
 use podfence_docs::Replaces;
 use podfence_fixtures::discover;
+use podfence_host::Mode;
 use podfence_scan::read;
 use podfence_support::policies;
 use serde::Deserialize;
@@ -44,6 +52,10 @@ struct Pod {
     object: Option<Value>,
     source: Verdict,
     differs: Option<String>,
+    #[serde(default)]
+    user: String,
+    #[serde(default)]
+    groups: Vec<String>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Debug)]
@@ -80,7 +92,7 @@ fn sources(case: &Path) -> Vec<Value> {
 }
 
 fn options() -> Options {
-    Options { registry: "registry.example.com/podfence".to_owned(), workloads: false }
+    Options { mode: Mode::Protect, ..Options::new("registry.example.com/podfence") }
 }
 
 #[test]
@@ -88,13 +100,14 @@ fn pods_get_the_verdict_that_they_had() {
     let mut wrong = Vec::new();
     for case in cases() {
         let sources = sources(&case);
-        let migration = migrate(&sources, &options()).unwrap();
+        let migration = migrate(&sources, &options());
         let fence = Fence::new(&migration.policies, &sources);
         let pods: Vec<Pod> = serde_saphyr::from_str(&read(&case.join("pods.yaml"))).unwrap();
         assert!(pods.iter().any(|pod| pod.source == Verdict::Allowed), "{}", case.display());
         assert!(pods.iter().any(|pod| pod.source == Verdict::Refused), "{}", case.display());
         for pod in &pods {
-            let refusals = fence.refusals(&pod.object());
+            let user = User { name: pod.user.clone(), groups: pod.groups.clone() };
+            let refusals = fence.refusals_of(&pod.object(), &user);
             let verdict = if refusals.is_empty() { Verdict::Allowed } else { Verdict::Refused };
             let is_warned = |path: &String| migration.warnings.iter().any(|warning| warning.path == *path);
             let is_expected = match &pod.differs {
@@ -112,18 +125,12 @@ fn pods_get_the_verdict_that_they_had() {
 const ASPECTS: &str = include_str!("migrate/aspects.yaml");
 
 /// Where a policy is stricter than PodSecurityPolicy, one of these paths has a warning.
-const STRICTER: [(&str, &[&str]); 6] = [
-    ("apparmor", &["metadata.annotations[\"apparmor.security.beta.kubernetes.io/defaultProfileName\"]"]),
+const STRICTER: [(&str, &[&str]); 4] = [
     ("capabilities", &["spec.allowedCapabilities"]),
-    ("seccomp", &["metadata.annotations[\"seccomp.security.alpha.kubernetes.io/allowedProfileNames\"]"]),
     ("selinux", &["spec.seLinux.rule"]),
     ("users", &["spec.runAsUser.rule", "spec.runAsGroup.rule"]),
     ("volumes", &["spec.allowedCSIDrivers"]),
 ];
-
-/// Where they are laxer, there is one of these warnings.
-const LAXER: [&str; 2] =
-    ["PodSecurityPolicy demanded a profile of the pod itself", "a container that sets no procMount was rejected"];
 
 #[test]
 fn pod_security_policies_and_their_policies_agree_on_pods_of_every_kind() {
@@ -135,18 +142,17 @@ fn pod_security_policies_and_their_policies_agree_on_pods_of_every_kind() {
         if source["kind"] != "PodSecurityPolicy" {
             continue;
         }
-        let migration = migrate(&sources, &options()).unwrap();
+        let migration = migrate(&sources, &options());
         let fence = Fence::new(&migration.policies, &[]);
         for pod in pairs(&aspects) {
             let (is_allowed, refusals) = (psp::allows(source, &pod), fence.refusals(&pod));
             judged += 1;
             let is_warned = |paths: &[&str]| migration.warnings.iter().any(|warning| paths.contains(&&*warning.path));
             let is_explained = |refusal: &String| {
-                let name = refusal.split(':').next().unwrap();
-                STRICTER.iter().any(|(policy, paths)| name.ends_with(policy) && is_warned(paths))
+                let paths = stricter(refusal);
+                is_warned(paths)
             };
-            let is_laxer =
-                || migration.warnings.iter().any(|warning| LAXER.iter().any(|text| warning.text.starts_with(text)));
+            let is_laxer = || is_laxer(&migration.warnings, &pod);
             let is_right =
                 if is_allowed { refusals.iter().all(is_explained) } else { !refusals.is_empty() || is_laxer() };
             if !is_right {
@@ -156,6 +162,24 @@ fn pod_security_policies_and_their_policies_agree_on_pods_of_every_kind() {
     }
     assert!(wrong.is_empty(), "{} of {judged} pods:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
     assert!(judged > 10_000, "{judged} pods");
+}
+
+/// Where there is a warning if the policy that refuses is stricter.
+fn stricter(refusal: &str) -> &'static [&'static str] {
+    let name = refusal.split(':').next().unwrap();
+    let name = name.strip_suffix("-check").unwrap_or(name);
+    STRICTER.iter().find(|(policy, _)| name.ends_with(policy)).map_or(&[], |(_, paths)| paths)
+}
+
+/// Whether a pod is one that a warning says is let in.
+fn is_laxer(warnings: &[Warning], pod: &Value) -> bool {
+    let sets = |field: &str| pod["spec"].to_string().contains(&format!("\"{field}\""));
+    let mut weaker = warnings.iter().filter(|warning| warning.effect == Effect::Weaker);
+    weaker.any(|warning| match warning.path.as_str() {
+        "metadata.annotations[\"seccomp.security.alpha.kubernetes.io/allowedProfileNames\"]" => sets("seccompProfile"),
+        "spec.allowedProcMountTypes" => !sets("procMount"),
+        _ => false,
+    })
 }
 
 /// Pods with two aspects each, every value of the one with every value of the other.
@@ -202,27 +226,115 @@ impl Aspect {
     }
 }
 
+/// Whether a document is one of the kinds that Kubewarden's controller reads.
+fn is_of_kubewarden(document: &Value) -> Result<(), serde_json::Error> {
+    let document = document.clone();
+    match document["kind"].as_str() {
+        Some("ClusterAdmissionPolicy") => serde_json::from_value::<ClusterAdmissionPolicy>(document).map(drop),
+        Some("AdmissionPolicy") => serde_json::from_value::<AdmissionPolicy>(document).map(drop),
+        Some("AdmissionPolicyGroup") => serde_json::from_value::<AdmissionPolicyGroup>(document).map(drop),
+        _ => serde_json::from_value::<ClusterAdmissionPolicyGroup>(document).map(drop),
+    }
+}
+
+fn resources(document: &Value) -> BTreeSet<&str> {
+    let rules = document["spec"]["rules"].as_array().unwrap().iter();
+    rules.flat_map(|rule| rule["resources"].as_array().unwrap()).map(|of| of.as_str().unwrap()).collect()
+}
+
+/// What a cluster needs to enforce what is written, whatever the source.
+#[test]
+fn documents_are_complete() {
+    for (case, workloads) in cases().iter().flat_map(|case| [(case, false), (case, true)]) {
+        for mode in [Mode::Monitor, Mode::Protect] {
+            let migration = migrate(&sources(case), &Options { workloads, mode, ..options() });
+            let named = |name: &str| migration.policies.iter().find(|of| of["metadata"]["name"] == name);
+            for document in &migration.policies {
+                let name = document["metadata"]["name"].as_str().unwrap();
+                let at = format!("{}: {name}", case.display());
+                is_of_kubewarden(document).unwrap_or_else(|error| panic!("{at}: {error}"));
+                let annotations = &document["metadata"]["annotations"];
+                for annotation in
+                    ["podfence.io/migrated-from", "io.kubewarden.policy.severity", "io.kubewarden.policy.category"]
+                {
+                    assert!(
+                        annotations[annotation].as_str().is_some_and(|text| !text.is_empty()),
+                        "{at}: {annotation}"
+                    );
+                }
+                let spec = &document["spec"];
+                assert!(mode == Mode::Protect || spec["mode"] == "monitor", "{at}");
+                assert!(spec["mode"] == "protect" || spec["failurePolicy"] == "Ignore", "{at}");
+                let twin = named(&format!("{name}-check"));
+                assert_eq!(twin.is_some(), spec["mutating"] == true && spec["mode"] == "protect", "{at}");
+                assert!(twin.is_none_or(|twin| twin["spec"]["mutating"] == false), "{at}");
+                // Where workloads are judged, so are the pods of the same namespaces.
+                let judges_pods =
+                    |of: &Value| ["pods", "pods/ephemeralcontainers"].iter().all(|pods| resources(of).contains(pods));
+                let mut others = migration.policies.iter().filter(|of| {
+                    let keys = |of: &Value| of["spec"]["namespaceSelector"]["matchExpressions"][0]["key"].clone();
+                    policy_of(of) == policy_of(document) && keys(of) == keys(document)
+                });
+                assert!(others.any(judges_pods), "{at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn conditions_read_the_service_account_of_each_workload() {
+    let case = cases().into_iter().find(|case| case.ends_with("psp-rbac")).unwrap();
+    let migration = migrate(&sources(&case), &Options { workloads: true, ..options() });
+    let fence = Fence::new(&migration.policies, &[]);
+    for (account, is_allowed) in [("node-exporter", true), ("default", false)] {
+        let template = json!({"spec": {"serviceAccountName": account, "hostPID": true, "containers": [{"name": "a"}]}});
+        for (version, kind, own) in [
+            ("apps/v1", "Deployment", json!({"spec": {"template": template}})),
+            ("batch/v1", "CronJob", json!({"spec": {"jobTemplate": {"spec": {"template": template}}}})),
+            ("v1", "PodTemplate", json!({"template": template})),
+            ("v1", "Pod", template.clone()),
+        ] {
+            let mut object =
+                json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a", "namespace": "monitoring"}});
+            json_patch::merge(&mut object, &own);
+            assert_eq!(fence.refusals(&object).is_empty(), is_allowed, "{account} {kind}");
+        }
+    }
+}
+
 #[test]
 fn names_are_names_of_objects_and_there_once() {
-    let source = |name: &str| json!({"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "metadata": {"name": name}, "spec": {}});
-    let sources = [source("A:b/c"), source("a-b-c"), source(&"x".repeat(1000))];
-    let migration = migrate(&sources, &options()).unwrap();
-    let mut names: Vec<&str> =
+    let source = |name: &str| {
+        json!({
+            "apiVersion": "constraints.gatekeeper.sh/v1beta1", "kind": "K8sPSPPrivilegedContainer",
+            "metadata": {"name": name},
+        })
+    };
+    let sources = [source("A:b/c"), source("a-b-c"), source("a.-b"), source(&"x".repeat(1000))];
+    let migration = migrate(&sources, &options());
+    let names: Vec<&str> =
         migration.policies.iter().map(|policy| policy["metadata"]["name"].as_str().unwrap()).collect();
-    assert_eq!(names[..2], ["podfence-a-b-c-privileged", "podfence-a-b-c-capabilities"]);
-    assert!(names.contains(&"podfence-a-b-c-privileged-2"));
-    assert!(names.iter().all(|name| name.len() <= 253), "{names:?}");
-    let count = names.len();
-    names.sort_unstable();
-    names.dedup();
-    assert_eq!(names.len(), count);
+    let long = format!("podfence-{}-privileged", "x".repeat(150));
+    assert_eq!(names, ["podfence-a-b-c-privileged", "podfence-a-b-c-privileged-2", "podfence-a.b-privileged", &long]);
 }
 
 #[test]
 fn many_sources_take_no_time() {
     let source = json!({"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "spec": {}});
     let started = Instant::now();
-    assert_eq!(migrate(&vec![source; 10_000], &options()).unwrap().sources, 10_000);
+    assert!(!migrate(&vec![source; 10_000], &options()).policies.is_empty());
+    let namespace = |index: usize| {
+        let level = if index.is_multiple_of(2) { "baseline" } else { "restricted" };
+        json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {
+                "name": format!("n{index}"),
+                "labels": {"pod-security.kubernetes.io/enforce": level},
+            },
+        })
+    };
+    let namespaces: Vec<Value> = (0..10_000).map(namespace).collect();
+    assert_eq!(migrate(&namespaces, &options()).policies.len(), 4);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
@@ -251,13 +363,19 @@ fn the_registry_and_the_rules_are_those_of_the_metadata() {
     let url = &metadata["annotations"]["io.kubewarden.policy.ociUrl"];
     assert_eq!(*url, json!(format!("{}/privileged", registry())));
     let source = json!({"apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "spec": {}});
-    let migration = migrate(&[source], &Options { workloads: true, ..options() }).unwrap();
+    let migration = migrate(&[source], &Options { workloads: true, ..options() });
     let policy = &migration.policies[0];
     assert_eq!(
         policy["spec"]["module"],
         json!(format!("registry://{}/privileged:v{}", options().registry, env!("CARGO_PKG_VERSION")))
     );
-    assert_eq!(policy["spec"]["rules"], metadata["rules"]);
+    let resources = |rules: &Value| -> BTreeSet<String> {
+        let resources = rules.as_array().unwrap().iter().flat_map(|rule| rule["resources"].as_array().unwrap());
+        resources.map(|resource| resource.as_str().unwrap().to_owned()).collect()
+    };
+    let [pods, workloads] = [0, 1].map(|index| resources(&migration.policies[index]["spec"]["rules"]));
+    assert!(pods.is_disjoint(&workloads));
+    assert_eq!(&pods | &workloads, resources(&metadata["rules"]));
 }
 
 #[test]
@@ -275,8 +393,9 @@ fn workloads_are_judged_if_that_is_asked_for() {
         }),
     ] {
         for workloads in [false, true] {
-            let migration = migrate(std::slice::from_ref(&source), &Options { workloads, ..options() }).unwrap();
-            let refusals = Fence::new(&migration.policies, &[]).refusals(&deployment);
+            let migration = migrate(std::slice::from_ref(&source), &Options { workloads, ..options() });
+            let fence = Fence::new(&migration.policies, std::slice::from_ref(&source));
+            let refusals = fence.refusals(&deployment);
             assert_eq!(refusals.is_empty(), !workloads, "{source}: {refusals:?}");
         }
     }

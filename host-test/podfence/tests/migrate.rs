@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use podfence_fixtures::generated::is_current;
-use podfence_support::{Workplace, modules, root};
+use podfence_support::{Printed, Workplace, modules, root};
 
 const PODFENCE: &str = env!("CARGO_BIN_EXE_podfence");
 
@@ -23,140 +23,304 @@ fn cases() -> Vec<PathBuf> {
 fn the_command_prints_what_is_expected() {
     for case in cases() {
         let workplace = Workplace::new(PODFENCE);
-        let registry = ["migrate", "--registry", "registry.example.com/podfence"].map(OsStr::new);
-        let (out, error) = workplace.ends(&[&registry[..], &[case.join("input.yaml").as_os_str()]].concat(), 0);
-        for (name, text) in [("policies.yaml", out), ("warnings.txt", error)] {
+        let given = ["migrate", "--mode", "protect", "--registry", "registry.example.com/podfence"].map(OsStr::new);
+        let printed = workplace.run(&[&given[..], &[case.join("input.yaml").as_os_str()]].concat());
+        let is_lost = |line: &str| line.starts_with("error (left out)") || line.starts_with("warning (weaker)");
+        let code = i32::from(printed.error.lines().any(is_lost));
+        assert_eq!(printed.code, Some(code), "{}\n{}", case.display(), printed.error);
+        for (name, text) in [("policies.yaml", printed.out), ("warnings.txt", printed.error)] {
             is_current(&case.join(name), &text).unwrap();
         }
     }
 }
 
-/// Runs the command on a text, and demands that it prints no policy.
-fn refused(text: &str) -> String {
+fn psp(name: &str, spec: &str) -> String {
+    format!("{{apiVersion: policy/v1beta1, kind: PodSecurityPolicy, metadata: {{name: {name}}}, spec: {spec}}}")
+}
+
+fn constraint(kind: &str, spec: &str) -> String {
+    format!("{{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: {kind}, metadata: {{name: a}}, spec: {spec}}}")
+}
+
+/// Runs the command on a text.
+fn printed(text: &str, arguments: &[&str]) -> Printed {
     let workplace = Workplace::new(PODFENCE);
     workplace.write("input.yaml", text);
-    workplace.fails(2, &["migrate", "input.yaml"])
+    workplace.run(&[&["migrate", "input.yaml"], arguments].concat())
 }
 
-fn psp(spec: &str) -> String {
-    format!("{{apiVersion: policy/v1beta1, kind: PodSecurityPolicy, metadata: {{name: a}}, spec: {spec}}}")
+/// The lines on standard error that are no part of the table.
+fn messages(error: &str) -> String {
+    let lines = error.lines().take_while(|line| !line.starts_with(" source"));
+    lines.collect::<Vec<_>>().join("\n")
 }
+
+const PRIVILEGED: &str = "{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: K8sPSPPrivilegedContainer, metadata: \
+                          {name: good}}";
 
 #[test]
-fn what_cannot_be_understood_is_refused_with_its_path() {
+fn a_document_that_cannot_be_read_voids_no_other() {
     for (text, expected) in [
-        ("", "input.yaml: is empty"),
-        ("a: [\n", "input.yaml: line 1, column 4: unclosed bracket '['"),
-        (&psp("1"), "PodSecurityPolicy/a: spec: invalid type: integer `1`, expected a PodSecurityPolicySpec"),
+        (psp("a", "1"), "PodSecurityPolicy/a: spec: invalid type: integer `1`, expected a PodSecurityPolicySpec"),
         (
-            &psp("{privileged: 'no'}"),
+            psp("a", "{privileged: 'no'}"),
             "PodSecurityPolicy/a: spec.privileged: invalid type: string \"no\", expected a boolean",
         ),
         (
-            &psp("{hostPorts: [{min: 1, max: 2}, {min: x}]}"),
+            psp("a", "{hostPorts: [{min: 1, max: 2}, {min: x}]}"),
             "PodSecurityPolicy/a: spec.hostPorts[1].min: invalid type: string \"x\", expected i64",
         ),
-        (&psp("{hostPorts: [{min: 2, max: 1}]}"), "PodSecurityPolicy/a: spec.hostPorts[0]: expected 0 <= min <= max"),
+        ("{apiVersion: policy/v1beta1, kind: PodSecurityPolicy}".to_owned(), "PodSecurityPolicy: missing field `spec`"),
         (
-            &psp("{defaultAddCapabilities: [CAP_NET_RAW], requiredDropCapabilities: [NET_RAW]}"),
-            "PodSecurityPolicy/a: spec.defaultAddCapabilities: CAP_NET_RAW is in requiredDropCapabilities as well",
-        ),
-        (
-            &psp("{runAsUser: {rule: MustRunAs}}"),
-            "PodSecurityPolicy/a: spec.runAsUser.ranges: expected at least one range with the rule MustRunAs",
-        ),
-        (
-            &psp("{fsGroup: {rule: MustRunAsNonRoot}}"),
-            "PodSecurityPolicy/a: spec.fsGroup.rule: expected one of MustRunAs, MayRunAs, RunAsAny, found \"MustRunAsNonRoot\"",
-        ),
-        (
-            "{apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: high}}",
+            "{apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: high}}"
+                .to_owned(),
             "PodSecurityConfiguration: defaults.enforce: expected privileged, baseline or restricted, found \"high\"",
         ),
         (
-            "{apiVersion: apiserver.config.k8s.io/v1, kind: AdmissionConfiguration, plugins: [{name: PodSecurity, path: a}]}",
-            "AdmissionConfiguration: plugins[0].configuration: expected the configuration itself; migrate the file at `path`",
+            "{apiVersion: apiserver.config.k8s.io/v1, kind: AdmissionConfiguration, plugins: [{name: PodSecurity, path: a.yaml}]}"
+                .to_owned(),
+            "AdmissionConfiguration: plugins[0].path: the configuration is in a.yaml: migrate that file",
         ),
         (
-            "{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {a: 1}}}",
+            "{apiVersion: kubeadm.k8s.io/v1beta3, kind: ClusterConfiguration, apiServer: {extraArgs: \
+             {admission-control-config-file: /etc/ps.yaml}}}"
+                .to_owned(),
+            "ClusterConfiguration: the configuration is in /etc/ps.yaml: migrate that file",
+        ),
+        (
+            "{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {a: 1}}}".to_owned(),
             "Namespace/a: metadata.labels[\"a\"]: expected a string, found 1",
         ),
         (
-            "{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: K8sPSPCapabilities, spec: {match: {kinds: [Pod]}}}",
-            "K8sPSPCapabilities: spec.match.kinds[0]: invalid type: string \"Pod\", expected apiGroups and kinds",
+            constraint("K8sPSPCapabilities", "{match: {kinds: [Pod]}}"),
+            "K8sPSPCapabilities/a: spec.match.kinds[0]: invalid type: string \"Pod\", expected apiGroups and kinds",
         ),
         (
-            "{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: K8sPSPFSGroup, spec: {parameters: {rule: MustRunAs}}}",
-            "K8sPSPFSGroup: spec.parameters.ranges: expected at least one range with the rule MustRunAs",
+            constraint("K8sPSPCapabilities", "{match: {namespaceSelector: {matchLabels: {a: 1}}}}"),
+            "K8sPSPCapabilities/a: spec.match.namespaceSelector.matchLabels.a: expected a string, found 1",
         ),
         (
-            "{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: K8sPSPAllowedUsers, spec: {parameters: {runAsGroup: \
-             {rule: MayRunAs, ranges: []}}}}",
-            "K8sPSPAllowedUsers: spec.parameters.runAsGroup.ranges: expected at least one range with the rule MayRunAs",
+            constraint("K8sPSPCapabilities", "{parameters: {allowedCapabilities: CHOWN}}"),
+            "K8sPSPCapabilities/a: spec.parameters.allowedCapabilities: expected a list, found \"CHOWN\"",
+        ),
+        (constraint("K8sAllowedRepos", "{}"), "K8sAllowedRepos/a: Podfence has no equivalent of a K8sAllowedRepos"),
+        (
+            "{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {name: a}}".to_owned(),
+            "ClusterPolicy/a: Podfence cannot migrate a ClusterPolicy",
         ),
         (
-            "{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, spec: {}}",
+            "{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, spec: {}}".to_owned(),
             "ClusterAdmissionPolicy: spec.module: expected the URL of a module",
         ),
         (
-            "{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, spec: {module: volumes-psp}}",
+            "{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, spec: {module: a/b:v1}}".to_owned(),
+            "ClusterAdmissionPolicy: spec.module: no policy of Podfence replaces \"a/b:v1\"; keep this one",
+        ),
+        (
+            "{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, spec: {module: a/volumes-psp}}".to_owned(),
             "ClusterAdmissionPolicy: spec.rules: expected a list",
         ),
         (
-            &psp("{seLinux: {rule: MayRunAs}}"),
-            "PodSecurityPolicy/a: spec.seLinux.rule: unknown variant `MayRunAs`, expected `MustRunAs` or `RunAsAny`",
+            "{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, spec: {module: a/volumes-psp, settings: 1}}"
+                .to_owned(),
+            "ClusterAdmissionPolicy: spec.settings: expected an object, found 1",
         ),
-        ("{apiVersion: policy/v1beta1, kind: PodSecurityPolicy}", "PodSecurityPolicy: missing field `spec`"),
     ] {
-        let error = refused(text);
-        assert!(error.starts_with(&format!("error: {expected}")), "{text}\n{error}");
+        let alone = printed(&text, &[]);
+        let expected = format!("error (left out): {expected}");
+        assert_eq!((alone.code, alone.out.as_str()), (Some(2), ""), "{text}");
+        assert_eq!(alone.error, format!("{expected}\nerror: nothing to migrate\n"));
+        let with_another = printed(&format!("{text}\n---\n{PRIVILEGED}"), &[]);
+        assert_eq!(with_another.code, Some(1), "{text}");
+        assert!(with_another.out.contains("name: podfence-good-privileged\n"), "{text}");
+        assert!(with_another.error.lines().any(|line| line == expected), "{}", with_another.error);
     }
 }
 
 #[test]
-fn what_is_nothing_to_migrate_is_named() {
-    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: web}}";
-    for (text, expected) in [
-        (pod, "Pod/web: kind \"Pod\" of \"v1\" is nothing that can be migrated"),
+fn an_odd_value_voids_nothing_beside_it() {
+    for (text, setting, expected) in [
         (
-            "{apiVersion: v1, kind: Namespace, metadata: {name: a}}",
-            "Namespace/a: metadata.labels: no label of Pod Security; what counts is the API server's default",
+            psp("a", "{privileged: true, hostPorts: [{min: 2, max: 1}, {min: 5, max: 9}]}"),
+            "    hostPorts:\n    - min: 5\n      max: 9\n",
+            "note: PodSecurityPolicy/a: spec.hostPorts[0]: allows nothing, since 2 is not in front of 1; it is left out",
         ),
         (
-            "{apiVersion: policies.kubewarden.io/v1, kind: ClusterAdmissionPolicy, spec: {module: a/b:v1}}",
-            "ClusterAdmissionPolicy: spec.module: \"a/b:v1\" is no official policy that Podfence takes the place of; it is \
-             left out",
+            psp("a", "{hostPorts: [{min: 2, max: 1}]}"),
+            "    hostPorts: []\n",
+            "note: PodSecurityPolicy/a: spec.hostPorts[0]: allows nothing, since 2 is not in front of 1; it is left out",
         ),
-        ("just text", "document 1: what has no apiVersion and kind is nothing that can be migrated"),
         (
-            "{apiVersion: policy/v1, kind: PodSecurityPolicy}",
-            "PodSecurityPolicy: kind \"PodSecurityPolicy\" of \"policy/v1\" is nothing that can be migrated",
+            psp("a", "{volumes: [secret, cephFS, floppy]}"),
+            "    allowedTypes:\n    - cephfs\n    - secret\n",
+            "note: PodSecurityPolicy/a: spec.volumes: no type of volume: \"floppy\"; it is left out, since it allows nothing",
+        ),
+        (
+            psp("a", "{defaultAddCapabilities: [CAP_NET_RAW, KILL], requiredDropCapabilities: [NET_RAW]}"),
+            "    defaultAddCapabilities:\n    - KILL\n",
+            "warning (weaker): PodSecurityPolicy/a: spec.defaultAddCapabilities: CAP_NET_RAW is in requiredDropCapabilities \
+             as well, and is dropped",
+        ),
+        (
+            psp("a", "{runAsUser: {rule: MustRunAs}, fsGroup: {rule: MustRunAs, ranges: [{min: 1, max: 2}]}}"),
+            "    fsGroup:\n      rule: MustRunAs\n",
+            "error (left out): PodSecurityPolicy/a: spec.runAsUser.ranges: expected at least one range with the rule \
+             MustRunAs; any value is allowed",
+        ),
+        (
+            psp("a", "{fsGroup: {rule: MustRunAsNonRoot}, runAsUser: {rule: MustRunAsNonRoot}}"),
+            "    runAsNonRoot: true\n",
+            "error (left out): PodSecurityPolicy/a: spec.fsGroup.rule: expected one of MustRunAs, MayRunAs, RunAsAny, found \
+             \"MustRunAsNonRoot\"; any value is allowed",
+        ),
+        (
+            psp("a", "{seLinux: {rule: MayRunAs}}"),
+            "  name: podfence-a-privileged\n",
+            "error (left out): PodSecurityPolicy/a: spec.seLinux.rule: expected MustRunAs or RunAsAny, found \"MayRunAs\"; no \
+             policy for SELinux is written",
+        ),
+        (
+            constraint(
+                "K8sPSPFSGroup",
+                "{parameters: {rule: MustRunAs, ranges: [{min: 3, max: 4}, {min: 9, max: 1}]}}",
+            ),
+            "      ranges:\n      - min: 3\n        max: 4\n",
+            "note: K8sPSPFSGroup/a: spec.parameters.ranges[1]: {\"min\":9,\"max\":1} allows nothing; it is left out",
+        ),
+        (
+            constraint(
+                "K8sPSPHostFilesystem",
+                "{parameters: {allowedHostPaths: [{pathPrefix: ../a}, {pathPrefix: /b}]}}",
+            ),
+            "    allowedHostPaths:\n    - pathPrefix: /b\n",
+            "warning (stricter): K8sPSPHostFilesystem/a: spec.parameters.allowedHostPaths: {\"pathPrefix\":\"../a\"} cannot be \
+             read, and is left out, so that it allows nothing",
         ),
     ] {
-        assert_eq!(refused(text), format!("warning: {expected}\nerror: nothing to migrate\n"));
+        let printed = printed(&text, &[]);
+        assert!(printed.out.contains(setting), "{text}\n{}\n{}", printed.out, printed.error);
+        assert!(printed.error.lines().any(|line| line == expected), "{expected}\n{}", printed.error);
     }
+}
+
+#[test]
+fn what_limits_no_pods_is_skipped() {
+    for (text, expected) in [
+        ("{apiVersion: v1, kind: Pod, metadata: {name: web}}", "Pod/web: skipped: podfence cannot migrate a Pod"),
+        (
+            "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: web, namespace: a}}",
+            "Ingress/a/web: skipped: podfence cannot migrate an Ingress",
+        ),
+        (
+            "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: a}}",
+            "ClusterRole/a: skipped: podfence cannot migrate a ClusterRole",
+        ),
+        (
+            "{apiVersion: v1, kind: Namespace, metadata: {name: a}}",
+            "Namespace/a: no label of Pod Security, so the API server's configuration decides; migrate that file",
+        ),
+        ("just text", "document 1: skipped: it has no apiVersion and kind"),
+    ] {
+        let printed = printed(text, &[]);
+        assert_eq!((printed.code, printed.out.as_str()), (Some(2), ""), "{text}");
+        assert_eq!(printed.error, format!("note: {expected}\nerror: nothing to migrate\n"));
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_void_no_other() {
+    let workplace = Workplace::new(PODFENCE);
+    workplace.write("good.yaml", PRIVILEGED);
+    workplace.write("bad.yaml", "a: [\n");
+    let (out, error) = workplace.ends(&["migrate", "bad.yaml", "none.yaml", "good.yaml"], 1);
+    assert!(out.contains("name: podfence-good-privileged\n"));
+    assert!(
+        error.starts_with("error: bad.yaml: line 1, column 4: unclosed bracket '['\nerror: none.yaml: "),
+        "{error}"
+    );
+    workplace.fails(2, &["migrate", "bad.yaml"]);
+}
+
+#[test]
+fn nothing_is_rejected_unless_that_is_asked_for() {
+    let source = psp("a", "{readOnlyRootFilesystem: true, privileged: true}");
+    let monitor = printed(&source, &[]);
+    assert_eq!(
+        monitor.out.matches("\n  mode: monitor\n  failurePolicy: Ignore\n").count(),
+        monitor.out.matches("---\n").count()
+    );
+    let comment = "---\n# In mode monitor it changes nothing, and does not report what it would fill in. Mode protect needs \
+                   podfence-a-read-only-root-filesystem-check\n# beside it, which rejects what later webhooks add: podfence \
+                   migrate --mode protect writes both.\napiVersion: ";
+    assert!(monitor.out.contains(comment), "{}", monitor.out);
+    assert!(!monitor.out.contains("name: podfence-a-read-only-root-filesystem-check\n"));
+    let protect = printed(&source, &["--mode", "protect"]);
+    assert_eq!(
+        protect.out.matches("\n  mode: protect\n  failurePolicy: Fail\n").count(),
+        protect.out.matches("---\n").count()
+    );
+    assert!(protect.out.contains("name: podfence-a-read-only-root-filesystem-check\n"));
+    assert!(protect.out.contains("podfence.io/migrated-from: PodSecurityPolicy/a\n"));
+}
+
+#[test]
+fn levels_are_not_newer_than_the_cluster() {
+    let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {pod-security.kubernetes.io/enforce: \
+                     baseline, pod-security.kubernetes.io/warn: restricted, pod-security.kubernetes.io/warn-version: v1.99}}}";
+    let versions = |arguments: &[&str]| {
+        let out = printed(namespace, arguments).out;
+        out.lines().filter_map(|line| line.strip_prefix("    version: ").map(str::to_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!(versions(&[]), ["latest", "latest", "latest", "v1.99"]);
+    assert_eq!(versions(&["--kubernetes-version", "1.34.2"]), ["v1.34"; 4]);
+    let wrong = printed(namespace, &["--kubernetes-version", "2"]);
+    assert_eq!(wrong.code, Some(2));
+}
+
+#[test]
+fn copies_of_the_librarys_templates_are_read_as_those_if_that_is_said() {
+    let source = constraint("PSPCapabilities", "{parameters: {allowedCapabilities: [CHOWN]}}");
+    let refused = printed(&source, &[]);
+    let expected = "error (left out): PSPCapabilities/a: Podfence has no equivalent of a PSPCapabilities; if it is a copy of one \
+                    of the Gatekeeper library's, say of which: --kind-alias PSPCapabilities=K8sPSP…";
+    assert_eq!(messages(&refused.error).lines().next(), Some(expected));
+    let read = printed(&source, &["--kind-alias", "PSPCapabilities=K8sPSPCapabilities"]);
+    assert_eq!(read.code, Some(0), "{}", read.error);
+    assert!(read.out.contains("podfence.io/migrated-from: PSPCapabilities/a\n"), "{}", read.out);
+    assert_eq!(printed(&source, &["--kind-alias", "PSPCapabilities=Nothing"]).code, Some(2));
 }
 
 #[test]
 fn modules_check_the_settings_if_they_are_there() {
     let workplace = Workplace::new(PODFENCE);
-    let constraint = |allowed: &str| {
-        format!(
-            "{{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: K8sPSPCapabilities, metadata: {{name: a}}, spec: \
-             {{parameters: {{allowedCapabilities: {allowed}}}}}}}"
-        )
+    workplace.write("input.yaml", PRIVILEGED);
+    let run = |modules: &Path| {
+        let printed =
+            workplace.run(&["migrate".as_ref(), "input.yaml".as_ref(), "--modules".as_ref(), modules.as_os_str()]);
+        (printed.code, printed.out.is_empty(), printed.error)
     };
-    workplace.write("right.yaml", constraint("[CHOWN]"));
-    workplace.write("wrong.yaml", constraint("CHOWN"));
-    let run = |file: &str, modules: &Path| {
-        let printed = workplace.run(&["migrate".as_ref(), file.as_ref(), "--modules".as_ref(), modules.as_os_str()]);
-        let error = printed.error.lines().last().unwrap_or_default().to_owned();
-        (printed.code, printed.out.is_empty(), error)
-    };
-    assert_eq!(run("right.yaml", &modules()).0, Some(0));
-    let error = "error: settings of podfence-a-capabilities: allowedCapabilities: expected a list, found a string";
-    assert_eq!(run("wrong.yaml", &modules()), (Some(2), true, error.to_owned()));
-    let (code, is_empty, error) = run("right.yaml", workplace.directory());
+    let (code, is_empty, _) = run(&modules());
+    assert_eq!((code, is_empty), (Some(0), false));
+    let (code, is_empty, error) = run(workplace.directory());
     assert_eq!((code, is_empty), (Some(2), true));
-    assert!(error.contains("capabilities.wasm: "), "{error}");
+    assert!(error.contains("privileged.wasm: "), "{error}");
+}
+
+/// What the built modules say to the settings of all cases.
+#[test]
+fn modules_take_the_settings_of_every_case() {
+    for case in cases() {
+        let workplace = Workplace::new(PODFENCE);
+        let input = case.join("input.yaml");
+        let arguments = [
+            "migrate".as_ref(),
+            "--workloads".as_ref(),
+            input.as_os_str(),
+            "--modules".as_ref(),
+            modules().as_os_str(),
+        ]
+        .map(OsStr::to_owned);
+        let printed = workplace.run(&arguments);
+        assert!(!printed.error.contains(": spec.settings: "), "{}\n{}", case.display(), printed.error);
+    }
 }

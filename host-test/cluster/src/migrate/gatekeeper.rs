@@ -1,11 +1,16 @@
-//! Constraints of the Gatekeeper library.
+//! Constraints of the Gatekeeper library, and what says how Gatekeeper reads them: its Config and its ExpansionTemplates.
 
 use podfence_core::workload::{WORKLOADS, Workload};
+use podfence_host::Mode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{NO_WARNINGS, Outcome, read::read, rule, without_covered};
-use crate::gatekeeper::{GatekeeperError, Parameters, TEMPLATES, equivalents};
+use super::conditions::{Condition, expressions_of, matches, namespaces, not};
+use super::parameters::normalized;
+use super::read::read;
+use super::write::{Objects, Part, Scope, Writer};
+use super::{Effect, Named, rules, text, without_covered};
+use crate::gatekeeper::{Parameters, equivalents, find};
 
 #[derive(Deserialize)]
 #[serde(expecting = "a constraint")]
@@ -17,12 +22,25 @@ struct Constraint {
 #[serde(rename_all = "camelCase", expecting = "the spec of a constraint")]
 struct ConstraintSpec {
     enforcement_action: Option<String>,
-    scoped_enforcement_actions: Option<Vec<Value>>,
+    scoped_enforcement_actions: Option<Vec<ScopedAction>>,
     r#match: Option<Match>,
     parameters: Option<Parameters>,
 }
 
 #[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", expecting = "an action and its enforcement points")]
+struct ScopedAction {
+    action: Option<String>,
+    enforcement_points: Option<Vec<EnforcementPoint>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(expecting = "an enforcement point")]
+struct EnforcementPoint {
+    name: Option<String>,
+}
+
+#[derive(Deserialize, Default, Clone)]
 #[serde(rename_all = "camelCase", expecting = "a match")]
 struct Match {
     kinds: Option<Vec<Kinds>>,
@@ -35,203 +53,310 @@ struct Match {
     source: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone)]
 #[serde(rename_all = "camelCase", expecting = "apiGroups and kinds")]
 struct Kinds {
     api_groups: Option<Vec<String>>,
     kinds: Option<Vec<String>>,
 }
 
-/// Whether constraints of this kind have equivalents.
-pub(super) fn is_constraint(version: &str, kind: &str) -> bool {
-    version.starts_with("constraints.gatekeeper.sh/") && TEMPLATES.iter().any(|template| template.kind == kind)
+/// What counts for all constraints.
+#[derive(Default)]
+struct Common {
+    /// Namespaces that the webhook leaves alone, or patterns of them.
+    excluded: Vec<String>,
+    expansions: Vec<Expansion>,
 }
 
-/// Writes the policies of a constraint.
-///
-/// # Errors
-/// A field is of another type.
-pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<bool, String> {
-    let (Constraint { spec }, unknown) = read(document)?;
-    for path in unknown.iter().filter(|path| path.starts_with("spec.")) {
-        outcome.warn(path, "no field of a constraint; it is left out");
-    }
-    let spec = spec.unwrap_or_default();
-    let kind = document["kind"].as_str().unwrap_or_default();
-    let mut parameters = spec.parameters.clone().unwrap_or_default();
-    let equivalents = loop {
-        match equivalents(kind, &parameters) {
-            Ok(equivalents) => break equivalents,
-            Err(GatekeeperError::Parameter { parameter, .. }) => {
-                outcome.warn(&format!("spec.parameters.{parameter}"), "the template has no such parameter");
-                parameters.remove(&parameter);
-            }
-            Err(error) => return Err(error.to_string()),
-        }
-    };
-    for of in equivalents.iter().filter(|of| of.policy == "users") {
-        has_ranges(kind, &of.settings)?;
-    }
-    let matched = spec.r#match.as_ref();
-    let rules = match matched {
-        Some(matched) => matched.rules(outcome),
-        None => Some(super::rules(outcome.options.workloads)),
-    };
-    let Some(rules) = rules else { return Ok(true) };
-    let selector = matched.and_then(|matched| matched.namespace_selector(outcome));
-    let objects = matched.and_then(|matched| matched.label_selector.clone());
-    let mode = spec.mode(outcome);
-    outcome.warn_once(
-        "",
-        "Gatekeeper let updates of pods pass, and so the containers of kubectl debug; Podfence judges them",
-    );
-    let pod_counts = "Podfence judges the value of the pod itself as well where every container has its own";
-    match kind {
-        "K8sPSPAllowedUsers" | "K8sPSPAppArmor" => outcome.warn("", pod_counts),
-        "K8sPSPSeccomp" | "K8sPSPSeccompV2" => outcome.warn("", &format!("{pod_counts}, and no annotations")),
-        _ => {}
-    }
-    for mut of in equivalents {
-        if let Some(paths) = of.settings.get_mut("allowedHostPaths").and_then(Value::as_array_mut) {
-            without_covered(paths);
-        }
-        let document = outcome.document(of.policy, Value::Object(of.settings));
-        let spec = &mut document["spec"];
-        spec["rules"] = rules.clone();
-        spec["mode"] = json!(mode);
-        if let Some(selector) = &selector {
-            spec["namespaceSelector"] = selector.clone();
-        }
-        if let Some(objects) = &objects {
-            spec["objectSelector"] = json!(objects);
-        }
-    }
-    Ok(true)
+/// Workloads whose pods are judged before there are any.
+struct Expansion {
+    /// Each with its API group.
+    kinds: Vec<(String, String)>,
+    /// Replaces the action of the constraints.
+    action: Option<String>,
 }
 
-/// Looks for rules without the ranges that they need.
-///
-/// # Errors
-/// One is found: our policy would not start, and what the template makes of it nobody can have meant.
-fn has_ranges(kind: &str, settings: &Parameters) -> Result<(), String> {
-    for (field, ids) in settings {
-        let rule = ids["rule"].as_str().unwrap_or_default();
-        let ranges = ids.get("ranges").and_then(Value::as_array);
-        if matches!(rule, "MustRunAs" | "MayRunAs") && ranges.is_none_or(Vec::is_empty) {
-            let path = if kind == "K8sPSPFSGroup" { "ranges".to_owned() } else { format!("{field}.ranges") };
-            return Err(format!("spec.parameters.{path}: expected at least one range with the rule {rule}"));
+/// Writes the policies of constraints.
+pub(super) fn migrate(constraints: &[Named<'_>], others: &[Named<'_>], writer: &mut Writer<'_>) {
+    let mut common = Common::default();
+    for (origin, document) in others {
+        match document["kind"].as_str() {
+            Some("Config") => common.read_config(origin, document, writer),
+            _ => common.read_expansion(origin, document, writer),
         }
     }
-    Ok(())
-}
-
-impl ConstraintSpec {
-    fn mode(&self, outcome: &mut Outcome<'_>) -> &'static str {
-        const PATH: &str = "spec.enforcementAction";
-        match self.enforcement_action.as_deref() {
-            None | Some("" | "deny") => "protect",
-            Some("dryrun") => "monitor",
-            Some("warn") => {
-                outcome.warn(PATH, NO_WARNINGS);
-                "monitor"
-            }
-            Some("scoped") => {
-                let actions = self.scoped_enforcement_actions.as_deref().unwrap_or_default();
-                let is_denied = actions.is_empty() || actions.iter().any(|scoped| scoped["action"] == "deny");
-                outcome.warn(PATH, "a policy has one action for all: it denies if any of these does");
-                if is_denied { "protect" } else { "monitor" }
-            }
-            Some(other) => {
-                outcome.warn(PATH, &format!("no action that is known: {other:?}; the policy denies"));
-                "protect"
-            }
+    for (origin, document) in constraints {
+        writer.source(origin);
+        let name = document["kind"].as_str().unwrap_or_default();
+        let aliased = writer.options.kind_aliases.get(name).map_or(name, String::as_str).to_owned();
+        let migrated = Migrated { origin, kind: &aliased, common: &common };
+        if let Err(problem) = migrated.write(document, writer) {
+            writer.warn(Effect::LeftOut, origin, "", &problem);
         }
     }
 }
 
-impl Match {
-    /// Which requests are judged; `None` if there are none.
-    fn rules(&self, outcome: &mut Outcome<'_>) -> Option<Value> {
-        const BOTH: &[&str] = &["CREATE", "UPDATE"];
-        if self.scope.as_deref() == Some("Cluster") {
-            outcome.warn("spec.match.scope", "pods are in namespaces, so the constraint judges none");
-            return None;
+impl Common {
+    fn read_config(&mut self, origin: &str, document: &Value, writer: &mut Writer<'_>) {
+        for (index, entry) in document["spec"]["match"].as_array().into_iter().flatten().enumerate() {
+            let mut processes = entry["processes"].as_array().into_iter().flatten();
+            if !processes.any(|of| of == "*" || of == "webhook") {
+                continue;
+            }
+            for name in entry["excludedNamespaces"].as_array().into_iter().flatten() {
+                match name.as_str() {
+                    Some(name) => self.excluded.push(name.to_owned()),
+                    None => {
+                        let text = format!("expected a name, found {name}; it is left out");
+                        let path = format!("spec.match[{index}].excludedNamespaces");
+                        writer.warn(Effect::Stricter, origin, &path, &text);
+                    }
+                }
+            }
         }
-        if let Some(name) = &self.name {
-            outcome.warn(
-                "spec.match.name",
-                &format!("no policy selects by name: objects other than {name} are judged, too"),
-            );
+    }
+
+    fn read_expansion(&mut self, origin: &str, document: &Value, writer: &mut Writer<'_>) {
+        let generated = text(document, "/spec/generatedGVK/kind");
+        if generated != "Pod" {
+            let text = format!("expands to {generated}, which is not judged");
+            return writer.warn(Effect::Note, origin, "spec.generatedGVK", &text);
         }
-        if self.source.as_deref() == Some("Generated") {
-            outcome.warn("spec.match.source", "Podfence expands nothing; it judges the pods themselves");
+        let mut kinds = Vec::new();
+        for entry in document["spec"]["applyTo"].as_array().into_iter().flatten() {
+            let strings = |list: &str| entry[list].as_array().into_iter().flatten().filter_map(Value::as_str);
+            for (group, kind) in strings("groups").flat_map(|group| strings("kinds").map(move |kind| (group, kind))) {
+                if WORKLOADS.iter().any(|of| of.group == group && of.kind == kind) {
+                    kinds.push((group.to_owned(), kind.to_owned()));
+                } else {
+                    let text = format!(
+                        "{kind} is no workload of Kubernetes, and is not judged; add a rule and podSpecPaths for it to the \
+                         policies"
+                    );
+                    writer.warn(Effect::Weaker, origin, "spec.applyTo", &text);
+                }
+            }
         }
-        let pods = super::rules(outcome.options.workloads);
-        let Some(kinds) = self.kinds.as_deref().filter(|kinds| !kinds.is_empty()) else { return Some(pods) };
+        let action = document["spec"]["enforcementAction"].as_str().filter(|action| !action.is_empty());
+        self.expansions.push(Expansion { kinds, action: action.map(str::to_owned) });
+    }
+}
+
+/// One constraint.
+struct Migrated<'m> {
+    origin: &'m str,
+    /// The library's kind.
+    kind: &'m str,
+    common: &'m Common,
+}
+
+impl Migrated<'_> {
+    fn warn(&self, writer: &mut Writer<'_>, effect: Effect, path: &str, text: &str) {
+        writer.warn(effect, self.origin, path, text);
+    }
+
+    /// Writes the policies of a constraint.
+    ///
+    /// # Errors
+    /// It has no equivalent, or a field is of another type.
+    fn write(&self, document: &Value, writer: &mut Writer<'_>) -> Result<(), String> {
+        let template = find(self.kind).ok_or_else(|| {
+            let hint = match self.kind.to_ascii_lowercase().contains("psp") {
+                true => format!(
+                    "; if it is a copy of one of the Gatekeeper library's, say of which: --kind-alias {}=K8sPSP…",
+                    self.kind
+                ),
+                false => String::new(),
+            };
+            format!("Podfence has no equivalent of a {}{hint}", self.kind)
+        })?;
+        let (Constraint { spec }, unknown) = read(document)?;
+        for path in unknown.iter().filter(|path| path.starts_with("spec.")) {
+            self.warn(writer, Effect::Note, path, "no field of a constraint; it is left out");
+        }
+        let spec = spec.unwrap_or_default();
+        let given = spec.parameters.clone().unwrap_or_default();
+        let parameters = normalized(self.origin, template, given, writer)?;
+        let parts = equivalents(self.kind, &parameters).map_err(|error| error.to_string())?;
+        let parts: Vec<Part> = parts
+            .into_iter()
+            .map(|of| {
+                let mut settings = of.settings;
+                if let Some(paths) = settings.get_mut("allowedHostPaths").and_then(Value::as_array_mut) {
+                    without_covered(paths);
+                }
+                if settings.get("hostPorts").is_some_and(|ports| ports[0]["min"].as_i64() > ports[0]["max"].as_i64()) {
+                    settings.insert("hostPorts".to_owned(), json!([]));
+                }
+                Part::new(of.policy, settings)
+            })
+            .collect();
+        let matched = spec.r#match.clone().unwrap_or_default();
+        let Some(mut scope) = self.scope(document, &matched, writer)? else { return Ok(()) };
+        (scope.mode, scope.warns) = spec.action(self, writer);
+        self.warn_of_template(writer);
+        let kinds = |expansion: &Expansion, of: &Workload| {
+            expansion.kinds.iter().any(|(group, kind)| of.group == group && of.kind == kind)
+        };
+        let is_expanded = matched.source.as_deref() != Some("Original");
+        let (overridden, plain): (Vec<&Expansion>, Vec<&Expansion>) =
+            self.common.expansions.iter().filter(|_| is_expanded).partition(|of| of.action.is_some());
+        if !writer.options.workloads && !plain.is_empty() {
+            scope.objects = Objects::PodsAnd(rules::of_kinds(|of| plain.iter().any(|expansion| kinds(expansion, of))));
+        }
+        if scope.objects == Objects::Pods && !writer.options.workloads {
+            let text = "only Pods are judged, as before; --workloads adds Deployments and other workloads";
+            self.warn(writer, Effect::Note, "", text);
+        }
+        for part in &parts {
+            writer.policy(&scope, part.policy, part);
+        }
+        for expansion in overridden.into_iter().filter(|_| !writer.options.workloads) {
+            let action = ConstraintSpec { enforcement_action: expansion.action.clone(), ..ConstraintSpec::default() };
+            let mut scope = scope.clone();
+            (scope.mode, scope.warns) = action.action(self, writer);
+            scope.objects = Objects::Matched(rules::of_kinds(|of| kinds(expansion, of)));
+            for part in &parts {
+                writer.policy(&scope, &format!("{}-expanded", part.policy), part);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says where the policies do not decide as the template.
+    fn warn_of_template(&self, writer: &mut Writer<'_>) {
+        let text = "Gatekeeper let updates of pods pass, and so the containers of kubectl debug; Podfence judges them";
+        self.warn(writer, Effect::Stricter, "", text);
+        let pod_counts = "the pod-level value must be allowed, even if every container overrides it";
+        match self.kind {
+            "K8sPSPAllowedUsers" | "K8sPSPAppArmor" | "K8sPSPSeccompV2" => {
+                self.warn(writer, Effect::Stricter, "", pod_counts);
+            }
+            "K8sPSPSeccomp" => {
+                self.warn(writer, Effect::Stricter, "", pod_counts);
+                self.warn(
+                    writer,
+                    Effect::Stricter,
+                    "",
+                    "annotations for seccomp are not read: Kubernetes no longer does",
+                );
+            }
+            _ => {}
+        }
+        if matches!(
+            self.kind,
+            "K8sPSPAllowPrivilegeEscalationContainer"
+                | "K8sPSPAllowedUsers"
+                | "K8sPSPCapabilities"
+                | "K8sPSPReadOnlyRootFilesystem"
+                | "K8sPSPSeccomp"
+                | "K8sPSPSeccompV2"
+        ) {
+            let text = "nothing is required of Windows pods that only Linux has; the template rejected them";
+            self.warn(writer, Effect::Note, "", text);
+        }
+        if self.kind == "K8sPSPAllowedUsers" {
+            let text = "root is allowed in pods with a user namespace of their own (hostUsers: false)";
+            self.warn(writer, Effect::Note, "", text);
+        }
+    }
+
+    /// Which pods are judged; `None` if there are none.
+    ///
+    /// # Errors
+    /// A selector is of another type.
+    fn scope(&self, document: &Value, matched: &Match, writer: &mut Writer<'_>) -> Result<Option<Scope>, String> {
+        if !self.matches_pods(matched, writer) {
+            return Ok(None);
+        }
+        let mut scope = Scope::new(vec![self.origin.to_owned()], text(document, "/metadata/name"));
+        if let Some(selector) = &matched.namespace_selector {
+            scope.namespaces =
+                expressions_of(selector).map_err(|problem| format!("spec.match.namespaceSelector.{problem}"))?;
+        }
+        if let Some(selector) = &matched.label_selector {
+            scope.selected =
+                expressions_of(selector).map_err(|problem| format!("spec.match.labelSelector.{problem}"))?;
+        }
+        let is_pattern = |name: &&str| name.contains('*');
+        let named: Vec<&str> = matched.namespaces.iter().flatten().map(String::as_str).collect();
+        if named.iter().any(is_pattern) {
+            let expression = matches("request.namespace", &named);
+            scope.conditions.push(Condition { name: "namespaces", expression });
+        } else if !named.is_empty() {
+            scope.namespaces.push(namespaces("In", named));
+        }
+        let excluded = matched.excluded_namespaces.iter().flatten().chain(&self.common.excluded).map(String::as_str);
+        let (patterns, names): (Vec<&str>, Vec<&str>) = excluded.partition(is_pattern);
+        if !patterns.is_empty() {
+            let expression = not(&matches("request.namespace", &patterns));
+            scope.conditions.push(Condition { name: "excluded-namespaces", expression });
+        }
+        if !names.is_empty() {
+            scope.namespaces.push(namespaces("NotIn", names));
+        }
+        if let Some(name) = matched.name.as_deref().filter(|name| !name.is_empty()) {
+            const NAME: &str = "(has(object.metadata.name) ? object.metadata.name : has(object.metadata.generateName) ? \
+                                object.metadata.generateName : '')";
+            scope.conditions.push(Condition { name: "name", expression: matches(NAME, &[name]) });
+        }
+        Ok(Some(scope))
+    }
+
+    fn matches_pods(&self, matched: &Match, writer: &mut Writer<'_>) -> bool {
+        if matched.scope.as_deref() == Some("Cluster") {
+            let text = "pods are in namespaces, so the constraint judges none";
+            self.warn(writer, Effect::Note, "spec.match.scope", text);
+            return false;
+        }
+        if matched.source.as_deref() == Some("Generated") {
+            let text = "only what Gatekeeper expands was judged; the pods themselves are judged as well";
+            self.warn(writer, Effect::Stricter, "spec.match.source", text);
+        }
+        let Some(kinds) = matched.kinds.as_deref().filter(|kinds| !kinds.is_empty()) else { return true };
         let has = |list: &Option<Vec<String>>, name: &str| {
             list.as_ref().is_none_or(|list| list.iter().any(|element| element == name || element == "*"))
         };
-        let is_matched =
-            |group: &str, kind: &str| kinds.iter().any(|of| has(&of.api_groups, group) && has(&of.kinds, kind));
-        let is_named = |kind: &str| kinds.iter().flat_map(|of| of.kinds.iter().flatten()).any(|name| name == kind);
         for name in kinds.iter().flat_map(|of| of.kinds.iter().flatten()) {
-            if name != "*" && !WORKLOADS.iter().any(|workload| workload.kind == name) {
-                outcome.warn("spec.match.kinds", &format!("kind {name} holds no pod; it is left out"));
+            if name != "*" && name != "Pod" {
+                let text = format!("the template let every {name} pass, and so do the policies");
+                self.warn(writer, Effect::Note, "spec.match.kinds", &text);
             }
         }
-        let mut rules = Vec::new();
-        for Workload { group, kind, plural: resource, .. } in &WORKLOADS {
-            if !is_matched(group, kind) {
-                continue;
-            }
-            match *kind {
-                "Pod" => rules.extend(pods.as_array().cloned().unwrap_or_default()),
-                // A star reaches kinds that the template lets pass anyway.
-                _ if is_named(kind) => {
-                    outcome
-                        .warn("spec.match.kinds", &format!("the template let every {kind} pass; Podfence judges it"));
-                    rules.push(rule(group, &[resource], BOTH));
-                }
-                _ => {}
+        let is_matched = kinds.iter().any(|of| has(&of.api_groups, "") && has(&of.kinds, "Pod"));
+        if !is_matched {
+            let text = "no Pod is matched, and of other kinds the template judges nothing";
+            self.warn(writer, Effect::Note, "spec.match.kinds", text);
+        }
+        is_matched
+    }
+}
+
+impl ConstraintSpec {
+    /// What becomes of a violation, and whether the one who makes a request is warned of it.
+    fn action(&self, of: &Migrated<'_>, writer: &mut Writer<'_>) -> (Mode, bool) {
+        const PATH: &str = "spec.enforcementAction";
+        match self.enforcement_action.as_deref() {
+            None | Some("" | "deny") => (Mode::Protect, false),
+            Some("dryrun") => (Mode::Monitor, false),
+            Some("warn") => (Mode::Monitor, true),
+            Some("scoped") => self.scoped_action(),
+            Some(other) => {
+                let text = format!("no action that is known: {other:?}; the policies deny");
+                of.warn(writer, Effect::Stricter, PATH, &text);
+                (Mode::Protect, false)
             }
         }
-        if rules.is_empty() {
-            outcome.warn("spec.match.kinds", "nothing that is matched holds a pod, so the constraint judges nothing");
-            return None;
-        }
-        Some(Value::Array(rules))
     }
 
-    fn namespace_selector(&self, outcome: &mut Outcome<'_>) -> Option<Value> {
-        const NAME: &str = "kubernetes.io/metadata.name";
-        let mut selector = self.namespace_selector.clone().unwrap_or_default();
-        let expressions = selector.entry("matchExpressions").or_insert_with(|| json!([]));
-        let is_pattern = |name: &&String| name.contains('*');
-        let mut add = |operator: &str, names: Vec<&String>| {
-            if let Some(expressions) = expressions.as_array_mut() {
-                expressions.push(json!({"key": NAME, "operator": operator, "values": names}));
-            }
-        };
-        match self.namespaces.as_deref() {
-            None | Some([]) => {}
-            // Where one is a pattern, all are judged rather than too few.
-            Some(names) if names.iter().any(|name| is_pattern(&name)) => {
-                outcome.warn("spec.match.namespaces", "no policy selects namespaces by a pattern: all are judged");
-            }
-            Some(names) => add("In", names.iter().collect()),
-        }
-        let (patterns, names): (Vec<&String>, Vec<&String>) =
-            self.excluded_namespaces.iter().flatten().partition(is_pattern);
-        for pattern in patterns {
-            let text = format!("no policy selects namespaces by a pattern: those of {pattern} are judged, too");
-            outcome.warn("spec.match.excludedNamespaces", &text);
-        }
-        if !names.is_empty() {
-            add("NotIn", names);
-        }
-        if expressions == &json!([]) {
-            selector.remove("matchExpressions");
-        }
-        (!selector.is_empty()).then_some(Value::Object(selector))
+    /// The strongest of the actions at admission.
+    fn scoped_action(&self) -> (Mode, bool) {
+        const AT_ADMISSION: [&str; 3] = ["*", "validation.gatekeeper.sh", "vap.k8s.io"];
+        let actions = self.scoped_enforcement_actions.iter().flatten().filter(|of| {
+            let names = of.enforcement_points.iter().flatten().filter_map(|point| point.name.as_deref());
+            names.into_iter().any(|name| AT_ADMISSION.contains(&name))
+        });
+        let actions: Vec<&str> = actions.filter_map(|of| of.action.as_deref()).collect();
+        if actions.contains(&"deny") { (Mode::Protect, false) } else { (Mode::Monitor, actions.contains(&"warn")) }
     }
 }

@@ -1,8 +1,19 @@
-//! The official policies of Kubewarden.
+//! The official policies of Kubewarden, by their present names and by those that they had.
 
+use std::collections::BTreeMap;
+
+use podfence_core::workload::WORKLOADS;
+use podfence_host::Mode;
 use serde_json::{Map, Value, json};
 
-use super::Outcome;
+use super::conditions::{expression, expressions_of, namespaces};
+use super::parameters::{Reader, is_known_profile};
+use super::rules::{self, PODS, rule};
+use super::write::{MIGRATED_FROM, Part, Writer, object_name};
+use super::{Effect, is_exemption, text};
+use crate::documents::module_name;
+use crate::gatekeeper::object;
+use crate::policy::{Configured, Placement, failure_policy, mode_name, twin};
 
 type Settings = Map<String, Value>;
 
@@ -10,32 +21,157 @@ type Settings = Map<String, Value>;
 struct Official {
     module: &'static str,
     policy: &'static str,
-    translate: fn(&mut Translation<'_, '_>),
+    /// Its settings.
+    settings: &'static [(&'static str, Type)],
+    translate: fn(&mut Translation<'_, '_, '_>),
 }
 
-const fn official(module: &'static str, policy: &'static str, translate: fn(&mut Translation<'_, '_>)) -> Official {
-    Official { module, policy, translate }
+/// What a setting is.
+#[derive(Clone, Copy)]
+enum Type {
+    Bool,
+    Integer,
+    Text,
+    /// Texts of any kind.
+    Texts,
+    /// Profiles of seccomp or AppArmor.
+    Profiles,
+    /// Names, or prefixes with a `*`.
+    Patterns,
+    Volumes,
+    HostPaths,
+    Drivers,
+    Ports,
+    /// A rule with its ranges.
+    Ids,
+    /// Ranges that belong to the setting `rule` beside them.
+    Ranges,
+}
+
+const fn official(
+    module: &'static str,
+    policy: &'static str,
+    settings: &'static [(&'static str, Type)],
+    translate: fn(&mut Translation<'_, '_, '_>),
+) -> Official {
+    Official { module, policy, settings, translate }
 }
 
 /// The names of the other settings are known to our policies, and what is left out is said as it was meant.
-const OFFICIAL: [Official; 15] = [
-    official("allow-privilege-escalation-psp", "allow-privilege-escalation", privilege_escalation),
-    official("allowed-fsgroups-psp", "users", fs_groups),
-    official("allowed-proc-mount-types-psp", "proc-mount", |_| {}),
-    official("apparmor-psp", "apparmor", |of| of.default("allowed_profiles", json!(["runtime/default"]))),
-    official("capabilities-psp", "capabilities", capabilities),
-    official("flexvolume-drivers-psp", "flex-volumes", init_volumes),
-    official("host-namespaces-psp", "host-namespaces", host_namespaces),
-    official("hostpaths-psp", "host-path", host_paths),
-    official("pod-privileged", "privileged", |_| {}),
-    official("readonly-root-filesystem-psp", "read-only-root-filesystem", |_| {}),
-    official("seccomp-psp", "seccomp", seccomp),
-    official("selinux-psp", "selinux", selinux),
-    official("sysctl-psp", "sysctls", sysctls),
-    official("user-group-psp", "users", users),
-    official("volumes-psp", "volumes", |of| {
-        of.default("allowedTypes", json!([]));
-        init_volumes(of);
+static OFFICIAL: [Official; 15] = [
+    official(
+        "allow-privilege-escalation-psp",
+        "allow-privilege-escalation",
+        &[("default_allow_privilege_escalation", Type::Bool)],
+        privilege_escalation,
+    ),
+    official("allowed-fsgroups-psp", "users", &[("rule", Type::Text), ("ranges", Type::Ranges)], fs_groups),
+    official("allowed-proc-mount-types-psp", "proc-mount", &[("allow_unmasked_proc_mount_type", Type::Bool)], |of| {
+        of.default("allow_unmasked_proc_mount_type", json!(false))
+    }),
+    official("apparmor-psp", "apparmor", &[("allowed_profiles", Type::Profiles)], |of| {
+        of.default("allowed_profiles", json!(["runtime/default"]));
+    }),
+    official(
+        "capabilities-psp",
+        "capabilities",
+        &[
+            ("allowed_capabilities", Type::Texts),
+            ("required_drop_capabilities", Type::Texts),
+            ("default_add_capabilities", Type::Texts),
+        ],
+        capabilities,
+    ),
+    official(
+        "flexvolume-drivers-psp",
+        "flex-volumes",
+        &[("allowedFlexVolumes", Type::Drivers), ("ignoreInitContainersVolumes", Type::Bool)],
+        init_volumes,
+    ),
+    official(
+        "host-namespaces-psp",
+        "host-namespaces",
+        &[
+            ("allow_host_ipc", Type::Bool),
+            ("allow_host_network", Type::Bool),
+            ("allow_host_pid", Type::Bool),
+            ("allow_host_ports", Type::Ports),
+        ],
+        host_namespaces,
+    ),
+    official("hostpaths-psp", "host-path", &[("allowedHostPaths", Type::HostPaths)], host_paths),
+    official(
+        "pod-privileged",
+        "privileged",
+        &[("skip_init_containers", Type::Bool), ("skip_ephemeral_containers", Type::Bool)],
+        |_| {},
+    ),
+    official("readonly-root-filesystem-psp", "read-only-root-filesystem", &[], |_| {}),
+    official(
+        "seccomp-psp",
+        "seccomp",
+        &[("allowed_profiles", Type::Profiles), ("profile_types", Type::Profiles), ("localhost_profiles", Type::Texts)],
+        seccomp,
+    ),
+    official(
+        "selinux-psp",
+        "selinux",
+        &[
+            ("rule", Type::Text),
+            ("user", Type::Text),
+            ("role", Type::Text),
+            ("type", Type::Text),
+            ("level", Type::Text),
+        ],
+        selinux,
+    ),
+    official(
+        "sysctl-psp",
+        "sysctls",
+        &[("allowedUnsafeSysctls", Type::Patterns), ("forbiddenSysctls", Type::Patterns)],
+        sysctls,
+    ),
+    official(
+        "user-group-psp",
+        "users",
+        &[
+            ("run_as_user", Type::Ids),
+            ("run_as_group", Type::Ids),
+            ("supplemental_groups", Type::Ids),
+            ("validate_only", Type::Bool),
+            ("validate_container_image_configuration", Type::Bool),
+        ],
+        users,
+    ),
+    official(
+        "volumes-psp",
+        "volumes",
+        &[("allowedTypes", Type::Volumes), ("ignoreInitContainersVolumes", Type::Bool)],
+        |of| {
+            of.default("allowedTypes", json!([]));
+            init_volumes(of);
+        },
+    ),
+];
+
+/// Those that are a part of what one of ours decides.
+static PARTIAL: [Official; 2] = [
+    official(
+        "container-running-as-user",
+        "users",
+        &[
+            ("uid", Type::Integer),
+            ("exclude_namespaces", Type::Texts),
+            ("exclude_label_key", Type::Text),
+            ("exclude_label_value", Type::Text),
+        ],
+        running_as_user,
+    ),
+    official("share-pid-namespace", "host-namespaces", &[], |of| {
+        for setting in ["allowHostNetwork", "allowHostPID", "allowHostIPC"] {
+            of.settings.insert(setting.to_owned(), json!(true));
+        }
+        of.settings.insert("allowShareProcessNamespace".to_owned(), json!(false));
     }),
 ];
 
@@ -43,41 +179,47 @@ const OFFICIAL: [Official; 15] = [
 const SAFE_SYSCTLS: [&str; 4] =
     ["kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range"];
 
+/// The last user that Kubernetes accepts.
+const LAST_USER: i64 = i32::MAX as i64;
+
 /// The official policies, and those of ours that take their places.
 pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     OFFICIAL.iter().map(|official| (official.module, official.policy))
 }
 
-/// Whether a document is a policy of Kubewarden.
-pub(super) fn is_policy(version: &str, kind: &str) -> bool {
-    version.starts_with("policies.kubewarden.io/") && matches!(kind, "ClusterAdmissionPolicy" | "AdmissionPolicy")
+/// The official policy of a name. `psp-apparmor` and `psp-apparmor-policy` are what `apparmor-psp` was called.
+fn find(name: &str) -> Option<&'static Official> {
+    let short = name.strip_suffix("-policy").unwrap_or(name);
+    let turned = short.strip_prefix("psp-").map(|rest| format!("{rest}-psp"));
+    let mut known = OFFICIAL.iter().chain(&PARTIAL);
+    known.find(|of| of.module == name || of.module == short || Some(of.module) == turned.as_deref())
 }
 
 /// Settings on their way from an official policy to ours.
-struct Translation<'o, 'm> {
+struct Translation<'t, 'r, 'o> {
     settings: Settings,
     /// Whether the cluster lets the policy change objects.
     is_mutating: bool,
     /// Policies besides.
-    more: Vec<(&'static str, Value)>,
-    outcome: &'o mut Outcome<'m>,
+    more: Vec<(&'static str, Settings)>,
+    /// Expressions about namespaces and objects that settings become.
+    namespaces: Vec<Value>,
+    objects: Vec<Value>,
+    reader: &'t mut Reader<'r, 'o>,
 }
 
-impl Translation<'_, '_> {
-    fn warn(&mut self, setting: &str, text: &str) {
-        self.outcome.warn(&format!("spec.settings.{setting}"), text);
+impl Translation<'_, '_, '_> {
+    fn warn(&mut self, effect: Effect, setting: &str, text: &str) {
+        self.reader.warn(effect, setting, text);
     }
 
     /// Says what a setting is that is not given.
     fn default(&mut self, setting: &str, value: Value) {
-        let given = self.settings.entry(setting).or_insert(Value::Null);
-        if given.is_null() {
-            *given = value;
-        }
+        self.settings.entry(setting).or_insert(value);
     }
 
     fn is_empty(&self, setting: &str) -> bool {
-        self.settings.get(setting).is_none_or(|value| value.is_null() || value == &json!([]))
+        self.settings.get(setting).is_none_or(|value| value == &json!([]))
     }
 
     /// Has our policy change objects, as the official one does without being asked, where it may.
@@ -88,181 +230,523 @@ impl Translation<'_, '_> {
     }
 }
 
-/// Writes the policy that takes the place of an official one, under the same name.
+/// What takes the place of one module.
+struct Translated {
+    parts: Vec<Part>,
+    namespaces: Vec<Value>,
+    objects: Vec<Value>,
+}
+
+/// Translates the settings of an official policy.
 ///
 /// # Errors
-/// The document is no policy.
-pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<bool, String> {
-    let module = document["spec"]["module"].as_str().ok_or("spec.module: expected the URL of a module")?;
-    let name = module_name(module);
-    let Some(official) = OFFICIAL.iter().find(|official| official.module == name) else {
-        outcome.warn(
-            "spec.module",
-            &format!("{module:?} is no official policy that Podfence takes the place of; it is left out"),
-        );
-        return Ok(false);
-    };
-    let settings = match &document["spec"]["settings"] {
+/// A setting is of another type.
+fn translate(
+    official: &Official,
+    settings: &Value,
+    is_mutating: bool,
+    reader: &mut Reader<'_, '_>,
+) -> Result<Translated, String> {
+    let given = match settings {
         Value::Null => Settings::new(),
         Value::Object(settings) => settings.clone(),
-        other => return Err(format!("spec.settings: expected an object, found {other}")),
+        other => return Err(format!("{}: expected an object, found {other}", reader.prefix)),
     };
-    let rules = with_ephemeral_containers(&document["spec"]["rules"], outcome)?;
-    let is_mutating = document["spec"]["mutating"] == true;
-    let mut translation = Translation { settings, is_mutating, more: Vec::new(), outcome };
+    let mut settings = Settings::new();
+    for (name, value) in given.into_iter().filter(|(_, value)| !value.is_null()) {
+        let Some((_, of)) = official.settings.iter().find(|(known, _)| *known == name) else {
+            reader.warn(Effect::Note, &name, &format!("{} has no such setting; it is left out", official.module));
+            continue;
+        };
+        settings.insert(name.clone(), of.read(&name, value, reader)?);
+    }
+    let mut translation =
+        Translation { settings, is_mutating, more: Vec::new(), namespaces: Vec::new(), objects: Vec::new(), reader };
     (official.translate)(&mut translation);
-    let Translation { settings, more, .. } = translation;
-    let name = document["metadata"]["name"].as_str().unwrap_or("unnamed");
-    let policies = std::iter::once((official.policy, Value::Object(settings))).chain(more);
-    for (index, (policy, settings)) in policies.enumerate() {
-        let mut migrated = document.clone();
-        migrated["metadata"] = metadata(document);
-        migrated["metadata"]["name"] =
-            json!(outcome.unique(if index == 0 { name.to_owned() } else { format!("{name}-{policy}") }));
-        if let Some(members) = migrated.as_object_mut() {
-            members.remove("status");
+    let Translation { settings, more, namespaces, objects, .. } = translation;
+    let parts = std::iter::once((official.policy, settings)).chain(more);
+    Ok(Translated { parts: parts.map(|(policy, settings)| Part::new(policy, settings)).collect(), namespaces, objects })
+}
+
+impl Type {
+    fn read(self, name: &str, value: Value, reader: &mut Reader<'_, '_>) -> Result<Value, String> {
+        let expected = |is_right: bool, expected: &str| match is_right {
+            true => Ok(value.clone()),
+            false => Err(format!("{}.{name}: expected {expected}, found {value}", reader.prefix)),
+        };
+        match self {
+            Type::Bool => expected(value.is_boolean(), "a boolean"),
+            Type::Integer => expected(value.is_i64(), "an integer"),
+            Type::Text => expected(value.is_string(), "a string"),
+            Type::Ranges => expected(value.is_array(), "a list"),
+            Type::Texts => reader.strings(name, value, |_| true),
+            Type::Profiles => reader.strings(name, value, is_known_profile),
+            Type::Patterns => reader.strings(name, value, is_exemption),
+            Type::Volumes => reader.volumes(name, value),
+            Type::HostPaths => reader.host_paths(name, value),
+            Type::Drivers => reader.drivers(name, value),
+            Type::Ports => reader.ports(name, value),
+            Type::Ids => match value {
+                Value::Object(mut ids) => {
+                    if ids.remove("overwrite") == Some(json!(true)) {
+                        let text = "what a pod sets is checked, and never replaced";
+                        reader.warn(Effect::Weaker, &format!("{name}.overwrite"), text);
+                    }
+                    reader.ids(name, ids)
+                }
+                other => Err(format!("{}.{name}: expected a rule and its ranges, found {other}", reader.prefix)),
+            },
         }
-        let spec = &mut migrated["spec"];
-        spec["module"] = json!(outcome.module(policy));
-        spec["mutating"] = json!(crate::published::is_mutating(policy, &settings));
-        spec["settings"] = settings;
-        spec["rules"] = rules.clone();
-        outcome.push(migrated);
     }
-    Ok(true)
 }
 
-/// The last part of a module's URL, without tag and digest.
-fn module_name(module: &str) -> &str {
-    let last = module.rsplit('/').next().unwrap_or_default();
-    last.split(['@', ':']).next().unwrap_or_default()
+/// Writes the policies that take the place of an official one, or a group of which members are official.
+pub(super) fn migrate(origin: &str, document: &Value, writer: &mut Writer<'_>) {
+    writer.source(origin);
+    let is_group = text(document, "/kind").ends_with("Group");
+    let written = if is_group { group(origin, document, writer) } else { policy(origin, document, writer) };
+    if let Err(problem) = written {
+        writer.warn(Effect::LeftOut, origin, "", &problem);
+    }
 }
 
-/// The metadata that people write, without what the API server adds.
-fn metadata(document: &Value) -> Value {
-    let mut metadata = document["metadata"].as_object().cloned().unwrap_or_default();
-    metadata.retain(|name, _| matches!(name.as_str(), "name" | "namespace" | "labels" | "annotations"));
-    if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+fn policy(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<(), String> {
+    let spec = &document["spec"];
+    let url = spec["module"].as_str().ok_or("spec.module: expected the URL of a module")?;
+    let official = module_name(url)
+        .and_then(find)
+        .ok_or_else(|| format!("spec.module: no policy of Podfence replaces {url:?}; keep this one"))?;
+    let is_mutating = spec["mutating"] == true;
+    let mut reader = Reader { origin, prefix: "spec.settings", writer };
+    let translated = translate(official, &spec["settings"], is_mutating, &mut reader)?;
+    let Some(rules) = narrowed(&spec["rules"], origin, writer)? else { return Ok(()) };
+    let mut matched = Matched::read(document, origin, writer)?;
+    matched.namespaces.extend(translated.namespaces);
+    matched.objects.extend(translated.objects);
+    for part in &translated.parts {
+        let suffix = if part.policy == official.policy { String::new() } else { format!("-{}", part.policy) };
+        let name = writer.unique(format!("podfence-{}{suffix}", object_name(text(document, "/metadata/name"))));
+        let placement = matched.placement(&name, &rules, writer);
+        let written = placement.policy(&Configured {
+            policy: part.policy,
+            module: writer.module(part.policy),
+            settings: part.settings.clone(),
+        });
+        let written = matched.completed(document, written, origin);
+        let twin = twin(&written).filter(|_| placement.mode == Mode::Protect);
+        writer.push_for(&[origin.to_owned()], written);
+        if let Some(mut twin) = twin {
+            twin["metadata"]["name"] = json!(writer.unique(text(&twin, "/metadata/name").to_owned()));
+            writer.push_for(&[origin.to_owned()], twin);
+        }
     }
-    Value::Object(metadata)
+    Ok(())
 }
 
-/// The rules, with one more for the containers of `kubectl debug` where pods are judged and they are not.
-fn with_ephemeral_containers(rules: &Value, outcome: &mut Outcome<'_>) -> Result<Value, String> {
-    let mut rules = rules.as_array().cloned().ok_or("spec.rules: expected a list")?;
-    let has =
-        |resource: &str| rules.iter().flat_map(|rule| rule["resources"].as_array()).flatten().any(|of| of == resource);
-    if has("pods") && !["pods/ephemeralcontainers", "pods/*", "*/*"].into_iter().any(has) {
-        outcome.warn_once(
-            "spec.rules",
-            "the containers of kubectl debug were not judged; a rule for pods/ephemeralcontainers is added",
-        );
-        rules.push(super::rule("", &["pods/ephemeralcontainers"], &["UPDATE"]));
+/// Members of other projects stay as they are.
+fn group(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<(), String> {
+    let spec = &document["spec"];
+    let members = spec["policies"].as_object().ok_or("spec.policies: expected an object")?;
+    let mut expression = spec["expression"].as_str().ok_or("spec.expression: expected an expression")?.to_owned();
+    let Some(rules) = narrowed(&spec["rules"], origin, writer)? else { return Ok(()) };
+    let matched = Matched::read(document, origin, writer)?;
+    let (mut written, mut configured) = (Map::new(), BTreeMap::new());
+    let mut is_any_official = false;
+    for (name, member) in members {
+        let url =
+            member["module"].as_str().ok_or(format!("spec.policies.{name}.module: expected the URL of a module"))?;
+        let Some(official) = module_name(url).and_then(find) else {
+            writer.warn(
+                Effect::Note,
+                origin,
+                &format!("spec.policies.{name}"),
+                "no official policy; it stays as it is",
+            );
+            written.insert(name.clone(), member.clone());
+            continue;
+        };
+        is_any_official = true;
+        let prefix = format!("spec.policies.{name}.settings");
+        let mut reader = Reader { origin, prefix: &prefix, writer };
+        let translated = translate(official, &member["settings"], false, &mut reader)?;
+        if !(translated.namespaces.is_empty() && translated.objects.is_empty()) {
+            return Err(format!("{prefix}: its exceptions cannot be those of one member; keep this group"));
+        }
+        let mut calls = Vec::new();
+        for part in translated.parts {
+            let own = match part.policy == official.policy {
+                true => name.clone(),
+                false => format!("{name}_{}", part.policy.replace('-', "_")),
+            };
+            if own != *name && members.contains_key(&own) {
+                return Err(format!("spec.policies.{own}: expected another name, since {name} becomes two members"));
+            }
+            let module = writer.module(part.policy);
+            written.insert(own.clone(), json!({"module": module, "settings": part.as_member}));
+            calls.push(format!("{own}()"));
+            configured.insert(own, Configured { policy: part.policy, module, settings: part.as_member });
+        }
+        if calls.len() > 1 {
+            expression = replaced(&expression, name, &format!("({})", calls.join(" && ")));
+        }
     }
-    let is_pod = |resource: &Value| resource.as_str().is_some_and(|resource| resource.starts_with("pods"));
-    let mut others = rules.iter().flat_map(|rule| rule["resources"].as_array()).flatten().filter(|of| !is_pod(of));
-    if let Some(other) = others.next() {
-        let text = format!("official policies may let what is no pod pass unread; Podfence judges {other} as well");
-        outcome.warn("spec.rules", &text);
+    if !is_any_official {
+        return Err("spec.policies: no policy of Podfence replaces any of them; keep this group".to_owned());
     }
-    Ok(Value::Array(rules))
+    let name = writer.unique(format!("podfence-{}", object_name(text(document, "/metadata/name"))));
+    let placement = matched.placement(&name, &rules, writer);
+    let message = format!("rejected by {name}");
+    let mut document_of = placement.group(&configured, &expression, &message);
+    document_of["spec"]["policies"] = Value::Object(written);
+    let completed = matched.completed(document, document_of, origin);
+    writer.push_for(&[origin.to_owned()], completed);
+    Ok(())
 }
 
-fn privilege_escalation(of: &mut Translation<'_, '_>) {
+/// An expression, with the calls of one member replaced.
+fn replaced(expression: &str, member: &str, by: &str) -> String {
+    let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let (mut rest, mut written) = (expression, String::new());
+    while let Some(start) = rest.find(is_of_name) {
+        let (before, from) = rest.split_at(start);
+        let (name, behind) = from.split_at(from.find(|letter| !is_of_name(letter)).unwrap_or(from.len()));
+        let call = behind.trim_start().strip_prefix('(').and_then(|of| of.trim_start().strip_prefix(')'));
+        written.push_str(before);
+        match call.filter(|_| name == member) {
+            Some(behind) => {
+                written.push_str(by);
+                rest = behind;
+            }
+            None => {
+                written.push_str(name);
+                rest = behind;
+            }
+        }
+    }
+    written + rest
+}
+
+/// What a document says about the objects that it applies to.
+struct Matched {
+    mode: Mode,
+    namespaces: Vec<Value>,
+    objects: Vec<Value>,
+}
+
+impl Matched {
+    fn read(document: &Value, origin: &str, writer: &mut Writer<'_>) -> Result<Matched, String> {
+        let spec = &document["spec"];
+        let expressions = |field: &str| match &spec[field] {
+            Value::Null => Ok(Vec::new()),
+            Value::Object(selector) => expressions_of(selector).map_err(|problem| format!("spec.{field}.{problem}")),
+            other => Err(format!("spec.{field}: expected an object, found {other}")),
+        };
+        let has_labels = spec["namespaceSelector"]["matchLabels"].as_object().is_some_and(|labels| !labels.is_empty());
+        if has_labels && spec["allowInsideAdmissionControllerNamespace"] != true {
+            let text = "the controller dropped these labels, so the policy applied to every namespace; now it applies \
+                        where the labels are";
+            writer.warn(Effect::Weaker, origin, "spec.namespaceSelector.matchLabels", text);
+        }
+        let mode = match spec["mode"].as_str() {
+            Some("monitor") => Mode::Monitor,
+            _ => Mode::Protect,
+        };
+        Ok(Matched { mode, namespaces: expressions("namespaceSelector")?, objects: expressions("objectSelector")? })
+    }
+
+    fn placement<'p>(&self, name: &'p str, rules: &Value, writer: &Writer<'_>) -> Placement<'p> {
+        Placement {
+            name,
+            mode: writer.mode(self.mode),
+            rules: rules.clone(),
+            namespaces: self.namespaces.clone(),
+            policy_server: None,
+        }
+    }
+
+    /// The written document, with what else the source says.
+    fn completed(&self, document: &Value, mut written: Value, origin: &str) -> Value {
+        written["kind"] = document["kind"].clone();
+        written["metadata"]["annotations"][MIGRATED_FROM] = json!(origin);
+        if let Some(namespace) = document["metadata"]["namespace"].as_str() {
+            written["metadata"]["namespace"] = json!(namespace);
+        }
+        let spec = &mut written["spec"];
+        for field in [
+            "policyServer",
+            "matchConditions",
+            "matchPolicy",
+            "timeoutSeconds",
+            "timeoutEvalSeconds",
+            "backgroundAudit",
+            "allowInsideAdmissionControllerNamespace",
+        ] {
+            if !document["spec"][field].is_null() {
+                spec[field] = document["spec"][field].clone();
+            }
+        }
+        if document["spec"]["message"].is_string() {
+            spec["message"] = document["spec"]["message"].clone();
+        }
+        if !self.objects.is_empty() {
+            spec["objectSelector"] = json!({"matchExpressions": self.objects});
+        }
+        if spec["mode"] == mode_name(Mode::Protect)
+            && document["spec"]["failurePolicy"] == failure_policy(Mode::Monitor)
+        {
+            spec["failurePolicy"] = document["spec"]["failurePolicy"].clone();
+        }
+        written
+    }
+}
+
+/// Which requests we judge of those that the rules match, and those for the containers of `kubectl debug`; `None` if there
+/// are none.
+///
+/// # Errors
+/// They are no rules.
+fn narrowed(rules: &Value, origin: &str, writer: &mut Writer<'_>) -> Result<Option<Value>, String> {
+    const PATH: &str = "spec.rules";
+    let given = rules.as_array().ok_or("spec.rules: expected a list")?;
+    let (mut kept, mut is_pods, mut is_debug, mut is_any) = (Vec::new(), false, false, false);
+    for given in given {
+        let list = |name: &str| -> Vec<&str> {
+            given[name].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+        };
+        let (groups, resources, operations) = (list("apiGroups"), list("resources"), list("operations"));
+        let operations: Vec<&str> = ["CREATE", "UPDATE"]
+            .into_iter()
+            .filter(|of| operations.contains(of) || operations.contains(&"*"))
+            .collect();
+        let is_wild = resources.contains(&"*") || resources.contains(&"*/*");
+        if is_wild || groups.contains(&"*") {
+            let text = "a rule with `*` is narrowed to pods and workloads: the official policy let other kinds pass";
+            writer.warn(Effect::Note, origin, PATH, text);
+        }
+        for other in resources.iter().filter(|of| !of.contains('*') && !is_known(of)) {
+            let text = format!("{other} holds no pod, and is left out: the official policy let it pass");
+            writer.warn(Effect::Note, origin, PATH, &text);
+        }
+        is_debug |= resources.iter().any(|of| ["pods/ephemeralcontainers", "pods/*", "*/*"].contains(of));
+        for group in ["", "apps", "batch"] {
+            let of_group =
+                groups.contains(&group) || groups.contains(&"*") || group == "apps" && groups.contains(&"extensions");
+            let plurals = WORKLOADS.iter().filter(|of| of.group == group && of_group).map(|of| of.plural);
+            let plurals: Vec<&str> = plurals.filter(|plural| is_wild || resources.contains(plural)).collect();
+            if !plurals.is_empty() && !operations.is_empty() {
+                is_pods |= plurals.contains(&"pods");
+                is_any = true;
+                kept.push(rule(group, &plurals, &operations));
+            }
+        }
+    }
+    if !is_any && !is_debug {
+        let text = "no rule matches a pod or a workload, so the policy decides nothing";
+        writer.warn(Effect::Note, origin, PATH, text);
+        return Ok(None);
+    }
+    if !is_pods {
+        let text =
+            "no rule matched pods, so what was not made from a workload was not judged; rules for pods are added";
+        writer.warn(Effect::Stricter, origin, PATH, text);
+        kept.splice(0..0, rules::of_pods().as_array().cloned().unwrap_or_default());
+    } else {
+        if !is_debug {
+            let text = "the containers of kubectl debug were not judged; a rule for pods/ephemeralcontainers is added";
+            writer.warn(Effect::Stricter, origin, PATH, text);
+        }
+        kept.push(rule("", &PODS[1..], &["UPDATE"]));
+    }
+    Ok(Some(Value::Array(kept)))
+}
+
+/// Whether a resource is a pod, or what pods are made from.
+fn is_known(resource: &str) -> bool {
+    PODS.contains(&resource) || WORKLOADS.iter().any(|of| of.plural == resource)
+}
+
+fn running_as_user(of: &mut Translation<'_, '_, '_>) {
+    let given = std::mem::take(&mut of.settings);
+    let first = given.get("uid").and_then(Value::as_i64).unwrap_or(0).saturating_add(1).clamp(0, LAST_USER);
+    let any = json!({"rule": "RunAsAny"});
+    of.settings = object([
+        ("runAsNonRoot", json!(false)),
+        ("runAsUser", json!({"rule": "MustRunAs", "ranges": [{"min": first, "max": LAST_USER}]})),
+        ("runAsGroup", any.clone()),
+        ("supplementalGroups", any.clone()),
+        ("fsGroup", any),
+    ]);
+    let excluded = given.get("exclude_namespaces").cloned().unwrap_or_else(|| json!(["kube-system"]));
+    let excluded: Vec<&str> = excluded.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !excluded.is_empty() {
+        of.namespaces.push(namespaces("NotIn", excluded));
+    }
+    let label = |name: &str| given.get(name).and_then(Value::as_str).unwrap_or_default();
+    if !label("exclude_label_key").is_empty() {
+        of.objects.push(expression(label("exclude_label_key"), "NotIn", [label("exclude_label_value")]));
+    }
+    of.warn(
+        Effect::Stricter,
+        "uid",
+        "a pod without any securityContext passed, and init containers were not judged; each container must have a user",
+    );
+}
+
+/// What sets nothing was let in: it gets `false`, which it would be rejected without.
+fn privilege_escalation(of: &mut Translation<'_, '_, '_>) {
     const SETTING: &str = "default_allow_privilege_escalation";
-    match of.settings.remove(SETTING) {
-        Some(Value::Bool(false)) if of.is_mutating => of.mutate(),
-        Some(Value::Bool(false)) => {}
-        _ => of.warn(
-            SETTING,
-            "a container that leaves allowPrivilegeEscalation unset was let through; Podfence rejects it. With mutate: \
-             true it sets false instead",
-        ),
+    if of.settings.remove(SETTING) == Some(json!(false)) {
+        return of.mutate();
     }
+    of.settings.insert("mutate".to_owned(), json!(true));
+    of.warn(
+        Effect::Stricter,
+        SETTING,
+        "a container that leaves allowPrivilegeEscalation unset was let in as it is, and may escalate; it gets false",
+    );
 }
 
-fn fs_groups(of: &mut Translation<'_, '_>) {
-    of.settings.insert("runAsNonRoot".to_owned(), json!(false));
-    of.settings.insert("runAsUser".to_owned(), json!({"rule": "RunAsAny"}));
-    match of.settings.get("rule").and_then(Value::as_str) {
-        Some("MustRunAs") => of.mutate(),
-        Some("RunAsAny") | None => {
-            of.settings.remove("ranges");
-        }
-        _ => {}
-    }
-}
-
-fn users(of: &mut Translation<'_, '_>) {
-    of.settings.insert("runAsNonRoot".to_owned(), json!(false));
-    // It is another name of `mutate`, the two of which together are an error.
-    let is_checking_only = of.settings.remove("validate_only") == Some(json!(true));
-    let mut must = false;
-    for name in ["run_as_user", "run_as_group", "supplemental_groups"] {
-        of.default(name, json!({"rule": "RunAsAny"}));
-        let Some(ids) = of.settings.get_mut(name).and_then(Value::as_object_mut) else { continue };
-        let rule = ids.get("rule").and_then(Value::as_str).unwrap_or("RunAsAny");
-        must |= rule == "MustRunAs";
-        if matches!(rule, "RunAsAny" | "MustRunAsNonRoot") {
-            ids.remove("ranges");
-        }
-        if ids.remove("overwrite") == Some(json!(true)) {
-            of.warn(&format!("{name}.overwrite"), "what a pod sets is judged, and never replaced");
-        }
-    }
-    if must && !is_checking_only {
+fn fs_groups(of: &mut Translation<'_, '_, '_>) {
+    let ids = std::mem::take(&mut of.settings);
+    let ids = of.reader.ids("", ids).unwrap_or_else(|_| json!({"rule": "RunAsAny"}));
+    let must = ids["rule"] == "MustRunAs";
+    of.settings =
+        object([("runAsNonRoot", json!(false)), ("runAsUser", json!({"rule": "RunAsAny"})), ("fsGroup", ids)]);
+    if must {
         of.mutate();
     }
-    of.warn("run_as_user", "Podfence judges the value of the pod itself as well where every container has its own");
 }
 
-fn capabilities(of: &mut Translation<'_, '_>) {
+fn users(of: &mut Translation<'_, '_, '_>) {
+    // It is another name of `mutate`, the two of which together are an error.
+    let is_checking_only = of.settings.remove("validate_only") == Some(json!(true));
+    const IMAGE: &str = "validate_container_image_configuration";
+    if of.settings.remove(IMAGE) == Some(json!(true)) {
+        of.warn(Effect::Weaker, IMAGE, "the user that an image is configured with is not looked up");
+    }
+    let mut rules = Vec::new();
+    for name in ["run_as_user", "run_as_group", "supplemental_groups"] {
+        of.default(name, json!({"rule": "RunAsAny"}));
+        rules.push(of.settings[name]["rule"].as_str().unwrap_or_default().to_owned());
+    }
+    let is_non_root = rules[0] == "MustRunAsNonRoot";
+    of.settings.insert("runAsNonRoot".to_owned(), json!(is_non_root));
+    if (is_non_root || rules.iter().any(|rule| rule == "MustRunAs")) && !is_checking_only {
+        of.mutate();
+    }
+    if rules[..2].iter().any(|rule| rule.starts_with('M')) {
+        let text = "the pod-level value must be allowed, even if every container overrides it";
+        of.warn(Effect::Stricter, "run_as_user", text);
+    }
+}
+
+fn capabilities(of: &mut Translation<'_, '_, '_>) {
     of.default("allowed_capabilities", json!([]));
     of.default("required_drop_capabilities", json!([]));
+    let names = |list: &str| -> Vec<String> {
+        of.settings
+            .get(list)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
+    };
+    let (added, dropped) = (names("default_add_capabilities"), names("required_drop_capabilities"));
+    let bare = |name: &str| {
+        let name = name.to_ascii_uppercase();
+        name.strip_prefix("CAP_").map_or(name.clone(), str::to_owned)
+    };
+    let is_dropped = |name: &String| {
+        dropped.iter().any(|of| bare(of) != "ALL" && [bare(of), "ALL".to_owned()].contains(&bare(name)))
+    };
+    let (contradicting, kept): (Vec<String>, Vec<String>) = added.into_iter().partition(is_dropped);
+    for name in contradicting {
+        let text = format!("{name} is in required_drop_capabilities as well, and is dropped");
+        of.warn(Effect::Weaker, "default_add_capabilities", &text);
+        of.settings.insert("default_add_capabilities".to_owned(), json!(kept));
+    }
     if !of.is_empty("required_drop_capabilities") || !of.is_empty("default_add_capabilities") {
         of.mutate();
     }
 }
 
 /// It judged host ports as well, of which it allowed none unless they were listed.
-fn host_namespaces(of: &mut Translation<'_, '_>) {
-    let ports = of.settings.remove("allow_host_ports").filter(|ports| !ports.is_null());
-    of.more.push(("host-ports", json!({"hostPorts": ports.unwrap_or_else(|| json!([]))})));
+fn host_namespaces(of: &mut Translation<'_, '_, '_>) {
+    let ports = of.settings.remove("allow_host_ports").unwrap_or_else(|| json!([]));
+    of.more.push(("host-ports", object([("hostPorts", ports)])));
 }
 
-fn host_paths(of: &mut Translation<'_, '_>) {
+fn host_paths(of: &mut Translation<'_, '_, '_>) {
     if of.is_empty("allowedHostPaths") {
-        of.warn("allowedHostPaths", "an empty list allowed every path; that is said explicitly now");
+        of.warn(Effect::Note, "allowedHostPaths", "an empty list allowed every path, which the policy says explicitly");
         of.settings.insert("allowedHostPaths".to_owned(), json!([{"pathPrefix": "/", "readOnly": false}]));
     }
 }
 
-fn seccomp(of: &mut Translation<'_, '_>) {
+fn seccomp(of: &mut Translation<'_, '_, '_>) {
     if of.is_empty("allowed_profiles") {
         of.settings.remove("allowed_profiles");
         of.default("profile_types", json!([]));
     }
     of.default("localhost_profiles", json!([]));
     of.default("required", json!(false));
-    of.warn("localhost_profiles", "files are compared whole, not by how they end, and no annotation is judged");
+    of.warn(
+        Effect::Stricter,
+        "localhost_profiles",
+        "files are compared whole, not by how they end, and annotations are not read",
+    );
 }
 
-fn selinux(of: &mut Translation<'_, '_>) {
+fn selinux(of: &mut Translation<'_, '_, '_>) {
     if of.settings.get("rule") == Some(&json!("MustRunAs")) {
-        of.warn("rule", "options are not set where a pod has none: it is rejected");
+        of.warn(Effect::Stricter, "rule", "options are not set where a pod has none: it is rejected");
     }
 }
 
-fn sysctls(of: &mut Translation<'_, '_>) {
+fn sysctls(of: &mut Translation<'_, '_, '_>) {
     let given = of.settings.remove("allowedUnsafeSysctls").and_then(|list| list.as_array().cloned());
     let safe = SAFE_SYSCTLS.into_iter().map(Value::from);
     of.settings.insert("allowedSysctls".to_owned(), safe.chain(given.into_iter().flatten()).collect());
 }
 
-fn init_volumes(of: &mut Translation<'_, '_>) {
+fn init_volumes(of: &mut Translation<'_, '_, '_>) {
     const SETTING: &str = "ignoreInitContainersVolumes";
     if of.settings.remove(SETTING) == Some(json!(true)) {
-        of.warn(SETTING, "volumes of init containers are judged: any container can mount a volume later");
+        let text = "volumes of init containers are judged: any container can mount a volume later";
+        of.warn(Effect::Stricter, SETTING, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_found_by_each_name_that_they_had() {
+        for (name, expected) in [
+            ("apparmor-psp", Some("apparmor-psp")),
+            ("psp-apparmor", Some("apparmor-psp")),
+            ("psp-capabilities", Some("capabilities-psp")),
+            ("pod-privileged-policy", Some("pod-privileged")),
+            ("share-pid-namespace-policy", Some("share-pid-namespace")),
+            ("container-running-as-user", Some("container-running-as-user")),
+            ("verify-image-signatures", None),
+        ] {
+            assert_eq!(find(name).map(|of| of.module), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn calls_of_a_member_are_replaced() {
+        for (expression, expected) in [
+            ("hn()", "(a() && b())"),
+            ("!hn( ) && hn2() || x_hn()", "!(a() && b()) && hn2() || x_hn()"),
+            ("hn", "hn"),
+            ("", ""),
+        ] {
+            assert_eq!(replaced(expression, "hn", "(a() && b())"), expected);
+        }
     }
 }

@@ -1,33 +1,38 @@
-//! From what a cluster is fenced with today to Podfence: reads PodSecurityPolicies, constraints of the Gatekeeper
-//! library, what the built-in admission is told, and the official policies of Kubewarden, and writes
-//! ClusterAdmissionPolicies that refuse what those refuse.
+//! From what limits the pods of a cluster today to Podfence: reads PodSecurityPolicies with their RBAC, the labels and
+//! the configuration of Pod Security Admission, constraints of the Gatekeeper library, and the official policies of
+//! Kubewarden, and writes policies that refuse what those refuse.
 //!
-//! Nothing is dropped silently: what has no equivalent is a [`Warning`]. Where Podfence cannot decide as the source
-//! did, it is the stricter one if that is possible, and a warning says so.
+//! Nothing is dropped silently: what is not as it was is a [`Warning`]. A document that cannot be migrated stops no other.
 
+mod conditions;
+mod embedded;
 mod gatekeeper;
 pub mod kubewarden;
+mod parameters;
 pub(crate) mod psa;
 mod psp;
+mod rbac;
 mod read;
+mod rules;
+mod write;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::{Value, json};
+use podfence_host::Mode;
+use serde_json::Value;
 
-use crate::deploy::{cluster_admission_policy, module_url};
-use crate::published;
+use write::Writer;
 
 /// What becomes of the documents of an input.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Migration {
-    /// ClusterAdmissionPolicies, in the order of the documents.
+    /// Policies and groups, a validating twin behind its policy.
     pub policies: Vec<Value>,
-    /// What they do not do as the sources did.
+    /// What they do not do as the sources did, each once.
     pub warnings: Vec<Warning>,
-    /// How many documents were migrated; one that asks for nothing leads to no policies.
-    pub sources: usize,
+    /// What was read, and what became of it, in the order of the input.
+    pub sources: Vec<Source>,
 }
 
 /// How the policies are made.
@@ -37,22 +42,59 @@ pub struct Options {
     pub registry: String,
     /// Whether workloads (Deployments and the like) are judged, too, where the source judges only pods.
     pub workloads: bool,
+    /// Whether policies reject what their source rejected. What only reported stays in mode monitor.
+    pub mode: Mode,
+    /// The minor version of the cluster's Kubernetes; the newest that the modules know otherwise.
+    pub kubernetes: Option<u32>,
+    /// Kinds of constraints that are forks of the Gatekeeper library's, each with the library's.
+    pub kind_aliases: BTreeMap<String, String>,
 }
 
-/// Something that the policies do not do as the source did.
+impl Options {
+    /// Policies of this registry in mode monitor, for pods alone.
+    pub fn new(registry: &str) -> Self {
+        Self {
+            registry: registry.to_owned(),
+            workloads: false,
+            mode: Mode::Monitor,
+            kubernetes: None,
+            kind_aliases: BTreeMap::new(),
+        }
+    }
+}
+
+/// How the policies differ from their source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// They decide the same. What is worth knowing all the same.
+    Note,
+    /// They reject more, or want more.
+    Stricter,
+    /// They reject less, or change less.
+    Weaker,
+    /// Something was not migrated.
+    LeftOut,
+}
+
+/// Something that the policies do not do as their sources did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// The document, for example `PodSecurityPolicy/restricted`.
-    pub source: String,
-    /// The field in it, for example `spec.allowedCSIDrivers`; empty for the document as a whole.
+    /// Which difference it makes.
+    pub effect: Effect,
+    /// The documents, for example `PodSecurityPolicy/restricted`; at least one.
+    pub sources: Vec<String>,
+    /// The field in them, for example `spec.allowedCSIDrivers`; empty for a document as a whole.
     pub path: String,
     /// What is different.
     pub text: String,
 }
 
+/// How many documents a message lists.
+const MOST_NAMED: usize = 8;
+
 impl fmt::Display for Warning {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}: ", self.source)?;
+        write!(out, "{}: ", listed(&self.sources))?;
         if !self.path.is_empty() {
             write!(out, "{}: ", self.path)?;
         }
@@ -60,90 +102,135 @@ impl fmt::Display for Warning {
     }
 }
 
-/// A document that is of a known kind, but cannot be understood.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{origin}: {problem}")]
-pub struct MigrateError {
-    /// The document, for example `PodSecurityPolicy/restricted`.
-    pub origin: String,
-    /// The field, and what was expected there.
-    pub problem: String,
+/// Names in one line; of many, the first ones.
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST_NAMED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
-/// What becomes of a source that warns.
-const NO_WARNINGS: &str = "no policy warns who makes a request and lets it pass: in mode monitor, only the logs, \
-                           metrics and reports of Kubewarden tell of it";
+/// A document that was read, or several that are migrated as one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// What it is called, for example `PodSecurityPolicy/restricted`.
+    pub name: String,
+    /// How many documents were written for it.
+    pub documents: usize,
+    /// How many warnings of each effect name it.
+    pub effects: BTreeMap<Effect, usize>,
+}
 
-/// Names of objects have up to 253 letters; there are others before and behind a document's.
-const LONGEST_NAME: usize = 200;
+impl Migration {
+    /// Whether the policies do what the sources did: nothing was left out, and nothing is weaker.
+    pub fn is_complete(&self) -> bool {
+        !self.warnings.iter().any(|warning| matches!(warning.effect, Effect::Weaker | Effect::LeftOut))
+    }
+
+    /// Whether there was anything to migrate that could be read.
+    pub fn has_sources(&self) -> bool {
+        let is_read = |of: &Source| of.documents > 0 || !of.effects.contains_key(&Effect::LeftOut);
+        self.sources.iter().any(is_read)
+    }
+}
 
 /// Reads documents, and writes the policies that take their place.
 ///
-/// A document of a kind that is not known is a warning, since sources often stand beside Roles and the like; an
-/// input without any source leads to no policies.
-///
-/// # Errors
-/// A source that cannot be understood as a whole.
-pub fn migrate(documents: &[Value], options: &Options) -> Result<Migration, MigrateError> {
-    let (mut migration, mut names) = (Migration::default(), HashMap::new());
+/// Documents that limit no pods are skipped, since sources often stand beside Deployments and the like.
+pub fn migrate(documents: &[Value], options: &Options) -> Migration {
     let documents: Vec<&Value> = documents.iter().flat_map(items).collect();
-    let configuration = documents.iter().find(|document| is_configuration(document));
-    let exempt = configuration.and_then(|document| psa::exemptions(document));
+    let mut writer = Writer::new(options);
+    let mut sorted = Sorted::default();
     for (index, document) in documents.iter().enumerate() {
-        let origin = origin(document, index);
-        let mut outcome = Outcome {
-            origin: &origin,
-            document_name: text(document, "/metadata/name"),
-            options,
-            exempt: exempt.as_ref(),
-            has_configuration: configuration.is_some(),
-            migration: &mut migration,
-            names: &mut names,
-        };
-        let Some(migrate) = source(document) else {
-            let (version, kind) = kind(document);
-            outcome.warn("", &format!("{} is nothing that can be migrated", called(version, kind)));
-            continue;
-        };
-        let is_source =
-            migrate(document, &mut outcome).map_err(|problem| MigrateError { origin: origin.clone(), problem })?;
-        outcome.migration.sources += usize::from(is_source);
+        sorted.add(origin(document, index), document, &mut writer);
     }
-    let several: Vec<String> = documents.iter().filter(|of| is_psp(of)).map(|of| origin(of, 0)).collect();
-    if several.len() > 1 {
-        migration.warnings.push(Warning {
-            source: several.join(", "),
-            path: String::new(),
-            text: "a pod needed one PodSecurityPolicy that let it through; it needs all of these policies, so apply \
-                   each set only where its PodSecurityPolicy was used"
-                .to_owned(),
-        });
+    psp::migrate(&sorted.policies, &sorted.access, &mut writer);
+    psa::migrate(&sorted.configurations, &sorted.namespaces, &mut writer);
+    gatekeeper::migrate(&sorted.constraints, &sorted.gatekeeper, &mut writer);
+    for (origin, document) in &sorted.kubewarden {
+        kubewarden::migrate(origin, document, &mut writer);
     }
-    Ok(migration)
+    writer.finish()
 }
 
-/// Writes the policies of a document; tells whether there was anything to migrate.
-type Migrate = fn(&Value, &mut Outcome<'_>) -> Result<bool, String>;
+/// A document with what messages call it.
+type Named<'d> = (String, &'d Value);
 
-/// How a document is migrated, if it is of a kind that can be.
-fn source(document: &Value) -> Option<Migrate> {
-    match kind(document) {
-        _ if is_psp(document) => Some(psp::migrate),
-        _ if is_configuration(document) => Some(psa::configuration),
-        ("v1", "Namespace") => Some(psa::namespace),
-        (version, kind) if gatekeeper::is_constraint(version, kind) => Some(gatekeeper::migrate),
-        (version, kind) if kubewarden::is_policy(version, kind) => Some(kubewarden::migrate),
-        _ => None,
+/// Documents by what they are.
+#[derive(Default)]
+struct Sorted<'d> {
+    /// PodSecurityPolicies.
+    policies: Vec<Named<'d>>,
+    /// Roles and bindings.
+    access: Vec<Named<'d>>,
+    namespaces: Vec<Named<'d>>,
+    /// What holds the configuration of Pod Security Admission.
+    configurations: Vec<embedded::Configuration<'d>>,
+    constraints: Vec<Named<'d>>,
+    /// What changes the meaning of constraints: Config and ExpansionTemplate.
+    gatekeeper: Vec<Named<'d>>,
+    kubewarden: Vec<Named<'d>>,
+}
+
+impl<'d> Sorted<'d> {
+    fn add(&mut self, origin: String, document: &'d Value, writer: &mut Writer<'_>) {
+        let (version, kind) = kind(document);
+        let group = version.split_once('/').map_or("", |(group, _)| group);
+        match (group, kind) {
+            ("policy" | "extensions", "PodSecurityPolicy") => self.policies.push((origin, document)),
+            ("rbac.authorization.k8s.io", "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding") => {
+                self.access.push((origin, document));
+            }
+            ("", "Namespace") => self.namespaces.push((origin, document)),
+            ("constraints.gatekeeper.sh", _) => self.constraints.push((origin, document)),
+            ("config.gatekeeper.sh", "Config") | ("expansion.gatekeeper.sh", "ExpansionTemplate") => {
+                self.gatekeeper.push((origin, document));
+            }
+            // The library's templates come with its constraints.
+            ("templates.gatekeeper.sh", "ConstraintTemplate") => {}
+            (
+                "policies.kubewarden.io",
+                "ClusterAdmissionPolicy" | "AdmissionPolicy" | "ClusterAdmissionPolicyGroup" | "AdmissionPolicyGroup",
+            ) => self.kubewarden.push((origin, document)),
+            ("policies.kubewarden.io", "PolicyServer") | ("kustomize.config.k8s.io", _) => {}
+            ("mutations.gatekeeper.sh" | "kyverno.io" | "policies.kyverno.io", _)
+            | (
+                "admissionregistration.k8s.io",
+                "ValidatingAdmissionPolicy"
+                | "MutatingAdmissionPolicy"
+                | "ValidatingWebhookConfiguration"
+                | "MutatingWebhookConfiguration",
+            )
+            | ("security.openshift.io", "SecurityContextConstraints") => {
+                writer.warn(Effect::LeftOut, &origin, "", &format!("Podfence cannot migrate {}", with_article(kind)));
+            }
+            _ => self.add_other(origin, document, writer),
+        }
+    }
+
+    /// The configuration of Pod Security Admission is in documents of many kinds.
+    fn add_other(&mut self, origin: String, document: &'d Value, writer: &mut Writer<'_>) {
+        let found = embedded::find(&origin, document);
+        if !found.is_empty() {
+            self.configurations.extend(found);
+        } else if let Some(file) = embedded::file_of(document) {
+            let text = format!("the configuration is in {file}: migrate that file");
+            writer.warn(Effect::LeftOut, &origin, "", &text);
+        } else {
+            let (_, kind) = kind(document);
+            let text = match kind {
+                "" => "skipped: it has no apiVersion and kind".to_owned(),
+                kind => format!("skipped: podfence cannot migrate {}", with_article(kind)),
+            };
+            writer.warn(Effect::Note, &origin, "", &text);
+        }
     }
 }
 
-fn is_configuration(document: &Value) -> bool {
-    let (version, kind) = kind(document);
-    psa::is_configuration(version, kind)
-}
-
-fn is_psp(document: &Value) -> bool {
-    matches!(kind(document), ("policy/v1beta1" | "extensions/v1beta1", "PodSecurityPolicy"))
+fn with_article(kind: &str) -> String {
+    let is_vowel = |letter: char| "AEIOU".contains(letter);
+    format!("{} {kind}", if kind.starts_with(is_vowel) { "an" } else { "a" })
 }
 
 /// The items of a List, which are documents as well; or the document itself.
@@ -163,16 +250,13 @@ fn kind(document: &Value) -> (&str, &str) {
     (text(document, "/apiVersion"), text(document, "/kind"))
 }
 
-fn called(version: &str, kind: &str) -> String {
-    match (version, kind) {
-        ("", "") => "what has no apiVersion and kind".to_owned(),
-        _ => format!("kind {kind:?} of {version:?}"),
-    }
-}
-
 /// How messages call a document.
 fn origin(document: &Value, index: usize) -> String {
-    match (kind(document).1, text(document, "/metadata/name")) {
+    let name = match (text(document, "/metadata/namespace"), text(document, "/metadata/name")) {
+        ("", name) => name.to_owned(),
+        (namespace, name) => format!("{namespace}/{name}"),
+    };
+    match (kind(document).1, &*name) {
         ("", _) => format!("document {}", index + 1),
         (kind, "") => kind.to_owned(),
         (kind, name) => format!("{kind}/{name}"),
@@ -183,10 +267,10 @@ fn origin(document: &Value, index: usize) -> String {
 ///
 /// # Errors
 /// One is no string.
-fn labels_of(document: &Value) -> Result<Vec<(&str, &str)>, String> {
+fn labels_of(document: &Value) -> Result<BTreeMap<String, String>, String> {
     let labels = document.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
     let read = labels.map(|(key, value)| match value.as_str() {
-        Some(value) => Ok((key.as_str(), value)),
+        Some(value) => Ok((key.clone(), value.to_owned())),
         None => Err(format!("metadata.labels[{key:?}]: expected a string, found {value}")),
     });
     read.collect()
@@ -206,107 +290,14 @@ fn without_covered(paths: &mut Vec<Value>) {
     });
 }
 
-/// Where the policies and warnings of one document go.
-struct Outcome<'m> {
-    origin: &'m str,
-    /// Empty if it has none.
-    document_name: &'m str,
-    options: &'m Options,
-    /// Whom the built-in admission does not judge, as a setting.
-    exempt: Option<&'m Value>,
-    has_configuration: bool,
-    migration: &'m mut Migration,
-    /// Of the policies, each with the last number that was put behind it.
-    names: &'m mut HashMap<String, usize>,
+/// Whether an entry of `allowedHostPaths` is one that the policy takes: absolute, without `..`.
+fn is_plain_path(path: &str) -> bool {
+    let drive = path.as_bytes();
+    let is_drive = matches!(drive, [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    (path.starts_with('/') || is_drive) && !path.split(['/', '\\']).any(|part| part == "..")
 }
 
-impl Outcome<'_> {
-    fn warn(&mut self, path: &str, text: &str) {
-        let warning = Warning { source: self.origin.to_owned(), path: path.to_owned(), text: text.to_owned() };
-        self.migration.warnings.push(warning);
-    }
-
-    /// Says once for whom the policies count where the source judged nothing but pods.
-    fn pods_only(&mut self, who: &str) {
-        if !self.options.workloads {
-            let text = format!(
-                "{who} pods, not what they are made from, and so do these policies; --workloads has them judge \
-                 Deployments and the like, too"
-            );
-            self.warn_once("", &text);
-        }
-    }
-
-    /// Warns of what is the same in all documents of a kind.
-    fn warn_once(&mut self, path: &str, text: &str) {
-        if !self.migration.warnings.iter().any(|warning| warning.text == text) {
-            self.warn(path, text);
-        }
-    }
-
-    /// A name that no other policy has: what comes later would replace what has the same.
-    fn unique(&mut self, name: String) -> String {
-        let mut unique = name.clone();
-        while self.names.contains_key(&unique) {
-            let number = self.names.entry(name.clone()).or_insert(1);
-            *number += 1;
-            unique = format!("{name}-{number}");
-        }
-        self.names.insert(unique.clone(), 1);
-        unique
-    }
-
-    /// Adds a policy with its settings.
-    fn add(&mut self, policy: &str, settings: Value) {
-        self.document(policy, settings);
-    }
-
-    /// Adds a policy with its settings, for more to be said of it.
-    fn document(&mut self, policy: &str, settings: Value) -> &mut Value {
-        self.document_for(policy, policy, settings, self.options.workloads)
-    }
-
-    /// The same under another name than the policy's, and with or without workloads.
-    fn document_for(&mut self, part: &str, policy: &str, settings: Value, workloads: bool) -> &mut Value {
-        let name = match object_name(self.document_name) {
-            name if name.is_empty() => format!("podfence-{part}"),
-            name => format!("podfence-{name}-{part}"),
-        };
-        let name = self.unique(name);
-        let document = cluster_admission_policy(policy, &name, &self.module(policy), settings, rules(workloads));
-        self.push(document)
-    }
-
-    fn push(&mut self, document: Value) -> &mut Value {
-        self.migration.policies.push(document);
-        self.migration.policies.last_mut().expect("it was pushed")
-    }
-
-    /// The URL of a policy's module.
-    fn module(&self, policy: &str) -> String {
-        module_url(&self.options.registry, policy)
-    }
-}
-
-/// A name as a part of the name of an object.
-fn object_name(name: &str) -> String {
-    let is_allowed = |letter: &char| matches!(letter, 'a'..='z' | '0'..='9' | '-' | '.');
-    let name = name.to_ascii_lowercase();
-    name.chars().map(|letter| if is_allowed(&letter) { letter } else { '-' }).take(LONGEST_NAME).collect()
-}
-
-/// The requests that policies evaluate: those about pods, or about workloads as well.
-fn rules(workloads: bool) -> Value {
-    let mut rules = published::pod_rules();
-    if !workloads {
-        for rule in rules.iter_mut().filter_map(|rule| rule["resources"].as_array_mut()) {
-            rule.retain(|resource| resource == "pods" || resource == "pods/ephemeralcontainers");
-        }
-        rules.retain(|rule| rule["resources"].as_array().is_some_and(|resources| !resources.is_empty()));
-    }
-    Value::Array(rules)
-}
-
-fn rule(group: &str, resources: &[&str], operations: &[&str]) -> Value {
-    json!({"apiGroups": [group], "apiVersions": ["v1"], "resources": resources, "operations": operations})
+/// Whether the setting `exempt` takes a name: one, or a prefix with one `*` at its end.
+fn is_exemption(name: &str) -> bool {
+    !name.is_empty() && !name.strip_suffix('*').unwrap_or(name).contains('*')
 }

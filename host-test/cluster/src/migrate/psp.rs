@@ -1,11 +1,18 @@
 //! PodSecurityPolicies, as the admission plugin of Kubernetes 1.24, the last that had it, understood them.
+//!
+//! Any one that a pod could use and that fitted was enough. So pods that several could be used for get a policy group,
+//! and pods that one could be used for get that one's policies, which fill in what it filled in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Outcome, read::read, without_covered};
+use super::conditions::{Condition, namespaces, not};
+use super::rbac::{Access, Audience, condition};
+use super::write::{Part, Scope, Writer};
+use super::{Effect, Named, is_exemption, is_plain_path, listed, read::read, text, without_covered};
+use crate::gatekeeper::{object, volume_type};
 
 /// The document as far as it says something.
 #[derive(Deserialize)]
@@ -65,14 +72,8 @@ struct Range {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "SELinuxStrategyOptions")]
 struct SeLinux {
-    rule: SeLinuxRule,
+    rule: String,
     se_linux_options: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize, PartialEq, Clone, Copy)]
-enum SeLinuxRule {
-    MustRunAs,
-    RunAsAny,
 }
 
 /// A rule for users or groups.
@@ -109,23 +110,14 @@ struct RuntimeClass {
     default_runtime_class_name: Option<String>,
 }
 
-/// The types of volumes that PodSecurityPolicy knew.
+/// The types of volumes that PodSecurityPolicy knew, by the fields of a volume.
 #[rustfmt::skip]
 const VOLUMES: [&str; 29] = [
-    "awsElasticBlockStore", "azureDisk", "azureFile", "cephFS", "cinder", "configMap", "csi", "downwardAPI", "emptyDir",
+    "awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "configMap", "csi", "downwardAPI", "emptyDir",
     "ephemeral", "fc", "flexVolume", "flocker", "gcePersistentDisk", "gitRepo", "glusterfs", "hostPath", "iscsi", "nfs",
     "persistentVolumeClaim", "photonPersistentDisk", "portworxVolume", "projected", "quobyte", "rbd", "scaleIO", "secret",
-    "storageos", "vsphere",
+    "storageos", "vsphereVolume",
 ];
-
-/// The field of a volume of a type; two of them are called something else.
-fn volume_field(of: &str) -> &str {
-    match of {
-        "cephFS" => "cephfs",
-        "vsphere" => "vsphereVolume",
-        other => other,
-    }
-}
 
 /// What 1.24 took for safe.
 const SAFE_SYSCTLS: [&str; 5] = [
@@ -138,40 +130,366 @@ const SAFE_SYSCTLS: [&str; 5] = [
 
 const ANY: &str = "*";
 
-/// Writes the policies of a PodSecurityPolicy.
+/// A PodSecurityPolicy with what it asks for.
+struct Psp {
+    origin: String,
+    name: String,
+    parts: Vec<Part>,
+    audience: BTreeSet<Audience>,
+}
+
+/// Writes the policies of PodSecurityPolicies, for the pods that they counted for.
+pub(super) fn migrate(policies: &[Named<'_>], documents: &[Named<'_>], writer: &mut Writer<'_>) {
+    let access = Access::read(documents, writer);
+    if policies.is_empty() {
+        for (origin, document) in documents {
+            let text = match access.is_known {
+                true => "says who may use PodSecurityPolicies: migrate them together with it".to_owned(),
+                false => format!("skipped: podfence cannot migrate a {}", text(document, "/kind")),
+            };
+            writer.warn(Effect::Note, origin, "", &text);
+        }
+        return;
+    }
+    let mut read = Vec::new();
+    for (origin, document) in policies {
+        writer.source(origin);
+        match parts_of(origin, document, writer) {
+            Ok(parts) => {
+                let name = text(document, "/metadata/name").to_owned();
+                let audience = if access.is_known { access.of(&name) } else { BTreeSet::from([Audience::Everyone]) };
+                read.push(Psp { origin: origin.clone(), name, parts, audience });
+            }
+            Err(problem) => writer.warn(Effect::LeftOut, origin, "", &problem),
+        }
+    }
+    if !access.is_known {
+        without_access(&mut read, writer);
+    }
+    leave_out_unused(&mut read, writer);
+    if read.iter().any(|of| !of.parts.is_empty()) && !writer.options.workloads {
+        let text = "only Pods are judged, as before; --workloads adds Deployments and other workloads";
+        read.iter().for_each(|of| writer.warn(Effect::Note, &of.origin, "", text));
+    }
+    Regions::of(&read).write(writer);
+}
+
+/// Leaves out what decided nothing: those that nobody could use, or only who could also use one that forbids nothing.
+fn leave_out_unused(read: &mut Vec<Psp>, writer: &mut Writer<'_>) {
+    let free: BTreeSet<Audience> =
+        read.iter().filter(|of| of.parts.is_empty()).flat_map(|of| of.audience.iter().cloned()).collect();
+    if free.contains(&Audience::Everyone) {
+        return;
+    }
+    read.retain_mut(|of| {
+        let text = match of.audience.is_empty() {
+            true => "nobody could use it, so it is left out",
+            false => "all who could use it could use one that forbids nothing, so it is left out",
+        };
+        if !of.parts.is_empty() {
+            of.audience.retain(|audience| !free.iter().any(|other| other.covers(audience)));
+        }
+        if of.audience.is_empty() {
+            writer.warn(Effect::LeftOut, &of.origin, "", text);
+        }
+        !of.audience.is_empty()
+    });
+}
+
+/// Without RBAC, nobody knows for whom one counted.
+fn without_access(read: &mut Vec<Psp>, writer: &mut Writer<'_>) {
+    let limits = read.iter().any(|of| !of.parts.is_empty());
+    read.retain(|of| {
+        if of.parts.is_empty() && limits {
+            let text = "forbids nothing, so whoever could use it was not limited. Who that was is in Roles and bindings, \
+                        which are not in the input: migrate them as well";
+            writer.warn(Effect::LeftOut, &of.origin, "", text);
+        } else if limits {
+            let text = "RBAC limited who used this PSP; these policies apply to every pod in the cluster. Migrate the \
+                        Roles and bindings as well, or restrict them with namespaceSelector or exempt before you apply \
+                        them";
+            writer.warn(Effect::Stricter, &of.origin, "", text);
+        }
+        !(of.parts.is_empty() && limits)
+    });
+}
+
+/// Which PodSecurityPolicies could be used for which pods.
+struct Regions<'p> {
+    /// Those that could be used for all pods, and that ask for something.
+    of_all: Vec<&'p Psp>,
+    /// Those that could be used for some.
+    of_some: Vec<&'p Psp>,
+    /// Those that ask for nothing.
+    free: Vec<&'p Psp>,
+}
+
+/// So many sets of PodSecurityPolicies are combined with others that could be used for the same pods.
+const MOST_COMBINED: usize = 512;
+
+/// How many PodSecurityPolicies the name of a document consists of.
+const MOST_IN_NAME: usize = 4;
+
+impl<'p> Regions<'p> {
+    fn of(read: &'p [Psp]) -> Self {
+        let (free, limiting): (Vec<_>, Vec<_>) = read.iter().partition(|of| of.parts.is_empty());
+        let (of_all, of_some) = limiting.into_iter().partition(|of| of.audience.contains(&Audience::Everyone));
+        Self { of_all, of_some, free }
+    }
+
+    fn write(&self, writer: &mut Writer<'_>) {
+        if let Some(free) = self.free.iter().find(|of| of.audience.contains(&Audience::Everyone)) {
+            let text =
+                format!("{} forbids nothing, and could be used for every pod, so no pod was limited", free.origin);
+            let all = self.free.iter().chain(&self.of_all).chain(&self.of_some);
+            return all.for_each(|of| writer.warn(Effect::Note, &of.origin, "", &text));
+        }
+        if self.of_all.is_empty() {
+            let text = "pods that no PodSecurityPolicy could be used for were rejected; they are let in";
+            let all = self.free.iter().chain(&self.of_some);
+            all.for_each(|of| writer.warn(Effect::Weaker, &of.origin, "", text));
+        }
+        for region in self.combinations(writer) {
+            let usable: Vec<&Psp> =
+                self.of_all.iter().chain(region.iter().map(|index| &self.of_some[*index])).copied().collect();
+            if !usable.is_empty()
+                && let Some(scope) = self.scope(&region, &usable, writer)
+            {
+                write_region(&usable, &scope, writer);
+            }
+        }
+        self.say_who_is_exempt(writer);
+    }
+
+    /// The sets of those that could be used for some pods, each for pods that no other could be used for.
+    fn combinations(&self, writer: &mut Writer<'_>) -> BTreeSet<BTreeSet<usize>> {
+        let audiences: BTreeSet<&Audience> = self.of_some.iter().flat_map(|of| &of.audience).collect();
+        let usable_for = |audience: &Audience| -> BTreeSet<usize> {
+            let covers = |of: &&Psp| of.audience.iter().any(|other| other.covers(audience));
+            self.of_some.iter().enumerate().filter(|(_, of)| covers(of)).map(|(index, _)| index).collect()
+        };
+        let mut found: BTreeSet<(BTreeSet<usize>, Option<&String>)> = BTreeSet::from([(BTreeSet::new(), None)]);
+        let mut is_complete = true;
+        for audience in audiences {
+            let (usable, place) = (usable_for(audience), place(audience));
+            // Pods of two audiences at once can use what either can. Two namespaces have no pod in common.
+            let with: Vec<_> = found
+                .iter()
+                .filter(|(set, other)| set.is_empty() || place.is_none() || other.is_none())
+                .map(|(set, other)| (set.union(&usable).copied().collect(), place.or(*other)))
+                .collect();
+            found.insert((usable, place));
+            if found.len() + with.len() <= MOST_COMBINED {
+                found.extend(with);
+            } else {
+                is_complete = false;
+            }
+        }
+        if !is_complete {
+            let text = "so many PodSecurityPolicies could be used for the same pods that not all combinations are written: \
+                        some pods are not judged";
+            self.of_some.iter().for_each(|of| writer.warn(Effect::Weaker, &of.origin, "", text));
+        }
+        found.into_iter().map(|(set, _)| set).collect()
+    }
+
+    /// Where exactly these could be used; none if there is no such pod.
+    fn scope(&self, region: &BTreeSet<usize>, usable: &[&Psp], writer: &Writer<'_>) -> Option<Scope> {
+        let workloads = writer.options.workloads;
+        let distinct = usable
+            .iter()
+            .enumerate()
+            .filter(|(index, of)| usable[..*index].iter().all(|other| other.parts != of.parts));
+        let names: Vec<&str> = distinct.map(|(_, of)| of.name.as_str()).take(MOST_IN_NAME).collect();
+        let mut scope = Scope::new(usable.iter().map(|of| of.origin.clone()).collect(), &names.join("-or-"));
+        let (mut inside, mut conditions): (Option<BTreeSet<&String>>, Vec<String>) = (None, Vec::new());
+        for of in region.iter().map(|index| self.of_some[*index]) {
+            let own: Option<BTreeSet<&String>> = of
+                .audience
+                .iter()
+                .map(|audience| match audience {
+                    Audience::Namespace(namespace) => Some(namespace),
+                    _ => None,
+                })
+                .collect();
+            match (own, &mut inside) {
+                (Some(own), None) => inside = Some(own),
+                (Some(own), Some(inside)) => inside.retain(|namespace| own.contains(namespace)),
+                (None, _) => conditions.push(condition(&of.audience, workloads)),
+            }
+        }
+        let others = self.of_some.iter().enumerate().filter(|(index, _)| !region.contains(index));
+        let others = others.flat_map(|(_, of)| &of.audience).map(|audience| (audience, false));
+        let free = self.free.iter().flat_map(|of| &of.audience).map(|audience| (audience, true));
+        let (mut outside, mut excluded) = (BTreeSet::new(), BTreeSet::new());
+        for (audience, is_free) in others.chain(free) {
+            match audience {
+                Audience::Namespace(namespace) => match &mut inside {
+                    Some(inside) => drop(inside.remove(namespace)),
+                    None => drop(outside.insert(namespace)),
+                },
+                Audience::User { name, namespace: None } if is_free && is_exempt(name) => {
+                    scope.exempt.entry("users").or_default().push(name.clone());
+                }
+                Audience::Group { name, namespace: None } if is_free && is_exempt(name) => {
+                    scope.exempt.entry("groups").or_default().push(name.clone());
+                }
+                other => drop(excluded.insert(other)),
+            }
+        }
+        excluded.retain(|audience| {
+            let is_inside = |place: &String| inside.as_ref().is_none_or(|inside| inside.contains(place));
+            place(audience).is_none_or(|place| is_inside(place) && !outside.contains(place))
+        });
+        for list in scope.exempt.values_mut() {
+            list.sort_unstable();
+            list.dedup();
+        }
+        match inside {
+            Some(inside) if inside.is_empty() => return None,
+            Some(inside) => scope.namespaces.push(namespaces("In", inside)),
+            None => {}
+        }
+        if !outside.is_empty() {
+            scope.namespaces.push(namespaces("NotIn", outside));
+        }
+        if !conditions.is_empty() {
+            let expression = conditions.iter().map(|of| format!("({of})")).collect::<Vec<_>>().join(" && ");
+            scope.conditions.push(Condition { name: "could-use", expression });
+        }
+        if !excluded.is_empty() {
+            let expression = not(&condition(excluded, workloads));
+            scope.conditions.push(Condition { name: "could-use-no-other", expression });
+        }
+        Some(scope)
+    }
+
+    /// A group of service accounts includes controllers, which create nearly all pods.
+    fn say_who_is_exempt(&self, writer: &mut Writer<'_>) {
+        for of in self.free.iter().chain(&self.of_some) {
+            let is_of_controllers = |audience: &&Audience| matches!(audience, Audience::Group { name, namespace: None } if name == "system:serviceaccounts:kube-system");
+            if of.audience.iter().any(|audience| is_of_controllers(&audience)) {
+                let text = "a ClusterRoleBinding lets the service accounts of kube-system use it, and the controllers that \
+                            create the pods of Deployments in all namespaces are among them. Bind it by a RoleBinding in \
+                            kube-system before you migrate if only the pods there are meant";
+                writer.warn(Effect::Note, &of.origin, "", text);
+            }
+        }
+    }
+}
+
+/// The namespace that all pods of an audience are in.
+fn place(audience: &Audience) -> Option<&String> {
+    match audience {
+        Audience::Namespace(namespace) | Audience::ServiceAccount { namespace, .. } => Some(namespace),
+        Audience::User { namespace, .. } | Audience::Group { namespace, .. } => namespace.as_ref(),
+        Audience::Everyone => None,
+    }
+}
+
+/// Whether the setting `exempt` can name it, and nobody besides.
+fn is_exempt(name: &str) -> bool {
+    is_exemption(name) && !name.contains('*')
+}
+
+/// Writes what is asked of pods for which any of these could be used.
+fn write_region(usable: &[&Psp], scope: &Scope, writer: &mut Writer<'_>) {
+    let mut alternatives: Vec<&Psp> = Vec::new();
+    for of in usable {
+        if !alternatives.iter().any(|other| other.parts == of.parts) {
+            alternatives.push(of);
+        }
+    }
+    let Some(first) = alternatives.first() else { return };
+    let is_common = |part: &Part| alternatives.iter().all(|of| of.parts.contains(part));
+    for part in first.parts.iter().filter(|part| is_common(part)) {
+        writer.policy(scope, part.policy, part);
+    }
+    let own: Vec<(String, Vec<Part>)> = alternatives
+        .iter()
+        .map(|of| (of.name.clone(), of.parts.iter().filter(|part| !is_common(part)).cloned().collect()))
+        .collect();
+    // One that asks for no more than all do lets in what these let in.
+    if own.iter().any(|(_, parts)| parts.is_empty()) {
+        return;
+    }
+    for of in &alternatives {
+        let filling = of.parts.iter().filter(|part| !is_common(part) && part.is_mutating());
+        let filling: Vec<&str> = filling.map(|part| part.policy).collect();
+        if !filling.is_empty() {
+            let text = format!(
+                "where several could be used ({}), a policy group decides, which changes no pod: what was filled in for {} \
+                 has to be set",
+                listed(&scope.sources),
+                filling.join(", ")
+            );
+            writer.warn(Effect::Stricter, &of.origin, "", &text);
+        }
+    }
+    let names: Vec<String> = alternatives.iter().map(|of| of.origin.clone()).collect();
+    writer.group(scope, &own, &format!("violates each of {}", listed(&names)));
+}
+
+/// What is said about one PodSecurityPolicy, and what it asks for.
+struct Reader<'r, 'o> {
+    origin: &'r str,
+    writer: &'r mut Writer<'o>,
+    parts: Vec<Part>,
+}
+
+impl Reader<'_, '_> {
+    fn warn(&mut self, effect: Effect, path: &str, text: &str) {
+        self.writer.warn(effect, self.origin, path, text);
+    }
+
+    /// Adds a policy with its settings.
+    fn add<const N: usize>(&mut self, policy: &'static str, settings: [(&str, Value); N]) {
+        self.parts.push(Part::new(policy, object(settings)));
+    }
+
+    /// One more setting of the policy that was added last.
+    fn set(&mut self, setting: &str, value: Value) {
+        let Some(part) = self.parts.pop() else { return };
+        let mut settings = part.settings;
+        settings.insert(setting.to_owned(), value);
+        self.parts.push(Part::new(part.policy, settings));
+    }
+
+    /// Has the policy that was added last change pods.
+    fn mutate(&mut self) {
+        self.set("mutate", json!(true));
+    }
+}
+
+/// Reads what a PodSecurityPolicy asks for.
 ///
 /// # Errors
-/// A field is of another type, or has a value that the API server never accepted.
-pub(super) fn migrate(document: &Value, outcome: &mut Outcome<'_>) -> Result<bool, String> {
+/// A field is of another type.
+fn parts_of(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<Vec<Part>, String> {
     let (PodSecurityPolicy { metadata, spec }, unknown) = read(document)?;
+    let mut reader = Reader { origin, writer, parts: Vec::new() };
     let is_of_every_object = |path: &str| path.starts_with("metadata.") || matches!(path, "apiVersion" | "kind");
     for path in unknown.iter().filter(|path| !is_of_every_object(path)) {
-        outcome.warn(path, "no field of PodSecurityPolicy; it is left out");
+        reader.warn(Effect::Note, path, "no field of PodSecurityPolicy; it is left out");
     }
-    outcome.warn(
-        "",
-        "RBAC said for whom this PodSecurityPolicy counts; these policies count for all pods. Add a \
-         namespaceSelector, or exempt.users and exempt.namespaces, where another one allowed more",
-    );
-    outcome.pods_only("PodSecurityPolicy judged");
     let annotations = metadata.unwrap_or_default().annotations.unwrap_or_default();
-
-    spec.privileged(outcome);
-    spec.capabilities(outcome)?;
-    spec.privilege_escalation(outcome);
-    spec.host(outcome)?;
-    spec.volumes(outcome);
-    spec.host_paths(outcome);
-    spec.flex_volumes(outcome);
-    spec.users(outcome)?;
-    spec.selinux(outcome);
-    spec.read_only_root_filesystem(outcome);
-    spec.sysctls(outcome);
-    spec.proc_mount(outcome);
-    spec.runtime_class(outcome);
-    seccomp(&annotations, outcome);
-    apparmor(&annotations, outcome);
-    Ok(true)
+    let reader = &mut reader;
+    spec.privileged(reader);
+    spec.capabilities(reader);
+    spec.privilege_escalation(reader);
+    spec.host(reader);
+    spec.volumes(reader);
+    spec.host_paths(reader);
+    spec.flex_volumes(reader);
+    spec.users(reader);
+    spec.selinux(reader);
+    spec.read_only_root_filesystem(reader);
+    spec.sysctls(reader);
+    spec.proc_mount(reader);
+    spec.runtime_class(reader);
+    spec.seccomp(&annotations, reader);
+    apparmor(&annotations, reader);
+    Ok(std::mem::take(&mut reader.parts))
 }
 
 /// The elements of a list, none where there is no list.
@@ -199,119 +517,116 @@ fn adds(added: &str, name: &str) -> bool {
 }
 
 impl PodSecurityPolicySpec {
-    fn privileged(&self, outcome: &mut Outcome<'_>) {
+    fn privileged(&self, reader: &mut Reader<'_, '_>) {
         if self.privileged != Some(true) {
-            outcome.add("privileged", json!({}));
+            reader.add("privileged", []);
         }
     }
 
-    fn capabilities(&self, outcome: &mut Outcome<'_>) -> Result<(), String> {
-        let (allowed, default_add) = (list(&self.allowed_capabilities), list(&self.default_add_capabilities));
-        let required = list(&self.required_drop_capabilities);
+    fn capabilities(&self, reader: &mut Reader<'_, '_>) {
+        const ADDED: &str = "spec.defaultAddCapabilities";
+        let (allowed, required) = (list(&self.allowed_capabilities), list(&self.required_drop_capabilities));
+        let is_required = |name: &String| required.iter().any(|required| !is_all(required) && adds(name, required));
+        let (contradicting, default_add): (Vec<&String>, Vec<&String>) =
+            list(&self.default_add_capabilities).iter().partition(|name| is_required(name));
+        for name in contradicting {
+            let text = format!("{name} is in requiredDropCapabilities as well, and is dropped");
+            reader.warn(Effect::Weaker, ADDED, &text);
+        }
         let is_changed = !default_add.is_empty() || !required.is_empty();
         if has(allowed, ANY) && !is_changed {
-            return Ok(());
-        }
-        let is_required = |name: &String| required.iter().any(|required| !is_all(required) && adds(name, required));
-        if let Some(contradiction) = default_add.iter().find(|name| is_required(name)) {
-            return Err(format!("spec.defaultAddCapabilities: {contradiction} is in requiredDropCapabilities as well"));
+            return;
         }
         let may_add = |name: &String| name == ANY && !required.iter().all(|of| is_all(of)) || is_required(name);
         if let Some(wide) = allowed.iter().find(|name| may_add(name)) {
             let text = format!(
-                "with {wide} a container could add what requiredDropCapabilities has dropped; Podfence rejects that"
+                "{wide} let a container add what requiredDropCapabilities has dropped; Podfence rejects such a container"
             );
-            outcome.warn("spec.allowedCapabilities", &text);
+            reader.warn(Effect::Stricter, "spec.allowedCapabilities", &text);
         }
-        let mut settings = json!({"allowedCapabilities": allowed, "requiredDropCapabilities": required});
+        reader.add(
+            "capabilities",
+            [("allowedCapabilities", json!(allowed)), ("requiredDropCapabilities", json!(required))],
+        );
         if !default_add.is_empty() {
-            settings["defaultAddCapabilities"] = json!(default_add);
+            reader.set("defaultAddCapabilities", json!(default_add));
         }
         if is_changed {
-            settings["mutate"] = json!(true);
+            reader.mutate();
         }
-        outcome.add("capabilities", settings);
-        Ok(())
     }
 
-    fn privilege_escalation(&self, outcome: &mut Outcome<'_>) {
+    fn privilege_escalation(&self, reader: &mut Reader<'_, '_>) {
         const DEFAULT: &str = "spec.defaultAllowPrivilegeEscalation";
         if self.allow_privilege_escalation == Some(false) {
             if self.default_allow_privilege_escalation == Some(true) {
-                outcome.warn(DEFAULT, "contradicts allowPrivilegeEscalation: false, which counts");
+                reader.warn(Effect::Note, DEFAULT, "contradicts allowPrivilegeEscalation: false, which counts");
             }
-            return outcome.add("allow-privilege-escalation", json!({"mutate": true}));
+            return reader.add("allow-privilege-escalation", [("mutate", json!(true))]);
         }
-        match self.default_allow_privilege_escalation {
-            Some(false) => outcome.warn(
-                DEFAULT,
-                "set allowPrivilegeEscalation: false where a container says nothing, and let it say true. Podfence \
-                 either leaves it alone, as here, or rejects true: add allow-privilege-escalation with mutate: true \
-                 if no container needs it",
-            ),
-            Some(true) => outcome.warn(DEFAULT, "true is what Kubernetes takes an unset field for; nothing is needed"),
-            None => {}
+        if self.default_allow_privilege_escalation == Some(false) {
+            let text = "set allowPrivilegeEscalation: false where a container says nothing, and let a container say true. \
+                        Nothing is set: add allow-privilege-escalation with mutate: true if no container needs true";
+            reader.warn(Effect::Weaker, DEFAULT, text);
         }
     }
 
-    fn host(&self, outcome: &mut Outcome<'_>) -> Result<(), String> {
+    fn host(&self, reader: &mut Reader<'_, '_>) {
         let is = |field: Option<bool>| field == Some(true);
         let (network, pid, ipc) = (is(self.host_network), is(self.host_pid), is(self.host_ipc));
         if !(network && pid && ipc) {
-            let settings = json!({"allowHostNetwork": network, "allowHostPID": pid, "allowHostIPC": ipc});
-            outcome.add("host-namespaces", settings);
+            let allowed = [("allowHostNetwork", network), ("allowHostPID", pid), ("allowHostIPC", ipc)];
+            reader.add("host-namespaces", allowed.map(|(setting, value)| (setting, json!(value))));
         }
         let ports = list(&self.host_ports);
-        if !ports.iter().any(|range| range.min <= 1 && range.max >= 65535) {
-            outcome.add("host-ports", json!({"hostPorts": ranges(ports, "spec.hostPorts")?}));
+        if !ports.iter().any(|range| range.min <= 1 && range.max >= LAST_PORT) {
+            let within = |range: &Range| Range { min: range.min.max(0), max: range.max.min(LAST_PORT) };
+            let ranges = ranges(ports.iter().map(within), "spec.hostPorts", reader);
+            reader.add("host-ports", [("hostPorts", json!(ranges))]);
         }
-        Ok(())
+    }
+
+    /// The types of volumes that are allowed, by the fields of a volume.
+    fn volume_types(&self) -> impl Iterator<Item = &str> {
+        list(&self.volumes).iter().map(|name| volume_type(name))
     }
 
     /// Whether volumes of a type may be there at all.
     fn allows_volume(&self, of: &str) -> bool {
-        let volumes = list(&self.volumes);
-        has(volumes, ANY) || has(volumes, of)
+        self.volume_types().any(|allowed| allowed == ANY || allowed == of)
     }
 
-    fn volumes(&self, outcome: &mut Outcome<'_>) {
+    fn volumes(&self, reader: &mut Reader<'_, '_>) {
         const PATH: &str = "spec.volumes";
-        let volumes = list(&self.volumes);
-        let is_any = has(volumes, ANY);
-        let is_known = |name: &str| VOLUMES.contains(&name) || name == ANY || name == "none";
-        for unknown in volumes.iter().filter(|name| !is_known(name)) {
-            outcome.warn(PATH, &format!("no type of volume: {unknown:?}; it is left out"));
+        let is_any = has(list(&self.volumes), ANY);
+        let is_known = |name: &&str| VOLUMES.contains(name) || matches!(*name, ANY | "none");
+        for unknown in self.volume_types().filter(|name| !is_known(name)) {
+            reader.warn(
+                Effect::Note,
+                PATH,
+                &format!("no type of volume: {unknown:?}; it is left out, since it allows nothing"),
+            );
         }
         let drivers: Vec<&str> = list(&self.allowed_csi_drivers).iter().map(|driver| driver.name.as_str()).collect();
         let without_csi = !drivers.is_empty() && self.allows_volume("csi");
         if is_any && !without_csi {
             return;
         }
-        let mut allowed: Vec<&str> = VOLUMES.into_iter().filter(|of| is_any || has(volumes, of)).collect();
+        let mut allowed: Vec<&str> = VOLUMES.into_iter().filter(|of| self.allows_volume(of)).collect();
         if without_csi {
-            outcome.warn(
-                "spec.allowedCSIDrivers",
-                &format!(
-                    "no policy judges the driver of an inline CSI volume, so those of {} are rejected as well; add csi \
-                     to allowedTypes to allow every driver",
-                    drivers.join(", ")
-                ),
+            let text = format!(
+                "no policy judges the driver of an inline CSI volume, so those of {} are rejected as well; add csi to \
+                 allowedTypes to allow every driver",
+                drivers.join(", ")
             );
+            reader.warn(Effect::Stricter, "spec.allowedCSIDrivers", &text);
             allowed.retain(|of| *of != "csi");
         }
-        if allowed.contains(&"secret") && !allowed.contains(&"projected") {
-            outcome.warn(
-                PATH,
-                "PodSecurityPolicy took the service account's token, a projected volume that nearly every pod gets, \
-                 for a secret; Podfence rejects it. Add projected to allowedTypes",
-            );
-        }
-        let allowed: Vec<&str> = allowed.into_iter().map(volume_field).collect();
-        outcome.add("volumes", json!({"allowedTypes": allowed}));
+        reader.add("volumes", [("allowedTypes", json!(allowed))]);
     }
 
     /// An empty list allows all, so there is no policy for it.
-    fn host_paths(&self, outcome: &mut Outcome<'_>) {
+    fn host_paths(&self, reader: &mut Reader<'_, '_>) {
         let all = list(&self.allowed_host_paths);
         if all.is_empty() || !self.allows_volume("hostPath") {
             return;
@@ -319,33 +634,34 @@ impl PodSecurityPolicySpec {
         let mut allowed = Vec::new();
         for (index, entry) in all.iter().enumerate() {
             let prefix = entry.path_prefix.as_str();
-            if !prefix.starts_with('/') {
-                let text = format!("not an absolute path: {prefix:?}; it is left out, since it allows nothing");
-                outcome.warn(&format!("spec.allowedHostPaths[{index}].pathPrefix"), &text);
-                continue;
+            if is_plain_path(prefix) {
+                allowed.push(json!({"pathPrefix": prefix, "readOnly": entry.read_only == Some(true)}));
+            } else {
+                let text =
+                    format!("{prefix:?} is no absolute path without ..; it is left out, since it allows nothing");
+                reader.warn(Effect::Note, &format!("spec.allowedHostPaths[{index}].pathPrefix"), &text);
             }
-            allowed.push(json!({"pathPrefix": prefix, "readOnly": entry.read_only == Some(true)}));
         }
         without_covered(&mut allowed);
-        outcome.add("host-path", json!({"allowedHostPaths": allowed}));
+        reader.add("host-path", [("allowedHostPaths", json!(allowed))]);
     }
 
     /// An empty list allows all, so there is no policy for it.
-    fn flex_volumes(&self, outcome: &mut Outcome<'_>) {
+    fn flex_volumes(&self, reader: &mut Reader<'_, '_>) {
         let drivers = list(&self.allowed_flex_volumes);
         if !drivers.is_empty() && self.allows_volume("flexVolume") {
             let named = drivers.iter().filter(|allowed| !allowed.driver.is_empty());
             let drivers: Vec<_> = named.map(|allowed| json!({"driver": allowed.driver})).collect();
-            outcome.add("flex-volumes", json!({"allowedFlexVolumes": drivers}));
+            reader.add("flex-volumes", [("allowedFlexVolumes", json!(drivers))]);
         }
     }
 
-    fn users(&self, outcome: &mut Outcome<'_>) -> Result<(), String> {
+    fn users(&self, reader: &mut Reader<'_, '_>) {
         const NON_ROOT: &str = "MustRunAsNonRoot";
-        const GROUP_RULES: &[&str] = &["MustRunAs", "MayRunAs", "RunAsAny"];
+        const GROUP_RULES: &[&str] = &["MustRunAs", "MayRunAs", ANY_RULE];
         let mut settings = Map::new();
         let fields = [
-            ("runAsUser", &self.run_as_user, &["MustRunAs", NON_ROOT, "RunAsAny"][..]),
+            ("runAsUser", &self.run_as_user, &["MustRunAs", NON_ROOT, ANY_RULE][..]),
             ("runAsGroup", &self.run_as_group, GROUP_RULES),
             ("supplementalGroups", &self.supplemental_groups, GROUP_RULES),
             ("fsGroup", &self.fs_group, GROUP_RULES),
@@ -353,140 +669,221 @@ impl PodSecurityPolicySpec {
         for (name, ids, rules) in fields {
             let path = format!("spec.{name}");
             if ids.is_none() && name != "runAsGroup" {
-                outcome.warn(&path, "PodSecurityPolicy demands this field; without it nothing is asked");
+                reader.warn(
+                    Effect::Note,
+                    &path,
+                    "PodSecurityPolicy requires this field; without it, any value is allowed",
+                );
             }
-            settings.insert(name.to_owned(), rule_of(ids.as_ref(), rules, &path, outcome)?);
+            settings.insert(name.to_owned(), rule_of(ids.as_ref(), rules, &path, reader));
         }
         let rules: Vec<&str> = settings.values().filter_map(|field| field["rule"].as_str()).collect();
-        if rules.iter().all(|rule| *rule == "RunAsAny") {
-            return Ok(());
+        if rules.iter().all(|rule| *rule == ANY_RULE) {
+            return;
         }
         let (is_non_root, is_changed) = (rules[0] == NON_ROOT, rules.contains(&"MustRunAs"));
-        if rules[..2] != ["RunAsAny"; 2] {
-            outcome.warn(
-                if rules[0] == "RunAsAny" { "spec.runAsGroup.rule" } else { "spec.runAsUser.rule" },
-                "Podfence judges the value of the pod itself as well where every container has its own",
+        if rules[..2] != [ANY_RULE; 2] {
+            reader.warn(
+                Effect::Stricter,
+                if rules[0] == ANY_RULE { "spec.runAsGroup.rule" } else { "spec.runAsUser.rule" },
+                "the pod-level value must be allowed, even if every container overrides it",
             );
         }
         if rules[2] == "MustRunAs" {
-            outcome.warn("spec.supplementalGroups.rule", "Podfence takes an empty list for none, and fills it in");
+            let text = "an empty supplementalGroups counts as unset and gets the first minimum";
+            reader.warn(Effect::Note, "spec.supplementalGroups.rule", text);
         }
         settings.insert("runAsNonRoot".to_owned(), json!(is_non_root));
+        reader.parts.push(Part::new("users", settings));
         // PodSecurityPolicy set runAsNonRoot: true as well.
         if is_changed || is_non_root {
-            settings.insert("mutate".to_owned(), json!(true));
+            reader.mutate();
         }
-        outcome.add("users", Value::Object(settings));
-        Ok(())
     }
 
-    fn selinux(&self, outcome: &mut Outcome<'_>) {
+    fn selinux(&self, reader: &mut Reader<'_, '_>) {
         const OPTIONS: &str = "spec.seLinux.seLinuxOptions";
+        const RULE: &str = "spec.seLinux.rule";
         let Some(selinux) = &self.se_linux else {
-            return outcome.warn("spec.seLinux", "PodSecurityPolicy demands this field; without it nothing is asked");
+            let text = "PodSecurityPolicy requires this field; without it, any options are allowed";
+            return reader.warn(Effect::Note, "spec.seLinux", text);
         };
-        if selinux.rule == SeLinuxRule::RunAsAny {
-            return;
+        match selinux.rule.as_str() {
+            ANY_RULE => return,
+            "MustRunAs" => {}
+            other => {
+                let text = format!("expected MustRunAs or RunAsAny, found {other:?}; no policy for SELinux is written");
+                return reader.warn(Effect::LeftOut, RULE, &text);
+            }
         }
         let mut options = selinux.se_linux_options.clone().unwrap_or_default();
         let is_known = |name: &str| matches!(name, "user" | "role" | "type" | "level");
         for name in options.keys().filter(|name| !is_known(name)) {
-            outcome.warn(&format!("{OPTIONS}.{name}"), "no field of SELinuxOptions; it is left out");
+            reader.warn(Effect::Note, &format!("{OPTIONS}.{name}"), "no field of SELinuxOptions; it is left out");
         }
         // Here `*` is a pattern, there it was a label that no pod has.
         options.retain(|name, value| is_known(name) && !value.is_empty() && value != ANY);
-        outcome.warn(
-            "spec.seLinux.rule",
-            "PodSecurityPolicy set these options where a pod has none, and categories of a level could be in any \
-             order; Podfence rejects a pod without them, and compares a level as it is written",
-        );
-        outcome.add("selinux", json!({"rule": "MustRunAs", "allowedSELinuxOptions": [options]}));
+        let text = "PodSecurityPolicy set these options where a pod has none, and accepted the categories of a level in any \
+                    order; Podfence rejects a pod without options, and compares a level as it is written";
+        reader.warn(Effect::Stricter, RULE, text);
+        reader.add("selinux", [("rule", json!("MustRunAs")), ("allowedSELinuxOptions", json!([options]))]);
     }
 
-    fn read_only_root_filesystem(&self, outcome: &mut Outcome<'_>) {
+    fn read_only_root_filesystem(&self, reader: &mut Reader<'_, '_>) {
         if self.read_only_root_filesystem == Some(true) {
-            outcome.add("read-only-root-filesystem", json!({"mutate": true}));
+            reader.add("read-only-root-filesystem", [("mutate", json!(true))]);
         }
     }
 
-    fn sysctls(&self, outcome: &mut Outcome<'_>) {
+    fn sysctls(&self, reader: &mut Reader<'_, '_>) {
         let (allowed, forbidden) = (list(&self.allowed_unsafe_sysctls), list(&self.forbidden_sysctls));
         if has(allowed, ANY) && forbidden.is_empty() {
             return;
         }
         let safe = SAFE_SYSCTLS.into_iter().chain(allowed.iter().map(String::as_str));
-        let settings = json!({"allowedSysctls": safe.collect::<Vec<_>>(), "forbiddenSysctls": forbidden});
-        outcome.add("sysctls", settings);
+        let safe = safe.collect::<Vec<_>>();
+        reader.add("sysctls", [("allowedSysctls", json!(safe)), ("forbiddenSysctls", json!(forbidden))]);
     }
 
-    fn proc_mount(&self, outcome: &mut Outcome<'_>) {
+    fn proc_mount(&self, reader: &mut Reader<'_, '_>) {
         const PATH: &str = "spec.allowedProcMountTypes";
         let types = list(&self.allowed_proc_mount_types);
         let allows = |name: &str| has(types, name);
         for unknown in types.iter().filter(|name| !["Default", "Unmasked"].contains(&name.as_str())) {
-            outcome.warn(PATH, &format!("no type of /proc: {unknown:?}; it is left out"));
+            reader.warn(
+                Effect::Note,
+                PATH,
+                &format!("no type of /proc: {unknown:?}; it is left out, since it allows nothing"),
+            );
         }
-        match (allows("Default") || types.is_empty(), allows("Unmasked")) {
-            (true, true) => {}
-            (true, false) => outcome.add("proc-mount", json!({"allowedProcMountTypes": ["Default"]})),
+        let allowed: &[&str] = match (allows("Default") || types.is_empty(), allows("Unmasked")) {
+            (true, true) => return,
+            (true, false) => &["Default"],
             (false, true) => {
-                outcome.warn(PATH, "a container that sets no procMount was rejected; Podfence lets it pass");
-                outcome.add("proc-mount", json!({"allowedProcMountTypes": ["Unmasked"]}));
+                reader.warn(Effect::Weaker, PATH, "a container that sets no procMount was rejected; it is let in");
+                &["Unmasked"]
             }
-            (false, false) => outcome.add("proc-mount", json!({"allowedProcMountTypes": []})),
-        }
+            (false, false) => &[],
+        };
+        reader.add("proc-mount", [("allowedProcMountTypes", json!(allowed))]);
     }
 
-    fn runtime_class(&self, outcome: &mut Outcome<'_>) {
+    fn runtime_class(&self, reader: &mut Reader<'_, '_>) {
         const DEFAULT: &str = "spec.runtimeClass.defaultRuntimeClassName";
         let Some(classes) = &self.runtime_class else { return };
         let (allowed, default) = (list(&classes.allowed_runtime_class_names), &classes.default_runtime_class_name);
         if has(allowed, ANY) {
             if let Some(default) = default {
                 let text = format!("pods without a runtime class do not get {default}, since any one is allowed");
-                outcome.warn(DEFAULT, &text);
+                reader.warn(Effect::Weaker, DEFAULT, &text);
             }
             return;
         }
+        reader.add("runtime-class", [("required", json!(false))]);
         // Without any, the setting is left out: only pods that name none pass then.
-        let mut settings = json!({"required": false});
         if !allowed.is_empty() {
-            settings["allowedRuntimeClasses"] = json!(allowed);
+            reader.set("allowedRuntimeClasses", json!(allowed));
         }
         match default {
-            Some(default) if has(allowed, default) => settings["defaultRuntimeClass"] = json!(default),
+            Some(default) if has(allowed, default) => reader.set("defaultRuntimeClass", json!(default)),
             Some(default) => {
-                outcome.warn(DEFAULT, &format!("{default} is not allowed, so every pod that would get it is rejected"));
-                settings["required"] = json!(true);
+                let text = format!("{default} is not allowed, so every pod that would get it is rejected");
+                reader.warn(Effect::Note, DEFAULT, &text);
+                reader.set("required", json!(true));
             }
             None => {}
         }
-        outcome.add("runtime-class", settings);
+    }
+
+    fn seccomp(&self, annotations: &BTreeMap<String, String>, reader: &mut Reader<'_, '_>) {
+        let default = annotation(annotations, DEFAULT_SECCOMP);
+        let Some(given) = annotation(annotations, ALLOWED_SECCOMP) else {
+            return self.seccomp_unchanged(default, reader);
+        };
+        let is_any = given.split(',').any(|profile| profile == ANY);
+        let allowed = if is_any { vec![ANY] } else { profiles(given, ALLOWED_SECCOMP, reader) };
+        if is_any && default.is_none() {
+            return;
+        }
+        reader.add("seccomp", [("allowedProfiles", json!(allowed)), ("required", json!(!is_any))]);
+        match default {
+            Some(default) if is_profile(default) && (is_any || has_profile(&allowed, default)) => {
+                reader.set("defaultProfile", json!(default));
+            }
+            Some(default) => default_not_allowed(default, reader),
+            None => reader.warn(
+                Effect::Weaker,
+                &path_of(ALLOWED_SECCOMP),
+                "PodSecurityPolicy required a profile of the pod itself; Podfence accepts a pod if each container has one, \
+                 and requires none of Windows pods",
+            ),
+        }
+    }
+
+    /// Without a list, no pod could have a profile, which every good pod has: the restricted control takes its place.
+    fn seccomp_unchanged(&self, default: Option<&str>, reader: &mut Reader<'_, '_>) {
+        if let Some(default) = default {
+            default_not_allowed(default, reader);
+            return reader.add("seccomp", [("allowedProfiles", json!([])), ("required", json!(true))]);
+        }
+        let path = path_of(ALLOWED_SECCOMP);
+        if self.privileged == Some(true) {
+            let text = "without it, this PSP rejected pods that set any seccomp profile, RuntimeDefault included. It allows \
+                        privileged containers, for which a profile has no meaning, so no policy for seccomp is written";
+            return reader.warn(Effect::Weaker, &path, text);
+        }
+        let text = "without it, this PSP rejected pods that set any seccomp profile, RuntimeDefault included. The policy for \
+                    seccomp is the restricted control instead: RuntimeDefault and Localhost are allowed, and pods without a \
+                    profile get RuntimeDefault. Delete that policy if you want none";
+        reader.warn(Effect::Weaker, &path, text);
+        reader.add("seccomp", [("defaultProfile", json!("RuntimeDefault"))]);
+        if let Some(part) = reader.parts.last_mut() {
+            part.as_member = object([("required", json!(false))]);
+        }
     }
 }
 
-fn ranges(ranges: &[Range], path: &str) -> Result<Value, String> {
-    match ranges.iter().position(|range| range.min < 0 || range.max < range.min) {
-        Some(wrong) => Err(format!("{path}[{wrong}]: expected 0 <= min <= max")),
-        None => Ok(ranges.iter().map(|range| json!({"min": range.min, "max": range.max})).collect()),
+const ANY_RULE: &str = "RunAsAny";
+
+const LAST_PORT: i64 = 65535;
+
+/// Ranges as settings. One that is inverted allowed nothing, and is left out.
+fn ranges(ranges: impl Iterator<Item = Range>, path: &str, reader: &mut Reader<'_, '_>) -> Vec<Value> {
+    let mut kept = Vec::new();
+    for (index, range) in ranges.enumerate() {
+        if range.min < 0 || range.max < range.min {
+            let text = format!("allows nothing, since {} is not in front of {}; it is left out", range.min, range.max);
+            reader.warn(Effect::Note, &format!("{path}[{index}]"), &text);
+        } else {
+            kept.push(json!({"min": range.min, "max": range.max}));
+        }
     }
+    kept
 }
 
 /// A rule for users or groups as a setting. Ranges that a rule does not read are left out.
-fn rule_of(ids: Option<&Ids>, rules: &[&str], path: &str, outcome: &mut Outcome<'_>) -> Result<Value, String> {
-    let Some(ids) = ids else { return Ok(json!({"rule": "RunAsAny"})) };
+fn rule_of(ids: Option<&Ids>, rules: &[&str], path: &str, reader: &mut Reader<'_, '_>) -> Value {
+    let any = json!({"rule": ANY_RULE});
+    let Some(ids) = ids else { return any };
     if !rules.contains(&ids.rule.as_str()) {
-        return Err(format!("{path}.rule: expected one of {}, found {:?}", rules.join(", "), ids.rule));
+        let text = format!("expected one of {}, found {:?}; any value is allowed", rules.join(", "), ids.rule);
+        reader.warn(Effect::LeftOut, &format!("{path}.rule"), &text);
+        return any;
     }
-    let has_ranges = matches!(ids.rule.as_str(), "MustRunAs" | "MayRunAs");
-    match list(&ids.ranges) {
-        [] if has_ranges => Err(format!("{path}.ranges: expected at least one range with the rule {}", ids.rule)),
-        given if has_ranges => Ok(json!({"rule": ids.rule, "ranges": ranges(given, &format!("{path}.ranges"))?})),
-        [] => Ok(json!({"rule": ids.rule})),
-        _ => {
-            outcome.warn(&format!("{path}.ranges"), &format!("means nothing with the rule {}", ids.rule));
-            Ok(json!({"rule": ids.rule}))
+    let path = format!("{path}.ranges");
+    if !matches!(ids.rule.as_str(), "MustRunAs" | "MayRunAs") {
+        if !list(&ids.ranges).is_empty() {
+            reader.warn(Effect::Note, &path, &format!("has no meaning with the rule {}; it is left out", ids.rule));
         }
+        return json!({"rule": ids.rule});
+    }
+    match ranges(list(&ids.ranges).iter().copied(), &path, reader) {
+        none if none.is_empty() => {
+            let text = format!("expected at least one range with the rule {}; any value is allowed", ids.rule);
+            reader.warn(Effect::LeftOut, &path, &text);
+            any
+        }
+        ranges => json!({"rule": ids.rule, "ranges": ranges}),
     }
 }
 
@@ -505,10 +902,11 @@ fn annotation<'a>(annotations: &'a BTreeMap<String, String>, name: &str) -> Opti
 }
 
 /// The profiles in a list. What is no profile matched no pod there, but would be a pattern or refused here.
-fn profiles<'a>(given: &'a str, name: &str, outcome: &mut Outcome<'_>) -> Vec<&'a str> {
+fn profiles<'a>(given: &'a str, name: &str, reader: &mut Reader<'_, '_>) -> Vec<&'a str> {
     let (profiles, others): (Vec<&str>, Vec<&str>) = given.split(',').partition(|profile| is_profile(profile));
     for other in others.into_iter().filter(|other| !other.is_empty()) {
-        outcome.warn(&path_of(name), &format!("no profile: {other:?}; it is left out, since it allowed nothing"));
+        let text = format!("no profile: {other:?}; it is left out, since it allowed nothing");
+        reader.warn(Effect::Note, &path_of(name), &text);
     }
     profiles
 }
@@ -520,45 +918,9 @@ fn is_profile(profile: &str) -> bool {
     }
 }
 
-fn seccomp(annotations: &BTreeMap<String, String>, outcome: &mut Outcome<'_>) {
-    let default = annotation(annotations, DEFAULT_SECCOMP);
-    let Some(given) = annotation(annotations, ALLOWED_SECCOMP) else {
-        return seccomp_unchanged(default, outcome);
-    };
-    let is_any = given.split(',').any(|profile| profile == ANY);
-    let allowed = if is_any { vec![ANY] } else { profiles(given, ALLOWED_SECCOMP, outcome) };
-    let mut settings = json!({"allowedProfiles": allowed, "required": !is_any});
-    match default {
-        Some(default) if is_profile(default) && (is_any || has_profile(&allowed, default)) => {
-            settings["defaultProfile"] = json!(default);
-        }
-        Some(default) => default_not_allowed(default, outcome),
-        None if is_any => return,
-        None => outcome.warn(
-            &path_of(ALLOWED_SECCOMP),
-            "PodSecurityPolicy demanded a profile of the pod itself; Podfence is content if each container has one, and \
-             asks nothing of Windows pods",
-        ),
-    }
-    outcome.add("seccomp", settings);
-}
-
-/// Without a list, nobody may choose a profile.
-fn seccomp_unchanged(default: Option<&str>, outcome: &mut Outcome<'_>) {
-    match default {
-        Some(default) => default_not_allowed(default, outcome),
-        None => outcome.warn(
-            &path_of(ALLOWED_SECCOMP),
-            "without it, PodSecurityPolicy let no pod set a seccomp profile, and so does this policy. Leave the policy \
-             out, or use seccomp without settings, to do better",
-        ),
-    }
-    outcome.add("seccomp", json!({"allowedProfiles": [], "required": default.is_some()}));
-}
-
-fn default_not_allowed(default: &str, outcome: &mut Outcome<'_>) {
+fn default_not_allowed(default: &str, reader: &mut Reader<'_, '_>) {
     let text = format!("{default:?} is not allowed, so every pod that would get it is rejected");
-    outcome.warn(&path_of(DEFAULT_SECCOMP), &text);
+    reader.warn(Effect::Note, &path_of(DEFAULT_SECCOMP), &text);
 }
 
 /// Whether a profile is in a list, under any of its names.
@@ -567,23 +929,50 @@ fn has_profile<'a>(list: &[&'a str], profile: &'a str) -> bool {
     list.iter().any(|allowed| named(allowed) == named(profile))
 }
 
-fn apparmor(annotations: &BTreeMap<String, String>, outcome: &mut Outcome<'_>) {
+fn apparmor(annotations: &BTreeMap<String, String>, reader: &mut Reader<'_, '_>) {
     let default = annotation(annotations, DEFAULT_APPARMOR);
     // An empty list is one that nothing is on.
-    let Some(given) = annotations.get(ALLOWED_APPARMOR) else {
-        if let Some(default) = default {
-            let text =
-                format!("containers without a profile do not get {default}; they have what the runtime gives them");
-            outcome.warn(&path_of(DEFAULT_APPARMOR), &text);
-        }
-        return;
-    };
-    let mut allowed = profiles(given, ALLOWED_APPARMOR, outcome);
+    let given = annotations.get(ALLOWED_APPARMOR);
+    let mut allowed = given.map_or_else(|| vec![ANY], |given| profiles(given, ALLOWED_APPARMOR, reader));
     // A name of seccomp alone.
     allowed.retain(|profile| *profile != "docker/default");
-    if let Some(default) = default {
-        let text = format!("containers without a profile got {default}; Podfence rejects them");
-        outcome.warn(&path_of(DEFAULT_APPARMOR), &text);
+    if given.is_none() && default.is_none() {
+        return;
     }
-    outcome.add("apparmor", json!({"allowedProfiles": allowed, "required": true}));
+    reader.add("apparmor", [("allowedProfiles", json!(allowed)), ("required", json!(given.is_some()))]);
+    match default {
+        Some(default) if is_profile(default) && (given.is_none() || allowed.contains(&default)) => {
+            apparmor_default(default, reader);
+        }
+        Some(default) => {
+            let text = format!("{default:?} is not allowed, so every container that would get it is rejected");
+            reader.warn(Effect::Note, &path_of(DEFAULT_APPARMOR), &text);
+        }
+        None => {}
+    }
+}
+
+/// The minor version of Kubernetes that has a field for AppArmor.
+const APPARMOR_FIELD: u32 = 30;
+
+/// Sets the default profile, in the field if the cluster has it. An API server without it drops what is set.
+fn apparmor_default(default: &str, reader: &mut Reader<'_, '_>) {
+    let path = path_of(DEFAULT_APPARMOR);
+    let is_missing = reader.writer.options.kubernetes.is_some_and(|minor| minor < APPARMOR_FIELD);
+    if !is_missing {
+        reader.set("defaultProfile", json!(default));
+        let text = "is set in the field appArmorProfile, which Kubernetes has since 1.30; for an older one, say \
+                    --kubernetes-version";
+        return if reader.writer.options.kubernetes.is_none() {
+            reader.warn(Effect::Note, &path, text)
+        };
+    }
+    if default == "runtime/default" {
+        // What the runtime gives a container without a profile.
+        return reader.set("required", json!(false));
+    }
+    let text = format!(
+        "containers without a profile got {default}, for which this Kubernetes has no field; they are rejected"
+    );
+    reader.warn(Effect::Stricter, &path, &text);
 }

@@ -1,13 +1,13 @@
-//! ClusterAdmissionPolicies as a cluster would apply them to the creation of an object.
+//! Policies and groups as a cluster would apply them to the creation of an object.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::convert::Infallible;
 
-use podfence_cluster::matching::{Matching, Namespaces};
-use podfence_host::evaluate::settings_object;
-use podfence_host::{Mode, Module, Policy};
+use podfence_cluster::admission::{Admission, Review};
+use podfence_cluster::documents::{self, Deployed, Document};
+use podfence_cluster::matching::Namespaces;
+use podfence_host::Module;
 use podfence_scan::AdmissionRequest;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::common::{Modules, create};
@@ -21,86 +21,92 @@ pub fn pod_of(spec: &Value, metadata: Option<&Value>) -> Value {
     pod
 }
 
+/// Who makes a request.
+#[derive(Debug, Clone, Default)]
+pub struct User {
+    pub name: String,
+    pub groups: Vec<String>,
+}
+
 /// Policies that all have to agree.
 pub struct Fence {
-    policies: Vec<(Value, Policy)>,
-    /// Labels of namespaces, by name.
-    labels: BTreeMap<String, Value>,
+    admission: Admission<'static>,
+    namespaces: Namespaces,
 }
 
 impl Fence {
     /// Loads the modules, and has them check their settings. Of the sources, namespaces tell their labels.
     pub fn new(policies: &[Value], sources: &[Value]) -> Fence {
-        let namespaces = sources.iter().filter(|source| source["kind"] == "Namespace");
-        let labels = namespaces.map(|namespace| {
-            let metadata = &namespace["metadata"];
-            (metadata["name"].as_str().unwrap().to_owned(), metadata["labels"].clone())
-        });
-        Fence {
-            policies: policies.iter().map(|document| (document.clone(), policy(document))).collect(),
-            labels: labels.collect(),
-        }
+        policies.iter().for_each(check);
+        let read = documents::read(policies).unwrap_or_else(|error| panic!("{error}"));
+        let warnings: Vec<_> = read.iter().flat_map(|document| &document.warnings).collect();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        // They judge until the test ends.
+        let read: &'static [Document] = Vec::leak(read);
+        let mut names: Vec<&str> = read.iter().map(|document| document.configuration.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), read.len(), "each has a name of its own");
+        let mut namespaces = Namespaces::default();
+        namespaces.add_manifests(sources.iter().flat_map(documents::items)).expect("each namespace once");
+        Fence { admission: Admission::new(read.iter().map(deployed).collect()), namespaces }
     }
 
     /// What the policies say that refuse the object, after those that may have changed it.
     pub fn refusals(&self, object: &Value) -> Vec<String> {
+        self.refusals_of(object, &User::default())
+    }
+
+    /// The same for an object that a user creates.
+    pub fn refusals_of(&self, object: &Value, user: &User) -> Vec<String> {
         let mut request = create(object);
-        let matching = self.matching(&request);
-        for (_, policy) in matching.iter().filter(|(_, policy)| policy.allowed_to_mutate) {
-            let response = policy.evaluate(&request).response;
-            if let Some(patch) = response.patch_operations() {
-                let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
-                json_patch::patch(request.object.as_mut().unwrap(), &patch).unwrap();
+        request.user_info.username = Some(user.name.clone());
+        request.user_info.groups = Some(user.groups.clone());
+        let mut refusals = Vec::new();
+        for answer in self.review(&request).answers {
+            assert_eq!(answer.evaluation.failure, None, "{}", answer.document.name);
+            if !answer.evaluation.response.allowed {
+                refusals.push(format!("{}: {}", answer.document.configuration, answer.evaluation.response.message()));
             }
         }
-        let answers = matching.into_iter().map(|(document, policy)| {
-            let evaluation = policy.evaluate(&request);
-            assert_eq!(evaluation.failure, None);
-            assert_eq!(evaluation.response.patch, None, "a second time changes nothing");
-            let name = document["metadata"]["name"].as_str().unwrap();
-            (!evaluation.response.allowed).then(|| format!("{name}: {}", evaluation.response.message()))
-        });
-        answers.flatten().collect()
+        refusals
     }
 
-    fn matching<'f>(&'f self, request: &AdmissionRequest) -> Vec<&'f (Value, Policy)> {
-        self.policies.iter().filter(|(document, _)| self.matches(&document["spec"], request)).collect()
+    /// What those who create an object are warned of.
+    pub fn warnings(&self, object: &Value) -> Vec<String> {
+        let answers = self.review(&create(object)).answers.into_iter();
+        answers.flat_map(|answer| answer.evaluation.response.warnings.unwrap_or_default()).collect()
     }
 
-    fn matches(&self, spec: &Value, request: &AdmissionRequest) -> bool {
-        let matching = Matching {
-            rules: typed(&spec["rules"]),
-            namespace_selector: typed(&spec["namespaceSelector"]),
-            object_selector: typed(&spec["objectSelector"]),
-            ..Matching::default()
-        };
-        let name = request.namespace.as_deref().unwrap_or_default();
-        let labels = self.labels.get(name).cloned().unwrap_or_default();
-        let mut namespaces = Namespaces::default();
-        namespaces.add(name, &serde_json::from_value(labels).unwrap_or_default());
-        matching.sees(request, &namespaces).expect("it is known").is_some()
+    fn review(&self, request: &AdmissionRequest) -> Review<'static> {
+        let mut namespaces = self.namespaces.clone();
+        // One that the sources do not have has no labels.
+        namespaces.add(request.namespace.as_deref().unwrap_or_default(), &[].into());
+        self.admission.review(request, &namespaces).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
-fn typed<T: DeserializeOwned>(value: &Value) -> T {
-    T::deserialize(value).unwrap_or_else(|error| panic!("{error} in {value}"))
-}
-
-fn policy(document: &Value) -> Policy {
+/// That a document can be applied as it is printed.
+fn check(document: &Value) {
     let spec = &document["spec"];
-    let (_, module) = spec["module"].as_str().unwrap().rsplit_once('/').unwrap();
-    let (name, version) = module.split_once(':').unwrap();
-    assert_eq!(version, concat!("v", env!("CARGO_PKG_VERSION")));
-    let policy = Policy {
-        name: name.to_owned(),
-        module: module_of(name),
-        settings: settings_object(spec["settings"].clone()).unwrap(),
-        mode: if spec["mode"] == "monitor" { Mode::Monitor } else { Mode::Protect },
-        allowed_to_mutate: spec["mutating"] == true,
-        message: None,
-    };
-    policy.validate_settings().unwrap_or_else(|error| panic!("{document:#}: {error}"));
-    policy
+    for selector in ["namespaceSelector", "objectSelector"] {
+        assert!(spec[selector]["matchLabels"].is_null(), "the controller drops these labels: {document}");
+    }
+    // A source may have said so for mode protect as well.
+    let expected: &[&str] = if spec["mode"] == "monitor" { &["Ignore"] } else { &["Fail", "Ignore"] };
+    assert!(expected.iter().any(|policy| spec["failurePolicy"] == *policy), "{document:#}");
+    let members = spec["policies"].as_object().into_iter().flat_map(|members| members.values());
+    let modules = members.chain([spec]).filter_map(|of| of["module"].as_str());
+    for module in modules {
+        assert!(module.ends_with(concat!(":v", env!("CARGO_PKG_VERSION"))), "{module}");
+    }
+}
+
+fn deployed(document: &'static Document) -> Deployed<'static> {
+    let deployed = document.deploy(|name| Ok::<_, Infallible>(module_of(name)));
+    let Ok(deployed) = deployed;
+    deployed.validate_settings().unwrap_or_else(|error| panic!("{error}"));
+    deployed
 }
 
 /// A built module; each is loaded once in a test.

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
-use podfence_cluster::migrate::{Options, migrate};
+use clap::{Args, ValueEnum};
+use comfy_table::Cell;
+use podfence_cluster::migrate::{Effect, Migration, Options, Source, Warning, migrate};
+use podfence_cluster::policy::{mode_name, policy_of};
 use podfence_cluster::published;
 use podfence_host::evaluate::settings_object;
 use podfence_host::{Host, Limits, Mode, Module, Policy};
@@ -15,16 +17,22 @@ use podfence_scan::read::{self, LARGEST_DOCUMENT};
 use serde_json::Value;
 
 use super::read_module;
+use crate::report::{number, table};
 use crate::text::{origin, printable};
 
-/// Writes the policies that take the place of what fences a cluster today.
+/// Converts PodSecurityPolicies, Gatekeeper constraints, Pod Security labels and Kubewarden policies to Podfence policies.
 ///
-/// Reads PodSecurityPolicies, constraints of the Gatekeeper library, namespaces with labels of Pod Security, the
-/// AdmissionConfiguration of PodSecurity, and official policies of Kubewarden. Prints ClusterAdmissionPolicies;
-/// warnings on standard error tell what they do not decide as the source did.
+/// Reads PodSecurityPolicies with their Roles and bindings; namespaces with labels of Pod Security, and the configuration of
+/// Pod Security Admission wherever it is embedded; constraints of the Gatekeeper library with its Config and
+/// ExpansionTemplates; and the official policies and groups of Kubewarden. Prints policies that can be applied as they are.
+/// Standard error says what they decide otherwise, and ends with a table of all sources.
 ///
-/// Exit code 0: done; 2: nothing to migrate, or a source that cannot be understood.
+/// Exit code 0: all is migrated; 1: policies are printed, but something was left out or is weaker; 2: nothing could be read.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  kubectl get ns -o yaml | podfence migrate - > policies.yaml
+  kubectl get psp,clusterroles,clusterrolebindings,roles,rolebindings -A -o yaml | podfence migrate -
+  kubectl get constraints,configs.config.gatekeeper.sh -A -o yaml | podfence migrate --mode protect -")]
 pub(super) struct Arguments {
     /// What to migrate, YAML or JSON, any number of documents each; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -34,73 +42,222 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "HOST/PATH", default_value = published::registry())]
     registry: String,
 
-    /// Have the modules in this directory check the settings before anything is printed
-    #[arg(long, value_name = "DIRECTORY")]
-    modules: Option<PathBuf>,
+    /// Whether the policies reject what their source rejected. What only reported stays in mode monitor
+    #[arg(long, value_enum, default_value_t = ModeArgument::Monitor)]
+    mode: ModeArgument,
 
-    /// Judge Deployments and the like as well where the source judges only pods. Rules of Kubewarden's policies
-    /// stay as they are
+    /// The version of the cluster's Kubernetes, such as 1.34: levels of Pod Security are not newer
+    #[arg(long, value_name = "VERSION", value_parser = minor_version)]
+    kubernetes_version: Option<u32>,
+
+    /// Judge Deployments and other workloads as well, in policies of their own that change nothing. Rules of Kubewarden's
+    /// policies stay as they are
     #[arg(long)]
     workloads: bool,
+
+    /// Read constraints of a kind as those of the Gatekeeper library that it is a copy of, for example
+    /// `PSPCapabilities=K8sPSPCapabilities`
+    #[arg(long, value_name = "KIND=KIND", value_parser = kind_alias)]
+    kind_alias: Vec<(String, String)>,
+
+    /// Have the modules in this directory check the settings, and leave out what they refuse
+    #[arg(long, value_name = "DIRECTORY")]
+    modules: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ModeArgument {
+    /// Nothing is rejected or changed; violations are reported.
+    Monitor,
+    /// Violations are rejected.
+    Protect,
+}
+
+/// `1.34`, `v1.34` or `1.34.2` as a minor version.
+fn minor_version(text: &str) -> Result<u32, String> {
+    let mut parts = text.strip_prefix('v').unwrap_or(text).split('.');
+    let minor = match (parts.next(), parts.next()) {
+        (Some("1"), Some(minor)) => minor.parse().ok(),
+        _ => None,
+    };
+    minor.ok_or_else(|| "expected a version of Kubernetes, such as 1.34".to_owned())
+}
+
+fn kind_alias(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((own, library)) if podfence_cluster::gatekeeper::find(library).is_some() => {
+            Ok((own.to_owned(), library.to_owned()))
+        }
+        Some((_, library)) => Err(format!("{library} is no kind of the Gatekeeper library that Podfence knows")),
+        None => Err("expected KIND=KIND".to_owned()),
+    }
 }
 
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let options = Options { registry: self.registry.clone(), workloads: self.workloads };
-        let mut documents = Vec::new();
+        let options = Options {
+            workloads: self.workloads,
+            mode: match self.mode {
+                ModeArgument::Monitor => Mode::Monitor,
+                ModeArgument::Protect => Mode::Protect,
+            },
+            kubernetes: self.kubernetes_version,
+            kind_aliases: self.kind_alias.iter().cloned().collect(),
+            ..Options::new(&self.registry)
+        };
+        let (mut documents, mut is_complete) = (Vec::new(), true);
         for file in &self.files {
-            let bytes = read::file(file, LARGEST_DOCUMENT).with_context(|| origin(file))?;
-            documents.extend(read::parse(&bytes).with_context(|| origin(file))?);
+            match read_documents(file) {
+                Ok(read) => documents.extend(read),
+                Err(error) => {
+                    is_complete = false;
+                    anstream::eprintln!("error: {}", printable(&format!("{error:#}")));
+                }
+            }
         }
-        let migration = migrate(&documents, &options)?;
-        for warning in &migration.warnings {
-            anstream::eprintln!("warning: {}", printable(&warning.to_string()));
-        }
-        if migration.sources == 0 {
-            bail!("nothing to migrate");
-        }
+        let mut migration = migrate(&documents, &options);
         if let Some(modules) = &self.modules {
-            check_settings(&migration.policies, modules)?;
+            leave_out_refused(&mut migration, modules)?;
+        }
+        for warning in &migration.warnings {
+            anstream::eprintln!("{}: {}", level(warning.effect), printable(&warning.to_string()));
+        }
+        if !migration.has_sources() {
+            bail!("nothing to migrate");
         }
         let mut out = anstream::stdout().lock();
         for policy in &migration.policies {
-            write!(out, "---\n{}", serde_saphyr::to_string(policy)?)?;
+            writeln!(out, "---")?;
+            if let Some(comment) = comment(policy) {
+                writeln!(out, "{comment}")?;
+            }
+            write!(out, "{}", serde_saphyr::to_string(policy)?)?;
         }
-        Ok(ExitCode::SUCCESS)
+        summarize(&migration, options.mode);
+        is_complete &= migration.is_complete();
+        Ok(ExitCode::from(u8::from(!is_complete)))
     }
 }
 
-/// Has each module check the settings that it would get in a cluster.
-fn check_settings(policies: &[Value], modules: &Path) -> Result<()> {
-    let host = Host::new(Limits::default())?;
-    let mut loaded = BTreeMap::new();
-    for document in policies {
-        let [name, url] = ["/metadata/name", "/spec/module"].map(|pointer| document.pointer(pointer));
-        let (name, url) = (name.and_then(Value::as_str), url.and_then(Value::as_str));
-        let (Some(name), Some(policy)) = (name, url.and_then(policy_of)) else { continue };
-        let module = match loaded.get(policy) {
-            Some(module) => Module::clone(module),
-            None => {
-                let path = modules.join(policy).with_extension("wasm");
-                host.load(&read_module(&path)?).with_context(|| origin(&path))?
-            }
-        };
-        loaded.insert(policy, module.clone());
-        let policy = Policy {
-            name: policy.to_owned(),
-            module,
-            settings: settings_object(document["spec"]["settings"].clone())?,
-            mode: Mode::Protect,
-            allowed_to_mutate: false,
-            message: None,
-        };
-        policy.validate_settings().with_context(|| format!("settings of {name}"))?;
+fn read_documents(file: &Path) -> Result<Vec<Value>> {
+    let bytes = read::file(file, LARGEST_DOCUMENT).with_context(|| origin(file))?;
+    read::parse(&bytes).with_context(|| origin(file))
+}
+
+fn level(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Note => "note",
+        Effect::Stricter => "warning (stricter)",
+        Effect::Weaker => "warning (weaker)",
+        Effect::LeftOut => "error (left out)",
     }
+}
+
+/// What a policy that changes objects lacks in mode monitor.
+fn comment(policy: &Value) -> Option<String> {
+    let spec = &policy["spec"];
+    let is_idle = spec["mutating"] == true && spec["mode"] == mode_name(Mode::Monitor);
+    is_idle.then(|| {
+        let name = policy["metadata"]["name"].as_str().unwrap_or_default();
+        format!(
+            "# In mode monitor it changes nothing, and does not report what it would fill in. Mode protect needs {name}-check\n\
+             # beside it, which rejects what later webhooks add: podfence migrate --mode protect writes both."
+        )
+    })
+}
+
+/// Says what was written for which source, and what to do next.
+fn summarize(migration: &Migration, mode: Mode) {
+    let mut rows = table(&["source", "documents", "weaker", "stricter", "left out"]);
+    for Source { name, documents, effects } in &migration.sources {
+        let count = |effect| number(effects.get(&effect).copied().unwrap_or_default());
+        rows.add_row(vec![
+            Cell::new(printable(name)),
+            number(documents),
+            count(Effect::Weaker),
+            count(Effect::Stricter),
+            count(Effect::LeftOut),
+        ]);
+    }
+    anstream::eprintln!("{rows}");
+    let documents = match migration.policies.len() {
+        1 => "1 document".to_owned(),
+        many => format!("{many} documents"),
+    };
+    let next = match (migration.policies.is_empty(), mode) {
+        (true, _) => return anstream::eprintln!("no documents: the sources reject nothing"),
+        (_, Mode::Monitor) => {
+            "in mode monitor: nothing is rejected. Next: apply them, read what they report, then migrate again with --mode \
+             protect"
+        }
+        (_, Mode::Protect) => "in mode protect, where the source rejects. Next: apply them, then delete the sources",
+    };
+    anstream::eprintln!("{documents} {next}");
+}
+
+/// Has each module check the settings that it would get in a cluster, and leaves out the documents whose settings it
+/// refuses.
+///
+/// # Errors
+/// A module cannot be loaded.
+fn leave_out_refused(migration: &mut Migration, modules: &Path) -> Result<()> {
+    let mut checker = Checker { host: Host::new(Limits::default())?, modules, loaded: BTreeMap::new() };
+    let mut kept = Vec::new();
+    for document in std::mem::take(&mut migration.policies) {
+        match checker.refusal(&document)? {
+            None => kept.push(document),
+            Some(problem) => {
+                let name = document["metadata"]["name"].as_str().unwrap_or_default();
+                migration.warnings.push(Warning {
+                    effect: Effect::LeftOut,
+                    sources: vec![name.to_owned()],
+                    path: "spec.settings".to_owned(),
+                    text: problem,
+                });
+            }
+        }
+    }
+    migration.policies = kept;
     Ok(())
 }
 
-/// The policy of which this is the module's URL.
-fn policy_of(url: &str) -> Option<&str> {
-    let (_, module) = url.rsplit_once('/')?;
-    module.split(':').next()
+struct Checker<'m> {
+    host: Host,
+    modules: &'m Path,
+    loaded: BTreeMap<String, Module>,
+}
+
+impl Checker<'_> {
+    /// Why a module does not take its settings.
+    fn refusal(&mut self, document: &Value) -> Result<Option<String>> {
+        let spec = &document["spec"];
+        let members = spec["policies"].as_object().into_iter().flat_map(|members| members.values());
+        for of in members.chain(spec["module"].is_string().then_some(spec)) {
+            let Some(policy) = policy_of(&serde_json::json!({"spec": of})).map(str::to_owned) else { continue };
+            // Members of a group may be of other projects.
+            if published::find(&policy).is_none() {
+                continue;
+            }
+            let module = match self.loaded.get(&policy) {
+                Some(module) => module.clone(),
+                None => {
+                    let path = self.modules.join(&policy).with_extension("wasm");
+                    self.host.load(&read_module(&path)?).with_context(|| origin(&path))?
+                }
+            };
+            self.loaded.insert(policy.clone(), module.clone());
+            let configured = Policy {
+                name: policy,
+                module,
+                settings: settings_object(of["settings"].clone())?,
+                mode: Mode::Protect,
+                allowed_to_mutate: false,
+                message: None,
+            };
+            if let Err(error) = configured.validate_settings() {
+                return Ok(Some(error.to_string()));
+            }
+        }
+        Ok(None)
+    }
 }

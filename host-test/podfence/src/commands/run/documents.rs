@@ -42,10 +42,11 @@ impl Cluster<'_> {
         is_empty_fine: bool,
     ) -> Result<ExitCode> {
         let documents = self.documents()?;
-        let admission = Admission::new(self.deploy(host, &documents)?, self.known_namespaces(requests)?);
+        let admission = Admission::new(self.deploy(host, &documents)?);
+        let namespaces = self.known_namespaces(requests)?;
         let mut printer = Printer::new(anstream::stdout().lock(), output, requests.len());
         for request in requests {
-            let review = admission.review(request).map_err(unknown)?;
+            let review = admission.review(request, &namespaces).map_err(unknown)?;
             let answers: Vec<Answer<'_>> = review
                 .answers
                 .iter()

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use podfence_cluster::documents::{self, Document};
 use podfence_cluster::gatekeeper::TEMPLATES;
-use podfence_cluster::migrate::{Options, migrate};
+use podfence_cluster::migrate::{Effect, Options, migrate};
 use podfence_cluster::pod_security::Configuration;
 use podfence_cluster::published;
+use podfence_host::Mode;
 use podfence_scan::read::{self, LARGEST_DOCUMENT};
 use serde_json::Value;
 
@@ -89,8 +90,11 @@ impl Documents {
     /// Adds the policies that decide as a constraint. In a file, pods stand in the templates of workloads, so that
     /// these are judged as well where it judges pods.
     fn add_constraint(&mut self, constraint: &Value) -> Result<()> {
-        let options = Options { registry: published::registry().to_owned(), workloads: true };
-        let migration = migrate(std::slice::from_ref(constraint), &options)?;
+        let options = Options { workloads: true, mode: Mode::Protect, ..Options::new(published::registry()) };
+        let migration = migrate(std::slice::from_ref(constraint), &options);
+        if let Some(left_out) = migration.warnings.iter().find(|warning| warning.effect == Effect::LeftOut) {
+            bail!("{left_out}");
+        }
         let mut policies = documents::read(&migration.policies)?;
         for policy in &mut policies {
             policy.name = title(constraint);

@@ -1,0 +1,229 @@
+//! Values of settings as their sources read them: what is no value there is left out, so that one odd value does not void
+//! the rest.
+
+use serde_json::{Map, Value, json};
+
+use super::write::Writer;
+use super::{Effect, is_exemption, is_plain_path};
+use crate::gatekeeper::{Parameters, Template, volume_type};
+
+/// The types of volumes that the policy knows, and any.
+#[rustfmt::skip]
+const VOLUMES: [&str; 31] = [
+    "*", "awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "configMap", "csi", "downwardAPI",
+    "emptyDir", "ephemeral", "fc", "flexVolume", "flocker", "gcePersistentDisk", "gitRepo", "glusterfs", "hostPath",
+    "image", "iscsi", "nfs", "persistentVolumeClaim", "photonPersistentDisk", "portworxVolume", "projected", "quobyte",
+    "rbd", "scaleIO", "secret", "storageos", "vsphereVolume",
+];
+
+/// The rules for users and groups.
+const RULES: [&str; 4] = ["MustRunAs", "MayRunAs", "MustRunAsNonRoot", "RunAsAny"];
+
+/// Reads the parameters of a constraint.
+///
+/// # Errors
+/// One is of another type; the field, and what is expected there.
+pub(super) fn normalized(
+    origin: &str,
+    template: &Template,
+    given: Parameters,
+    writer: &mut Writer<'_>,
+) -> Result<Parameters, String> {
+    let mut reader = Reader { origin, prefix: "spec.parameters", writer };
+    let mut parameters = Parameters::new();
+    for (name, value) in given {
+        if value.is_null() {
+            continue;
+        }
+        if !template.has(&name) {
+            reader.warn(Effect::Note, &name, "the template has no such parameter");
+            continue;
+        }
+        if let Some(value) = reader.value(&name, value)? {
+            parameters.insert(name, value);
+        }
+    }
+    if template.kind == "K8sPSPFSGroup" {
+        let ids: Map<String, Value> = parameters.clone();
+        return Ok(reader.ids("", ids)?.as_object().cloned().unwrap_or_default());
+    }
+    Ok(parameters)
+}
+
+/// Reads the settings of one document.
+pub(super) struct Reader<'r, 'o> {
+    /// The document.
+    pub(super) origin: &'r str,
+    /// Where the settings are in it.
+    pub(super) prefix: &'r str,
+    /// Where its warnings go.
+    pub(super) writer: &'r mut Writer<'o>,
+}
+
+impl Reader<'_, '_> {
+    /// Says what is different about a setting.
+    pub(super) fn warn(&mut self, effect: Effect, name: &str, text: &str) {
+        self.writer.warn(effect, self.origin, &format!("{}.{name}", self.prefix), text);
+    }
+
+    fn wrong(&self, name: &str, expected: &str, found: &Value) -> String {
+        format!("{}.{name}: expected {expected}, found {found}", self.prefix)
+    }
+
+    /// A value as the policies take it; `None` if it says nothing.
+    fn value(&mut self, name: &str, value: Value) -> Result<Option<Value>, String> {
+        Ok(Some(match name {
+            "allowedProfiles" => self.strings(name, value, is_known_profile)?,
+            "exemptImages" | "allowedSysctls" | "forbiddenSysctls" => self.strings(name, value, is_exemption)?,
+            "volumes" => self.volumes(name, value)?,
+            "allowedCapabilities" | "requiredDropCapabilities" | "allowedLocalhostFiles" => {
+                self.strings(name, value, |_| true)?
+            }
+            "allowedHostPaths" => self.host_paths(name, value)?,
+            "allowedFlexVolumes" => self.drivers(name, value)?,
+            "allowedSELinuxOptions" => self.objects(name, value, |of| of.values().all(Value::is_string))?,
+            "runAsUser" | "runAsGroup" | "supplementalGroups" | "fsGroup" => match value {
+                Value::Object(ids) => self.ids(name, ids)?,
+                other => return Err(self.wrong(name, "a rule and its ranges", &other)),
+            },
+            "hostNetwork" if !value.is_boolean() => return Err(self.wrong(name, "a boolean", &value)),
+            "min" | "max" => match value.as_i64() {
+                Some(port) => json!(port.clamp(0, 65535)),
+                None => return Err(self.wrong(name, "a port", &value)),
+            },
+            _ => value,
+        }))
+    }
+
+    /// The texts of a list that mean something.
+    pub(super) fn strings(
+        &mut self,
+        name: &str,
+        value: Value,
+        is_known: impl Fn(&str) -> bool,
+    ) -> Result<Value, String> {
+        let Value::Array(elements) = value else { return Err(self.wrong(name, "a list", &value)) };
+        let (kept, others): (Vec<Value>, Vec<Value>) =
+            elements.into_iter().partition(|of| of.as_str().is_some_and(&is_known));
+        // What forbids or requires nothing, if it is no value, is no loss either: nothing has such a name.
+        for other in others {
+            let text = format!("{other} is no value that anything matches; it is left out");
+            self.warn(Effect::Note, name, &text);
+        }
+        Ok(Value::Array(kept))
+    }
+
+    /// Types of volumes, by the fields of a volume.
+    pub(super) fn volumes(&mut self, name: &str, value: Value) -> Result<Value, String> {
+        let mut types = self.strings(name, value, |of| VOLUMES.contains(&volume_type(of)))?;
+        for of in types.as_array_mut().into_iter().flatten() {
+            let Some(given) = of.as_str().map(str::to_owned) else { continue };
+            let field = volume_type(&given);
+            if field != given {
+                self.warn(Effect::Weaker, name, &format!("{given} is no field of a volume; it is read as {field}"));
+                *of = json!(field);
+            }
+        }
+        Ok(types)
+    }
+
+    /// Paths of the node.
+    pub(super) fn host_paths(&mut self, name: &str, value: Value) -> Result<Value, String> {
+        self.objects(name, value, |of| {
+            of.get("pathPrefix").and_then(Value::as_str).is_some_and(is_plain_path)
+                && of.get("readOnly").is_none_or(Value::is_boolean)
+        })
+    }
+
+    /// Drivers of FlexVolumes.
+    pub(super) fn drivers(&mut self, name: &str, value: Value) -> Result<Value, String> {
+        self.objects(name, value, |of| {
+            of.get("driver").and_then(Value::as_str).is_some_and(|driver| !driver.is_empty())
+        })
+    }
+
+    /// Ranges of ports.
+    pub(super) fn ports(&mut self, name: &str, value: Value) -> Result<Value, String> {
+        self.objects(name, value, |of| {
+            let bound = |name: &str| of.get(name).and_then(Value::as_i64).filter(|port| (0..=65535).contains(port));
+            matches!((bound("min"), bound("max")), (Some(min), Some(max)) if min <= max)
+        })
+    }
+
+    /// The objects of a list that mean something.
+    pub(super) fn objects(
+        &mut self,
+        name: &str,
+        value: Value,
+        is_right: impl Fn(&Map<String, Value>) -> bool,
+    ) -> Result<Value, String> {
+        let Value::Array(elements) = value else { return Err(self.wrong(name, "a list", &value)) };
+        let is_right = |of: &Value| of.as_object().is_some_and(|of| is_right(&without_nulls(of)));
+        let (kept, others): (Vec<Value>, Vec<Value>) = elements.into_iter().partition(is_right);
+        for other in others {
+            let text = format!("{other} cannot be read, and is left out, so that it allows nothing");
+            self.warn(Effect::Stricter, name, &text);
+        }
+        Ok(kept.iter().filter_map(Value::as_object).map(|of| Value::Object(without_nulls(of))).collect())
+    }
+
+    /// A rule for users or groups. One that cannot be kept allows any.
+    pub(super) fn ids(&mut self, name: &str, ids: Map<String, Value>) -> Result<Value, String> {
+        let path = |field: &str| if name.is_empty() { field.to_owned() } else { format!("{name}.{field}") };
+        let any = json!({"rule": "RunAsAny"});
+        let rule = match ids.get("rule") {
+            None | Some(Value::Null) => return Ok(any),
+            Some(Value::String(rule)) if RULES.contains(&rule.as_str()) => rule.clone(),
+            Some(other) => {
+                let text = format!("expected one of {}, found {other}; any value is allowed", RULES.join(", "));
+                self.warn(Effect::LeftOut, &path("rule"), &text);
+                return Ok(any);
+            }
+        };
+        if !rule.starts_with('M') || rule == "MustRunAsNonRoot" {
+            return Ok(json!({"rule": rule}));
+        }
+        let given = match ids.get("ranges") {
+            None | Some(Value::Null) => &[][..],
+            Some(Value::Array(ranges)) => ranges,
+            Some(other) => return Err(self.wrong(&path("ranges"), "a list", other)),
+        };
+        let mut kept = Vec::new();
+        for (index, range) in given.iter().enumerate() {
+            match (range["min"].as_i64(), range["max"].as_i64()) {
+                (Some(min), Some(max)) if max >= min.max(0) => kept.push(json!({"min": min.max(0), "max": max})),
+                _ => {
+                    let text = format!("{range} allows nothing; it is left out");
+                    self.warn(Effect::Note, &path(&format!("ranges[{index}]")), &text);
+                }
+            }
+        }
+        if kept.is_empty() {
+            let text = format!("expected at least one range with the rule {rule}; any value is allowed");
+            self.warn(Effect::LeftOut, &path("ranges"), &text);
+            return Ok(any);
+        }
+        Ok(json!({"rule": rule, "ranges": kept}))
+    }
+}
+
+fn without_nulls(object: &Map<String, Value>) -> Map<String, Value> {
+    object.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// A profile of seccomp or AppArmor, in any spelling.
+pub(super) fn is_known_profile(profile: &str) -> bool {
+    match profile.strip_prefix("localhost/") {
+        Some(file) => !file.is_empty(),
+        None => matches!(
+            profile,
+            "*" | "not configured"
+                | "RuntimeDefault"
+                | "Localhost"
+                | "Unconfined"
+                | "runtime/default"
+                | "docker/default"
+                | "unconfined"
+        ),
+    }
+}
