@@ -22,6 +22,8 @@ use std::fmt;
 use podfence_host::Mode;
 use serde_json::Value;
 
+pub use write::MIGRATED_FROM;
+
 use write::Writer;
 
 /// What becomes of the documents of an input.

@@ -13,7 +13,7 @@ use crate::policy::{Configured, Placement, twin};
 use crate::published;
 
 /// The annotation that names the source of a document.
-pub(super) const MIGRATED_FROM: &str = "podfence.io/migrated-from";
+pub const MIGRATED_FROM: &str = "podfence.io/migrated-from";
 
 /// The policy that decides a level of the Pod Security Standards.
 pub(super) const STANDARDS: &str = "pod-security-standards";

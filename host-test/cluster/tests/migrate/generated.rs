@@ -420,3 +420,58 @@ fn constraints_match_the_pods_that_gatekeeper_matched() {
     }
     assert!(refused > 100, "{refused}");
 }
+
+/// The rules of a policy of Kubewarden, and which requests they match. A `*` of resources matches no subresource.
+fn rules_match(rules: &[Value], group: &str, resource: &str) -> bool {
+    let has = |rule: &Value, list: &str, name: &str| {
+        rule[list].as_array().unwrap().iter().any(|of| of == name || of == "*" && !name.contains('/') || of == "*/*")
+    };
+    rules.iter().any(|rule| {
+        has(rule, "apiGroups", group) && has(rule, "resources", resource) && has(rule, "operations", "CREATE")
+    })
+}
+
+#[test]
+fn rules_of_kubewarden_match_what_they_matched_and_holds_a_pod() {
+    const ADDED: &str =
+        "no rule matched pods, so what was not made from a workload was not judged; rules for pods are added";
+    let (mut random, mut refused) = (Random(99), 0);
+    let template = json!({"spec": {"containers": [{"name": "app", "securityContext": {"privileged": true}}]}});
+    for _ in 0..300 {
+        let mut pick = |names: &[&'static str]| -> Vec<&'static str> {
+            (0..=random.below(2)).map(|_| *random.of(names)).collect()
+        };
+        let rules: Vec<Value> = (0..2)
+            .map(|_| {
+                json!({
+                    "apiGroups": pick(&["", "apps", "batch", "*", "networking.k8s.io"]),
+                    "apiVersions": ["v1"],
+                    "resources": pick(&["pods", "deployments", "jobs", "configmaps", "*", "pods/ephemeralcontainers", "*/*"]),
+                    "operations": pick(&["CREATE", "UPDATE", "*", "DELETE"]),
+                })
+            })
+            .collect();
+        let source = json!({
+            "apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": "p"},
+            "spec": {"module": "registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3", "rules": rules, "mutating": false},
+        });
+        let migration = migrate(&[source], &options());
+        let is_added = migration.warnings.iter().any(|warning| warning.text == ADDED);
+        let fence = Fence::new(&migration.policies, &[]);
+        for (version, kind, group, resource, own) in [
+            ("v1", "Pod", "", "pods", template.clone()),
+            ("apps/v1", "Deployment", "apps", "deployments", json!({"spec": {"template": template}})),
+            ("batch/v1", "Job", "batch", "jobs", json!({"spec": {"template": template}})),
+            ("v1", "ConfigMap", "", "", json!({"data": {"a": "b"}})),
+        ] {
+            let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "a", "namespace": "n"}});
+            json_patch::merge(&mut object, &own);
+            let was_refused = !resource.is_empty() && rules_match(&rules, group, resource);
+            let is_refused = !fence.refusals(&object).is_empty();
+            let is_explained = kind == "Pod" && is_added && is_refused;
+            assert!(was_refused == is_refused || is_explained, "{kind}, was {was_refused}: {rules:?}");
+            refused += usize::from(was_refused);
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}

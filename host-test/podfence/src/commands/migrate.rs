@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use comfy_table::Cell;
-use podfence_cluster::migrate::{Effect, Migration, Options, Source, Warning, migrate};
+use podfence_cluster::migrate::{Effect, MIGRATED_FROM, Migration, Options, Source, Warning, migrate};
 use podfence_cluster::policy::{mode_name, policy_of};
 use podfence_cluster::published;
 use podfence_host::evaluate::settings_object;
@@ -207,12 +207,17 @@ fn leave_out_refused(migration: &mut Migration, modules: &Path) -> Result<()> {
         match checker.refusal(&document)? {
             None => kept.push(document),
             Some(problem) => {
+                let source = document["metadata"]["annotations"][MIGRATED_FROM].as_str().unwrap_or_default();
+                for row in migration.sources.iter_mut().filter(|row| source.split(", ").any(|of| of == row.name)) {
+                    row.documents -= 1;
+                    *row.effects.entry(Effect::LeftOut).or_default() += 1;
+                }
                 let name = document["metadata"]["name"].as_str().unwrap_or_default();
                 migration.warnings.push(Warning {
                     effect: Effect::LeftOut,
-                    sources: vec![name.to_owned()],
-                    path: "spec.settings".to_owned(),
-                    text: problem,
+                    sources: vec![source.to_owned()],
+                    path: String::new(),
+                    text: format!("{name}: spec.settings: {problem}"),
                 });
             }
         }
