@@ -466,6 +466,8 @@ fn blamed(node: &IdedExpr) -> &IdedExpr {
 fn equivalent(one: &Type, other: &Type) -> bool {
     match (one, other) {
         (Type::Variable(_), Type::Variable(_)) => true,
+        // `type(int)` and `type(string)` are two types there, and one here.
+        (Type::Meta, Type::Meta) => false,
         (Type::List(one), Type::List(other)) | (Type::Optional(one), Type::Optional(other)) => equivalent(one, other),
         (Type::Map(key, value), Type::Map(other_key, other_value)) => {
             equivalent(key, other_key) && equivalent(value, other_value)

@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 
-use cel::common::ast::{Expr, IdedExpr, LiteralValue};
+use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, ExecutionError, Value};
 use regex::Regex;
 
 use crate::budget;
 use crate::check::Finding;
+use crate::declarations::type_name;
 use crate::error::Problem;
 use crate::library::ENVIRONMENT;
 use crate::re2;
 use crate::rewrite::rewrite;
 use crate::tree;
 
-const CONVERSIONS: [&str; 8] = ["bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"];
+const CONVERSIONS: [&str; 9] = ["bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "uint"];
 
 /// Evaluates what is constant, and returns the regular expressions that are.
 pub(crate) fn evaluate(expression: &IdedExpr) -> Result<HashMap<String, Regex>, Finding> {
@@ -28,13 +29,19 @@ fn visit(node: &IdedExpr, patterns: &mut HashMap<String, Regex>) -> Result<(), F
     let Expr::Call(call) = &node.expr else { return Ok(()) };
     let refused = |node: &IdedExpr, problem| Err(Finding { node: node.id, problem: Problem::Constant(problem) });
     if matches!(call.func_name.as_str(), "matches" | "find" | "findAll") {
-        let position = usize::from(call.target.is_none());
-        if let Some(node @ IdedExpr { expr: Expr::Literal(LiteralValue::String(text)), .. }) = call.args.get(position) {
+        // As the API server, which checks the text of `matches(text, pattern)` as well.
+        for argument in &call.args {
+            let Expr::Literal(LiteralValue::String(text)) = &argument.expr else { continue };
             match re2::compile(text.inner()) {
-                Ok(compiled) => patterns.insert(text.inner().to_owned(), compiled),
-                Err(problem) => return refused(node, problem),
-            };
+                Ok(compiled) => drop(patterns.insert(text.inner().to_owned(), compiled)),
+                Err(problem) => return refused(argument, problem),
+            }
         }
+    }
+    if matches!(call.func_name.as_str(), operators::INDEX | operators::OPT_INDEX)
+        && let Some(index) = call.args.get(1).filter(|index| is_no_index(index))
+    {
+        return refused(index, "expected a number, a string or a boolean as index".to_owned());
     }
     if call.target.is_none() && is_constant(node) && CONVERSIONS.contains(&call.func_name.as_str()) {
         let mut constant = node.clone();
@@ -55,14 +62,29 @@ fn describe(function: &str, error: &ExecutionError) -> String {
     format!("{function}() has no value here: {error}")
 }
 
-/// A literal, or the conversion of a constant.
+/// A literal, or what is made of constants.
 fn is_constant(node: &IdedExpr) -> bool {
     match &node.expr {
         Expr::Literal(_) => true,
+        Expr::Ident(name) => type_name(name),
+        Expr::List(_) | Expr::Map(_) => tree::children(node).into_iter().all(is_constant),
         Expr::Call(call) => {
-            call.target.is_none()
-                && CONVERSIONS.contains(&call.func_name.as_str())
-                && matches!(call.args.as_slice(), [argument] if is_constant(argument))
+            let name = call.func_name.as_str();
+            let conversion = CONVERSIONS.contains(&name) || name == "type";
+            call.target.is_none() && conversion && matches!(call.args.as_slice(), [argument] if is_constant(argument))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a constant is of a type that indexes nothing.
+fn is_no_index(node: &IdedExpr) -> bool {
+    match &node.expr {
+        Expr::Literal(literal) => matches!(literal, LiteralValue::Bytes(_) | LiteralValue::Null),
+        Expr::List(_) | Expr::Map(_) | Expr::Ident(_) => is_constant(node),
+        Expr::Call(call) if call.func_name == "dyn" => call.args.iter().all(is_no_index),
+        Expr::Call(call) => {
+            is_constant(node) && matches!(call.func_name.as_str(), "bytes" | "duration" | "timestamp" | "type")
         }
         _ => false,
     }

@@ -158,15 +158,21 @@ fn variables(reads: &Reads, environment: &Environment) -> Vec<(String, Expressio
     found
 }
 
-/// The first error of the parser.
+/// The error of the parser that explains the others: the depth, else the first one.
 fn syntax_error(errors: &cel::ParseErrors) -> CompileError {
-    let Some(error) = errors.errors.first() else {
+    let too_deep = |error: &&cel::ParseError| error.msg.contains("Recursion limit");
+    let Some(error) = errors.errors.iter().find(too_deep).or(errors.errors.first()) else {
         return CompileError { line: 1, column: 1, problem: Problem::Syntax("expected an expression".to_owned()) };
     };
     let (line, column) = error.pos;
     let place = |number: isize| usize::try_from(number).unwrap_or(1).max(1);
-    let problem =
-        if error.msg.contains("recursion") { Problem::TooDeep } else { Problem::Syntax(shortened(&error.msg)) };
+    let problem = match &error.msg {
+        _ if too_deep(&error) => Problem::TooDeep,
+        message if message.starts_with("Incomplete") => {
+            Problem::Syntax("the expression is incomplete, or nested too deep".to_owned())
+        }
+        message => Problem::Syntax(shortened(message)),
+    };
     CompileError { line: place(line), column: place(column), problem }
 }
 

@@ -63,7 +63,11 @@ fn rewrite_select(mut select: SelectExpr) -> Expr {
         let field = node(Expr::Literal(LiteralValue::String(select.field.into())));
         return call("@has", vec![*select.operand, field]).expr;
     }
-    // A field of a name is borrowed; one of anything else may be copied out of an optional.
+    if !is_name(&select.operand) && !matches!(select.operand.expr, Expr::Ident(_)) {
+        let field = node(Expr::Literal(LiteralValue::String(select.field.into())));
+        return call("@get", vec![*select.operand, field]).expr;
+    }
+    // A field of a name is borrowed; one of a loop's variable may be copied out of an optional.
     let copies = !is_name(&select.operand);
     let mut selected = node(Expr::Select(select));
     if copies {
@@ -98,7 +102,13 @@ fn rewrite_call(mut found: CallExpr) -> Expr {
         | operators::CONDITIONAL
         | operators::NOT_STRICTLY_FALSE => Expr::Call(found),
         operators::ADD => call("@add", found.args).expr,
+        operators::EQUALS => call("@equal", found.args).expr,
+        operators::NOT_EQUALS => call("@unequal", found.args).expr,
         operators::OPT_SELECT => call("@select", found.args).expr,
+        operators::OPT_INDEX => {
+            found.args.iter_mut().skip(1).for_each(|index| around("@index", index));
+            call("@element", found.args).expr
+        }
         operators::INDEX => {
             found.args.iter_mut().skip(1).for_each(|index| around("@index", index));
             Expr::Call(found)

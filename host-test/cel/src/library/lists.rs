@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use cel::common::types::Kind;
+
 use super::*;
 use crate::budget::{bytes, spend, weight};
 
@@ -52,6 +54,9 @@ fn optional<'b, 'v>(element: Option<&(dyn Val + 'v)>) -> Answer<'b, 'v> {
 fn sum<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     let mut elements = list(&arguments, 0)?.iter();
     let Some(first) = elements.next() else { return number(0) };
+    if !matches!(first.get_type().kind(), Kind::Int | Kind::UInt | Kind::Double | Kind::Duration) {
+        return Err(no_overload("sum"));
+    }
     let mut sum = first.clone_as_boxed();
     for element in elements {
         let adder = sum.as_adder().ok_or_else(|| no_overload("sum"))?;
@@ -68,6 +73,7 @@ fn compare(one: &dyn Val, other: &dyn Val, function: &str) -> Result<Ordering, E
 fn extreme<'b, 'v>(arguments: &Arguments<'b, 'v>, wanted: Ordering, function: &str) -> Answer<'b, 'v> {
     let mut elements = list(arguments, 0)?.iter();
     let Some(mut best) = elements.next() else { return fail(function, format!("{function} called on empty list")) };
+    best.as_comparer().ok_or_else(|| no_overload(function))?;
     for element in elements {
         if compare(element.as_ref(), best.as_ref(), function)? == wanted {
             best = element;
@@ -77,7 +83,9 @@ fn extreme<'b, 'v>(arguments: &Arguments<'b, 'v>, wanted: Ordering, function: &s
 }
 
 fn is_sorted<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
-    for pair in list(&arguments, 0)?.windows(2) {
+    let elements = list(&arguments, 0)?;
+    elements.first().map_or(Ok(()), |first| first.as_comparer().map(drop).ok_or_else(|| no_overload("isSorted")))?;
+    for pair in elements.windows(2) {
         if compare(pair[0].as_ref(), pair[1].as_ref(), "isSorted")?.is_gt() {
             return yes(false);
         }

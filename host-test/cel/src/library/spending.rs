@@ -1,6 +1,6 @@
 //! Functions that no expression can name: `rewrite` puts them around what costs something.
 
-use cel::common::types::{CelBytes, CelDouble, CelMap, CelMapKey, MAP_TYPE};
+use cel::common::types::{CelBytes, CelDouble, CelMap, CelMapKey, CelNull, Kind, MAP_TYPE};
 
 use super::*;
 use crate::budget::{bytes, spend, weight};
@@ -8,6 +8,10 @@ use crate::budget::{bytes, spend, weight};
 pub(super) fn declare(declare: &mut Declare<'_>) {
     declare.global("@has", [DYN_TYPE, STRING_TYPE], has);
     declare.global("@select", [DYN_TYPE, STRING_TYPE], select);
+    declare.global("@get", [DYN_TYPE, STRING_TYPE], get);
+    declare.global("@equal", [DYN_TYPE, DYN_TYPE], |arguments| yes(equal(&arguments)?));
+    declare.global("@unequal", [DYN_TYPE, DYN_TYPE], |arguments| yes(!equal(&arguments)?));
+    declare.global("@element", [DYN_TYPE, DYN_TYPE], element);
     declare.global("@given", [DYN_TYPE], |_| yes(true));
     declare.global("@walk", [DYN_TYPE], walk);
     declare.global("@keep", [DYN_TYPE], keep);
@@ -37,13 +41,64 @@ fn select<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     Ok(CowVal::owned(CelOptional::of(found.clone_as_boxed())))
 }
 
+/// `a[?b]`: absent where there is no such element, and an error where there can be none.
+fn element<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    let Some(value) = held(at(&arguments, 0)?.as_ref()) else { return Ok(CowVal::owned(CelOptional::none())) };
+    let key = at(&arguments, 1)?.as_ref();
+    if !matches!(key.get_type().kind(), Kind::Boolean | Kind::Int | Kind::UInt | Kind::Double | Kind::String) {
+        return Err(no_overload("_[?_]"));
+    }
+    let Some(indexer) = value.as_indexer() else { return Ok(CowVal::owned(CelOptional::none())) };
+    match indexer.get(key) {
+        Ok(found) => {
+            spend(2 * weight(found.as_ref()))?;
+            Ok(CowVal::owned(CelOptional::of(found.into_owned())))
+        }
+        Err(ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_)) => {
+            Ok(CowVal::owned(CelOptional::none()))
+        }
+        Err(_) => Err(no_overload("_[?_]")),
+    }
+}
+
+/// `a.b` of what may be optional: then the field is as well.
+fn get<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    if at(&arguments, 0)?.downcast_ref::<CelOptional>().is_some() {
+        return select(arguments);
+    }
+    let key = CelString::from(text(&arguments, 1)?);
+    let value = at(&arguments, 0)?;
+    let overload = || no_overload("_._");
+    let found = match value {
+        CowVal::Borrowed(value) => value.as_indexer().ok_or_else(overload)?.get(&key)?,
+        CowVal::Owned(value) => CowVal::Owned(value.as_indexer().ok_or_else(overload)?.get(&key)?.into_owned()),
+    };
+    spend(2 * weight(found.as_ref()))?;
+    Ok(found)
+}
+
+/// `a == b`: an error where the left is of a type of Kubernetes and the right of another, as there.
+fn equal(arguments: &Arguments<'_, '_>) -> Result<bool, ExecutionError> {
+    let (left, right) = (at(arguments, 0)?.as_ref(), at(arguments, 1)?.as_ref());
+    spend(weight(left).min(weight(right)))?;
+    let of_kubernetes = left.downcast_ref::<Opaque>().is_some();
+    if of_kubernetes && right.get_type() != left.get_type() && right.downcast_ref::<CelNull>().is_none() {
+        return Err(no_overload("_==_"));
+    }
+    Ok(left.equals(right))
+}
+
+/// The value, or what it holds if it is optional.
+fn held<'a, 'v>(value: &'a (dyn Val + 'v)) -> Option<&'a (dyn Val + 'v)> {
+    match value.downcast_ref::<CelOptional>() {
+        Some(optional) => optional.option(),
+        None => Some(value),
+    }
+}
+
 /// The field of a value, or of what an optional holds.
 fn field<'a, 'v>(value: &'a (dyn Val + 'v), name: &str) -> Result<Option<&'a (dyn Val + 'v)>, ExecutionError> {
-    let value = match value.downcast_ref::<CelOptional>().map(CelOptional::option) {
-        Some(None) => return Ok(None),
-        Some(Some(inner)) => inner,
-        None => value,
-    };
+    let Some(value) = held(value) else { return Ok(None) };
     if value.downcast_ref::<CelList>().is_some() {
         return fail("_?._", "unsupported index type 'string' in list");
     }

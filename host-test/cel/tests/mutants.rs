@@ -1,0 +1,127 @@
+//! Random changes to valid expressions: none panics, and each that compiles evaluates to a value or an error.
+
+use podfence_cel::{Environment, Expression, Inputs, Returns};
+use serde_json::json;
+
+const SEEDS: [&str; 14] = [
+    "object.spec.containers.all(c, c.image.startsWith('registry.example.com/') && !c.image.endsWith(':latest'))",
+    "has(object.metadata.labels) && 'app' in object.metadata.labels && object.metadata.labels['app'] == 'web'",
+    "object.spec.?replicas.orValue(1) <= 5 ? request.operation == \"CREATE\" : false",
+    "[1, 2, 3].exists(i, v, i + v > 4) || {'a': 1}.all(k, v, v in [1, 2, 3])",
+    "quantity(object.spec.memory).isLessThan(quantity('2Gi')) && quantity('1').add(1).asInteger() == 2",
+    "ip('10.0.0.1').family() == 4 && cidr('10.0.0.0/8').containsIP(object.spec.ip)",
+    "semver('1.2.3-a.1').compareTo(semver('v1.2', true)) == -1",
+    "object.metadata.name.matches('^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$') && 'abab'.findAll('(a)b', 1).size() == 1",
+    "timestamp('2026-01-02T03:04:05Z').getHours('Europe/Berlin') == 4 && duration('1h') > duration('30m')",
+    "['b', 'a'].sort().map(x, x != 'a', x + '!').join(',').replace('!', '?').split('?', -1).size() > 1",
+    "'%s is %d'.format([object.metadata.name, size(object.spec.containers)]).lowerAscii() != ''",
+    "optional.of(object).optMap(o, o.kind).orValue('') == 'Pod' && [optional.none()].unwrapOpt() == []",
+    "sets.contains([1, 2], [1]) && [[1], [2, 3]].flatten().sum() == 6 && lists.range(3).reverse()[0] == 2",
+    "request.userInfo.groups.exists_one(g, g == 'system:masters') && b'\\x01' + b'2' == bytes('a') || r'\\d' == \"\"\"x\"\"\"",
+];
+
+/// What is put into an expression.
+const PIECES: [&str; 40] = [
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ".",
+    ",",
+    "?",
+    ":",
+    "'",
+    "\"",
+    "\\",
+    "&&",
+    "||",
+    "!",
+    "-",
+    "+",
+    "==",
+    "<",
+    "in",
+    "null",
+    "true",
+    "1",
+    "0.5",
+    "9223372036854775807",
+    "object",
+    "x",
+    "has(",
+    ".all(x,",
+    ".map(x,",
+    "[?",
+    ".?a",
+    "`a`",
+    "é",
+    "\n",
+    "b'",
+    "u",
+    "type(",
+    "dyn(",
+];
+
+/// A generator that gives the same numbers in each run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit.max(1) as u64) as usize
+    }
+
+    fn mutant(&mut self) -> String {
+        let mut characters: Vec<char> = SEEDS[self.below(SEEDS.len())].chars().collect();
+        for _ in 0..=self.below(3) {
+            let at = self.below(characters.len() + 1);
+            let end = (at + self.below(6)).min(characters.len());
+            match self.below(4) {
+                0 => drop(characters.drain(at..end)),
+                1 => drop(characters.splice(at..end, PIECES[self.below(PIECES.len())].chars())),
+                2 => drop(characters.splice(at..at, PIECES[self.below(PIECES.len())].chars())),
+                _ => {
+                    let other: Vec<char> = SEEDS[self.below(SEEDS.len())].chars().collect();
+                    let from = self.below(other.len());
+                    let to = (from + self.below(20)).min(other.len());
+                    drop(characters.splice(at..at, other[from..to].iter().copied()));
+                }
+            }
+        }
+        characters.into_iter().collect()
+    }
+}
+
+#[test]
+fn no_mutant_panics() {
+    let environment = Environment::admission(Returns::Anything);
+    let request = json!({"operation": "CREATE", "userInfo": {"groups": ["g"]}});
+    let object = json!({
+        "kind": "Pod",
+        "metadata": {"name": "a", "labels": {"app": "web"}},
+        "spec": {"containers": [{"image": "x"}], "memory": "1Gi", "ip": "10.0.0.1", "f": 1.5},
+    });
+    let inputs = Inputs::new(&request, Some(&object), None);
+    for seed in SEEDS {
+        Expression::compile(seed, &environment).unwrap_or_else(|error| panic!("{seed}: {error}"));
+    }
+    let mut random = Random(4711);
+    let mut compiled = 0;
+    for _ in 0..3_000 {
+        let mutant = random.mutant();
+        let outcome = Expression::compile(&mutant, &environment).map(|expression| expression.evaluate(&inputs));
+        compiled += usize::from(outcome.is_ok());
+        let words = match outcome {
+            Ok(Ok(_)) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert!(!words.contains("the evaluator failed"), "{mutant}: {words}");
+        assert!(words.len() < 1_000, "{mutant}: {words}");
+    }
+    assert!(compiled > 200, "{compiled} mutants compile");
+}
