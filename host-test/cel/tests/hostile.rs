@@ -6,7 +6,7 @@ use podfence_cel::{Answer, Environment, Expression, Inputs, Returns};
 use serde_json::{Value, json};
 
 /// What the worst of these expressions may take at once, above what the process had before.
-const MEMORY: u64 = 400 << 20;
+const MEMORY: u64 = 256 << 20;
 
 fn outcome(text: &str) -> String {
     let environment = Environment::admission(Returns::Anything);

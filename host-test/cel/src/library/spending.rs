@@ -45,7 +45,7 @@ fn select<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
 fn element<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     let Some(value) = held(at(&arguments, 0)?.as_ref()) else { return Ok(CowVal::owned(CelOptional::none())) };
     let key = at(&arguments, 1)?.as_ref();
-    if !matches!(key.get_type().kind(), Kind::Boolean | Kind::Int | Kind::UInt | Kind::Double | Kind::String) {
+    if !is_index(key) {
         return Err(no_overload("_[?_]"));
     }
     let Some(indexer) = value.as_indexer() else { return Ok(CowVal::owned(CelOptional::none())) };
@@ -122,11 +122,16 @@ fn keep<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
 fn index<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     let index = at(&arguments, 0)?;
     let fraction = index.downcast_ref::<CelDouble>().is_some_and(|number| number.inner().fract() != 0.0);
-    if fraction || index.as_iterable().is_some() {
+    if fraction || !is_index(index.as_ref()) {
         return Err(no_overload("_[_]"));
     }
     spend(weight(index.as_ref()))?;
     first(arguments)
+}
+
+/// Whether a value is of a type that indexes lists or maps.
+fn is_index(value: &dyn Val) -> bool {
+    matches!(value.get_type().kind(), Kind::Boolean | Kind::Int | Kind::UInt | Kind::Double | Kind::String)
 }
 
 /// Spends for text that may be taken apart into its characters.
