@@ -3,7 +3,7 @@
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use podfence_cel::{Inputs, Outcome, decoded};
 use podfence_scan::AdmissionRequest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Conditions, and what a request comes to for which one of them has no value.
 #[derive(Debug, Default)]
@@ -75,6 +75,10 @@ pub fn inputs(request: &AdmissionRequest) -> Inputs {
     let shown = |object: &Option<Value>| object.as_ref().map(|object| decoded(object).object);
     let (object, old_object) = (shown(&request.object), shown(&request.old_object));
     let envelope = AdmissionRequest { object: None, old_object: None, ..request.clone() };
-    let envelope = serde_json::to_value(envelope).expect("a request serialises");
+    let mut envelope = serde_json::to_value(envelope).expect("a request serialises");
+    // A manifest comes without options; `kubectl create` sends these.
+    if request.operation == "CREATE" && request.options.is_none() {
+        envelope["options"] = json!({"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"});
+    }
     Inputs::new(&envelope, object.as_ref(), old_object.as_ref())
 }

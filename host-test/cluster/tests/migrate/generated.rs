@@ -126,7 +126,7 @@ fn is_stricter(migration: &Migration, refusal: &str) -> bool {
     let warned = |path: &str| migration.warnings.iter().any(|warning| warning.path == path);
     let is_group = |of: &Value| {
         let name = of["metadata"]["name"].as_str().unwrap();
-        of["kind"] == "ClusterAdmissionPolicyGroup" && refusal.starts_with(&format!("clusterwide-{name}: "))
+        of["kind"] == "ClusterAdmissionPolicyGroup" && refusal.starts_with(&format!("clusterwide-group-{name}: "))
     };
     stricter(refusal).iter().any(|path| warned(path)) || migration.policies.iter().any(is_group)
 }
@@ -401,7 +401,8 @@ fn constraints_match_the_pods_that_gatekeeper_matched() {
         let migration = migrate(&[constraint.clone(), config], &options());
         assert!(migration.warnings.iter().all(|warning| warning.effect < Effect::Weaker), "{:?}", migration.warnings);
         for name in NAMES {
-            let namespace = json!({"kind": "Namespace", "metadata": {"name": name, "labels": namespace_labels}});
+            let metadata = json!({"name": name, "labels": namespace_labels});
+            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
             let fence = Fence::new(&migration.policies, &[namespace]);
             let pod = json!({"containers": [{"name": "app", "securityContext": {"privileged": true}}]});
             let pod = pod_of(&pod, Some(&json!({"namespace": name})));
