@@ -160,14 +160,14 @@ FUZZ_SECONDS ?= 60
 fuzz: ## Fuzz the parser, the reader of manifests, and what reads registries: a minute each
 	@cargo fuzz --version > /dev/null 2>&1 \
 		|| { echo 'fuzz: skipped, for there is no cargo-fuzz; cargo install --locked cargo-fuzz@0.13.2 brings it'; exit 0; }; \
-	for target in $(FUZZ_TARGETS); do \
+	status=0; for target in $(FUZZ_TARGETS); do \
 		set -- $$(echo "$$target" | tr : ' '); directory=$$1; name=$$2; length=$$3; \
 		seeds=; test ! -d "$$directory/tests/$$name" || seeds="tests/$$name"; \
 		echo "fuzz     $$directory $$name"; \
 		mkdir -p "$$directory/fuzz/corpus/$$name"; \
 		(cd "$$directory" && cargo fuzz run "$$name" --sanitizer none "fuzz/corpus/$$name" $$seeds -- \
-			-max_total_time=$(FUZZ_SECONDS) -max_len="$$length" -print_final_stats=1) || exit; \
-	done
+			-max_total_time=$(FUZZ_SECONDS) -max_len="$$length" -print_final_stats=1) || status=1; \
+	done; exit $$status
 
 deny: target/tools/bin/cargo-deny ## Check licences, sources and duplicate versions of dependencies
 	target/tools/bin/cargo-deny --locked check bans licenses sources
