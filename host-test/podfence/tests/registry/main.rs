@@ -345,10 +345,10 @@ fn a_bill_of_materials_is_attached_once_and_comes_back() {
 
     let without = publish(&workplace, &registry, "users");
     assert_eq!(
-        workplace.fails(2, &["pull", &without, "--sbom", "none.json"]),
+        workplace.fails(2, &["pull", &without, "-o", "none.wasm", "--sbom", "none.json"]),
         format!("error: {} has no bill of materials; `podfence push --sbom` attaches it\n", by_digest(&without))
     );
-    assert!(!workplace.path("users.wasm.new").exists() && !workplace.path("none.json").exists());
+    assert!(!workplace.path("none.wasm").exists() && !workplace.path("none.json").exists());
 }
 
 #[test]
