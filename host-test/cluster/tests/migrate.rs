@@ -18,6 +18,8 @@
 mod common;
 #[path = "migrate/fence.rs"]
 mod fence;
+#[path = "migrate/gatekeeper.rs"]
+mod gatekeeper;
 #[path = "migrate/generated.rs"]
 mod generated;
 #[path = "migrate/psp.rs"]

@@ -194,7 +194,7 @@ impl Migrated<'_> {
         let matched = spec.r#match.clone().unwrap_or_default();
         let Some(mut scope) = self.scope(document, &matched, writer)? else { return Ok(()) };
         (scope.mode, scope.warns) = spec.action(self, writer);
-        self.warn_of_template(writer);
+        self.warn_of_template(&parameters, writer);
         let kinds = |expansion: &Expansion, of: &Workload| {
             expansion.kinds.iter().any(|(group, kind)| of.group == group && of.kind == kind)
         };
@@ -224,7 +224,7 @@ impl Migrated<'_> {
     }
 
     /// Says where the policies do not decide as the template.
-    fn warn_of_template(&self, writer: &mut Writer<'_>) {
+    fn warn_of_template(&self, parameters: &Parameters, writer: &mut Writer<'_>) {
         let text = "Gatekeeper let updates of pods pass, and so the containers of kubectl debug; Podfence judges them";
         self.warn(writer, Effect::Stricter, "", text);
         let pod_counts = "the pod-level value must be allowed, even if every container overrides it";
@@ -254,6 +254,15 @@ impl Migrated<'_> {
         ) {
             let text = "nothing is required of Windows pods that only Linux has; the template rejected them";
             self.warn(writer, Effect::Note, "", text);
+        }
+        let names = |list: &str| -> Vec<&str> {
+            parameters.get(list).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+        };
+        let (allowed, required) = (names("allowedCapabilities"), names("requiredDropCapabilities"));
+        let is_all = |name: &&str| name.eq_ignore_ascii_case("all");
+        if required.iter().any(|name| !is_all(name) && (allowed.contains(&"*") || allowed.contains(name))) {
+            let text = "a container could add what it has to drop as well; Podfence rejects such a container";
+            self.warn(writer, Effect::Stricter, "spec.parameters.allowedCapabilities", text);
         }
         if self.kind == "K8sPSPAllowedUsers" {
             let text = "root is allowed in pods with a user namespace of their own (hostUsers: false)";

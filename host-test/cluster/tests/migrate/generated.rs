@@ -7,7 +7,7 @@ use podfence_cluster::migrate::{Effect, Migration, migrate};
 use serde_json::{Value, json};
 
 use crate::fence::{Fence, User, pod_of};
-use crate::{ASPECTS, Aspect, cases, is_laxer, options, pairs, psp, sources, stricter};
+use crate::{ASPECTS, Aspect, cases, gatekeeper, is_laxer, options, pairs, psp, sources, stricter};
 
 /// Numbers that look random, and are the same in each run.
 struct Random(u64);
@@ -420,6 +420,41 @@ fn constraints_match_the_pods_that_gatekeeper_matched() {
         }
     }
     assert!(refused > 100, "{refused}");
+}
+
+#[test]
+fn constraints_decide_as_their_templates() {
+    const POD_LEVEL: &str = "the pod-level value must be allowed, even if every container overrides it";
+    const DROPPED: &str = "a container could add what it has to drop as well; Podfence rejects such a container";
+    let aspects: Vec<Vec<Aspect>> = serde_saphyr::from_str(ASPECTS).unwrap();
+    let pods = pairs(&aspects);
+    let (mut judged, mut wrong) = (0, Vec::new());
+    for (kind, parameters) in gatekeeper::parameters() {
+        for parameters in parameters {
+            let constraint = json!({
+                "apiVersion": "constraints.gatekeeper.sh/v1beta1", "kind": kind, "metadata": {"name": "c"},
+                "spec": {"parameters": parameters},
+            });
+            let migration = migrate(&[constraint], &options());
+            let is_said = |text: &str| migration.warnings.iter().any(|warning| warning.text == text);
+            let is_weaker = migration.warnings.iter().any(|warning| warning.effect == Effect::Weaker);
+            let fence = Fence::new(&migration.policies, &[]);
+            for pod in pods.iter().step_by(3) {
+                let (is_allowed, refusals) = (gatekeeper::allows(kind, &parameters, pod), fence.refusals(pod));
+                let is_right = match (is_allowed, refusals.is_empty()) {
+                    (true, false) => is_said(POD_LEVEL) || is_said(DROPPED),
+                    (false, true) => is_weaker,
+                    _ => true,
+                };
+                judged += 1;
+                if !is_right {
+                    wrong.push(format!("{kind} {parameters}: {is_allowed}, {refusals:?}: {pod}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {judged} wrong:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"));
+    assert!(judged > 5000, "{judged}");
 }
 
 /// The rules of a policy of Kubewarden, and which requests they match. A `*` of resources matches no subresource.
