@@ -92,7 +92,9 @@ impl<'t> Yaml<'t> {
                 self.text[at + 1..end].trim_start_matches(|sign: char| "+-".contains(sign) || sign.is_ascii_digit());
             let rest = signs.trim_start_matches([' ', '\t']);
             let is_alone = at == 0 || self.text[..at].ends_with([' ', '\t', '\r', '\n']);
-            is_alone && (rest.is_empty() || rest.starts_with('#') && rest.len() < signs.len())
+            is_alone
+                && !is_in_comment(&self.text[line..at])
+                && (rest.is_empty() || rest.starts_with('#') && rest.len() < signs.len())
         };
         let mut signs = self.text[line..end].match_indices(['|', '>']).map(|(at, _)| line + at);
         signs.find(is_header).unwrap_or(start)
@@ -119,6 +121,12 @@ impl<'t> Yaml<'t> {
 
 fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// Whether a comment has begun on a line, by what stands on it. In quotes, `#` begins none.
+fn is_in_comment(line: &str) -> bool {
+    let begins = |(at, _): (usize, &str)| at == 0 || line[..at].ends_with([' ', '\t']);
+    line.match_indices('#').any(begins) && !line.contains(['"', '\''])
 }
 
 impl<'t> Events<'t> for Yaml<'t> {

@@ -130,6 +130,14 @@ fn the_text_of_a_scalar_reads_as_that_scalar() {
     assert!(read.sum::<usize>() > 300);
 }
 
+#[test]
+fn what_fuzzing_found_stays_mended() {
+    // An empty block scalar behind a comment that looks like the header of one.
+    for text in ["#?\n\n      #.\n#  |   #?\n\n      >", "a:\n  # |\n  >\n", "- # |\n  >\n"] {
+        assert_eq!(properties::hold(text.as_bytes()), 1, "{text:?}");
+    }
+}
+
 /// `PODFENCE_FUZZ=1000000 cargo test --release -p podfence-scan --test reading` reads a million.
 #[test]
 fn no_text_breaks_the_reader() {
