@@ -119,7 +119,7 @@ impl Common {
     fn read_expansion(&mut self, origin: &str, document: &Value, writer: &mut Writer<'_>) {
         let generated = text(document, "/spec/generatedGVK/kind");
         if generated != "Pod" {
-            let text = format!("expands to {generated}, which is not judged");
+            let text = format!("expands to {generated}, which is not evaluated");
             return writer.warn(Effect::Note, origin, "spec.generatedGVK", &text);
         }
         let mut kinds = Vec::new();
@@ -130,7 +130,7 @@ impl Common {
                     kinds.push((group.to_owned(), kind.to_owned()));
                 } else {
                     let text = format!(
-                        "{kind} is no workload of Kubernetes, and is not judged; add a rule and podSpecPaths for it to the \
+                        "{kind} is no workload of Kubernetes, and is not evaluated; add a rule and podSpecPaths for it to the \
                          policies"
                     );
                     writer.warn(Effect::Weaker, origin, "spec.applyTo", &text);
@@ -225,7 +225,8 @@ impl Migrated<'_> {
 
     /// Says where the policies do not decide as the template.
     fn warn_of_template(&self, parameters: &Parameters, writer: &mut Writer<'_>) {
-        let text = "Gatekeeper let updates of pods pass, and so the containers of kubectl debug; Podfence judges them";
+        let text =
+            "Gatekeeper let updates of pods pass, and so the containers of kubectl debug; Podfence evaluates them";
         self.warn(writer, Effect::Stricter, "", text);
         let pod_counts = "the pod-level value must be allowed, even if every container overrides it";
         match self.kind {
@@ -314,12 +315,12 @@ impl Migrated<'_> {
 
     fn matches_pods(&self, matched: &Match, writer: &mut Writer<'_>) -> bool {
         if matched.scope.as_deref() == Some("Cluster") {
-            let text = "pods are in namespaces, so the constraint judges none";
+            let text = "pods are in namespaces, so the constraint evaluates none";
             self.warn(writer, Effect::Note, "spec.match.scope", text);
             return false;
         }
         if matched.source.as_deref() == Some("Generated") {
-            let text = "only what Gatekeeper expands was judged; the pods themselves are judged as well";
+            let text = "only what Gatekeeper expands was evaluated; the pods themselves are as well";
             self.warn(writer, Effect::Stricter, "spec.match.source", text);
         }
         let Some(kinds) = matched.kinds.as_deref().filter(|kinds| !kinds.is_empty()) else { return true };
@@ -334,7 +335,7 @@ impl Migrated<'_> {
         }
         let is_matched = kinds.iter().any(|of| has(&of.api_groups, "") && has(&of.kinds, "Pod"));
         if !is_matched {
-            let text = "no Pod is matched, and of other kinds the template judges nothing";
+            let text = "no Pod is matched, and of other kinds the template evaluates nothing";
             self.warn(writer, Effect::Note, "spec.match.kinds", text);
         }
         is_matched

@@ -547,12 +547,13 @@ fn narrowed(rules: &Value, origin: &str, writer: &mut Writer<'_>) -> Result<Opti
     }
     if !is_pods {
         let text =
-            "no rule matched pods, so what was not made from a workload was not judged; rules for pods are added";
+            "no rule matched pods, so what was not made from a workload was not evaluated; rules for pods are added";
         writer.warn(Effect::Stricter, origin, PATH, text);
         kept.splice(0..0, rules::of_pods().as_array().cloned().unwrap_or_default());
     } else {
         if !is_debug {
-            let text = "the containers of kubectl debug were not judged; a rule for pods/ephemeralcontainers is added";
+            let text =
+                "the containers of kubectl debug were not evaluated; a rule for pods/ephemeralcontainers is added";
             writer.warn(Effect::Stricter, origin, PATH, text);
         }
         kept.push(rule("", &PODS[1..], &["UPDATE"]));
@@ -588,7 +589,7 @@ fn running_as_user(of: &mut Translation<'_, '_, '_>) {
     of.warn(
         Effect::Stricter,
         "uid",
-        "a pod without any securityContext passed, and init containers were not judged; each container must have a user",
+        "a pod without any securityContext passed, and init containers were not evaluated; each container must have a user",
     );
 }
 
@@ -714,7 +715,7 @@ fn sysctls(of: &mut Translation<'_, '_, '_>) {
 fn init_volumes(of: &mut Translation<'_, '_, '_>) {
     const SETTING: &str = "ignoreInitContainersVolumes";
     if of.settings.remove(SETTING) == Some(json!(true)) {
-        let text = "volumes of init containers are judged: any container can mount a volume later";
+        let text = "volumes of init containers are evaluated: any container can mount a volume later";
         of.warn(Effect::Stricter, SETTING, text);
     }
 }

@@ -484,7 +484,7 @@ impl Labels<'_> {
         asked.remove(&base);
         if base != LATEST && self.configured.is_none() {
             let text = format!(
-                "namespaces that are labelled {} {} later are judged by {base}, whatever their version",
+                "namespaces that are labelled {} {} later are evaluated by {base}, whatever their version",
                 mode,
                 level.name()
             );

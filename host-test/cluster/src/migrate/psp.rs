@@ -287,7 +287,7 @@ impl<'p> Regions<'p> {
         }
         if !is_complete {
             let text = "so many PodSecurityPolicies could be used for the same pods that not all combinations are written: \
-                        some pods are not judged";
+                        some pods are not evaluated";
             self.of_some.iter().for_each(|of| writer.warn(Effect::Weaker, &of.origin, "", text));
         }
         found.into_iter().map(|(set, _)| set).collect()
@@ -615,7 +615,7 @@ impl PodSecurityPolicySpec {
         let mut allowed: Vec<&str> = VOLUMES.into_iter().filter(|of| self.allows_volume(of)).collect();
         if without_csi {
             let text = format!(
-                "no policy judges the driver of an inline CSI volume, so those of {} are rejected as well; add csi to \
+                "no policy evaluates the driver of an inline CSI volume, so those of {} are rejected as well; add csi to \
                  allowedTypes to allow every driver",
                 drivers.join(", ")
             );

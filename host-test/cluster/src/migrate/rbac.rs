@@ -236,12 +236,12 @@ impl Audience {
 /// The condition that a pod is in one of the audiences.
 pub(super) fn condition<'a>(audiences: impl IntoIterator<Item = &'a Audience>, workloads: bool) -> String {
     let conditions: Vec<String> = audiences.into_iter().map(|of| of.condition(workloads)).collect();
-    match conditions.as_slice() {
-        [one] => one.clone(),
-        many => many
-            .iter()
-            .map(|of| if of.contains(" && ") && !of.starts_with('(') { format!("({of})") } else { of.clone() })
-            .collect::<Vec<_>>()
-            .join(" || "),
+    if let [one] = conditions.as_slice() {
+        return one.clone();
     }
+    let enclosed = conditions.iter().map(|of| match of.contains(" && ") && !of.starts_with('(') {
+        true => format!("({of})"),
+        false => of.clone(),
+    });
+    enclosed.collect::<Vec<_>>().join(" || ")
 }

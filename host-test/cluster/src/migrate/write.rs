@@ -9,6 +9,7 @@ use super::conditions::Condition;
 use super::{Effect, Migration, Options, Source, Warning, listed, rules};
 use crate::deploy::module_url;
 use crate::gatekeeper::object;
+use crate::matching::NAMESPACE_NAME;
 use crate::policy::{Configured, Placement, twin};
 use crate::published;
 
@@ -21,7 +22,10 @@ pub(super) const STANDARDS: &str = "pod-security-standards";
 /// Names of objects have up to 253 letters; there are others before and behind a source's.
 const LONGEST_NAME: usize = 150;
 
-/// What reports and rejects nothing.
+/// The namespace of what makes the cluster.
+const CLUSTER: &str = "kube-system";
+
+/// The setting that repeats verdicts as warnings.
 const WARN: &str = "warn";
 
 /// Which objects policies apply to, and what becomes of their verdicts.
@@ -181,6 +185,7 @@ impl<'o> Writer<'o> {
             Objects::PodsAnd(others) => (rules::of_pods(), Some(others.clone())),
             Objects::Pods => (rules::of_pods(), self.options.workloads.then(rules::of_workloads)),
         };
+        self.warn_of_cluster(scope);
         let own = object_name(&scope.name);
         let parts: Vec<&str> = ["podfence", &own, part].into_iter().filter(|part| !part.is_empty()).collect();
         let name = self.unique(parts.join("-"));
@@ -217,6 +222,7 @@ impl<'o> Writer<'o> {
 
     /// Writes a group, of which one of the alternatives has to let an object pass: each the names of its members.
     pub(super) fn group(&mut self, scope: &Scope, alternatives: &[(String, Vec<Part>)], message: &str) {
+        self.warn_of_cluster(scope);
         let (mut members, mut terms) = (BTreeMap::new(), Vec::new());
         for (prefix, parts) in alternatives {
             let mut calls = Vec::new();
@@ -239,6 +245,16 @@ impl<'o> Writer<'o> {
                 .placed(scope, &name, rules, |placement, _| placement.group(&members, &terms.join(" || "), message));
             self.push(scope, document);
         }
+    }
+
+    /// Says that a document in mode protect stops the pods of the cluster itself while no server answers.
+    fn warn_of_cluster(&mut self, scope: &Scope) {
+        if self.mode(scope.mode) != Mode::Protect || !includes_cluster(&scope.namespaces) {
+            return;
+        }
+        let text = "the pods of kube-system are evaluated, as before. While no policy server answers, none can be created \
+                    there: add NotIn [kube-system] for kubernetes.io/metadata.name unless you want that";
+        scope.sources.iter().for_each(|source| self.warn(Effect::Note, source, "", text));
     }
 
     /// A document at the place that a scope describes.
@@ -293,6 +309,19 @@ fn row(rows: &mut HashMap<String, usize>, sources: &mut Vec<Source>, name: &str)
     *rows.entry(name.to_owned()).or_insert_with(|| {
         sources.push(Source { name: name.to_owned(), documents: 0, effects: BTreeMap::new() });
         sources.len() - 1
+    })
+}
+
+/// Whether expressions include the namespace that makes the cluster. It has no labels but its name, unless somebody put
+/// them there.
+fn includes_cluster(namespaces: &[Value]) -> bool {
+    namespaces.iter().all(|expression| {
+        let is_listed = expression["values"].as_array().is_some_and(|names| names.iter().any(|name| name == CLUSTER));
+        match expression["operator"].as_str() {
+            Some("In") => expression["key"] == NAMESPACE_NAME && is_listed,
+            Some("NotIn") => expression["key"] != NAMESPACE_NAME || !is_listed,
+            operator => operator == Some("DoesNotExist"),
+        }
     })
 }
 

@@ -345,7 +345,7 @@ fn namespaces_get_the_levels_of_their_labels() {
             pod_of(&json!({"hostPID": true, "containers": [{"name": "a"}]}), Some(&json!({"namespace": "exempt"})));
         assert!(!is_configured || fence.refusals(&bad).is_empty(), "an exempt namespace");
         // Namespaces that are labelled later.
-        let is_pinned = migration.warnings.iter().any(|warning| warning.text.contains(" later are judged by "));
+        let is_pinned = migration.warnings.iter().any(|warning| warning.text.contains(" later are evaluated by "));
         let has_label = namespaces.values().any(|labels| labels.contains_key("pod-security.kubernetes.io/enforce"));
         if !is_pinned && (is_configured || has_label) {
             for level in ["baseline", "restricted"] {
@@ -470,7 +470,7 @@ fn rules_match(rules: &[Value], group: &str, resource: &str) -> bool {
 #[test]
 fn rules_of_kubewarden_match_what_they_matched_and_holds_a_pod() {
     const ADDED: &str =
-        "no rule matched pods, so what was not made from a workload was not judged; rules for pods are added";
+        "no rule matched pods, so what was not made from a workload was not evaluated; rules for pods are added";
     let (mut random, mut refused) = (Random(99), 0);
     let template = json!({"spec": {"containers": [{"name": "app", "securityContext": {"privileged": true}}]}});
     for _ in 0..300 {

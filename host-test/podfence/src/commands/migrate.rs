@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "VERSION", value_parser = minor_version)]
     kubernetes_version: Option<u32>,
 
-    /// Judge Deployments and other workloads as well, in policies of their own that change nothing. Rules of Kubewarden's
+    /// Evaluate Deployments and other workloads as well, in policies of their own that change nothing. Rules of Kubewarden's
     /// policies stay as they are
     #[arg(long)]
     workloads: bool,
