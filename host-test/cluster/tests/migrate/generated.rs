@@ -511,3 +511,77 @@ fn rules_of_kubewarden_match_what_they_matched_and_holds_a_pod() {
     }
     assert!(refused > 100, "{refused}");
 }
+
+/// A place in a value, found by counting down.
+fn place<'v>(value: &'v mut Value, left: &mut usize) -> Option<&'v mut Value> {
+    if *left == 0 {
+        return Some(value);
+    }
+    *left -= 1;
+    match value {
+        Value::Object(members) => members.values_mut().find_map(|member| place(member, left)),
+        Value::Array(elements) => elements.iter_mut().find_map(|element| place(element, left)),
+        _ => None,
+    }
+}
+
+fn size(value: &Value) -> usize {
+    1 + match value {
+        Value::Object(members) => members.values().map(size).sum(),
+        Value::Array(elements) => elements.iter().map(size).sum(),
+        _ => 0,
+    }
+}
+
+/// Each document is there, or named as what was left out; and the one beside it is migrated.
+#[test]
+fn any_value_may_be_odd() {
+    let odd = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e300),
+        json!(""),
+        json!("*"),
+        json!("é*"),
+        json!("a*b"),
+        json!([]),
+        json!([null]),
+        json!([1, "", "*"]),
+        json!({}),
+        json!({"": null}),
+        json!("x".repeat(300)),
+        json!(i64::MAX),
+    ];
+    let beside = json!({
+        "apiVersion": "constraints.gatekeeper.sh/v1beta1", "kind": "K8sPSPHostProcess", "metadata": {"name": "beside"},
+    });
+    let inputs: Vec<Vec<Value>> = cases().iter().map(|case| sources(case)).collect();
+    let mut random = Random(12);
+    for round in 0..4000 {
+        let mut input = Value::Array(random.of(&inputs).clone());
+        for _ in 0..=random.below(3) {
+            let mut left = 1 + random.below(size(&input) - 1);
+            if let Some(place) = place(&mut input, &mut left) {
+                *place = random.of(&odd).clone();
+            }
+        }
+        let Value::Array(mut documents) = input else { unreachable!("the list itself stays") };
+        documents.push(beside.clone());
+        let workloads = random.is(2);
+        let migration = migrate(&documents, &podfence_cluster::migrate::Options { workloads, ..options() });
+        let is_there = migration.policies.iter().any(|of| of["metadata"]["name"] == "podfence-beside-host-process");
+        assert!(is_there, "{round}: {documents:?}");
+        // What is printed is what the modules take. Members of other projects stay in their groups.
+        if round % 10 == 0 {
+            let is_ours = |document: &Value| {
+                let spec = &document["spec"];
+                let members = spec["policies"].as_object().into_iter().flat_map(|members| members.values());
+                let mut modules = members.chain((!spec["module"].is_null()).then_some(spec)).map(|of| &of["module"]);
+                modules.all(|module| module.as_str().is_some_and(|url| url.contains("/podfence/")))
+            };
+            let ours: Vec<Value> = migration.policies.iter().filter(|of| is_ours(of)).cloned().collect();
+            Fence::new(&ours, &[]);
+        }
+    }
+}
