@@ -97,7 +97,7 @@ fn a_document_that_cannot_be_read_voids_no_other() {
         ),
         (
             constraint("K8sPSPCapabilities", "{match: {namespaceSelector: {matchLabels: {a: 1}}}}"),
-            "K8sPSPCapabilities/a: spec.match.namespaceSelector.matchLabels.a: expected a string, found 1",
+            "K8sPSPCapabilities/a: spec.match.namespaceSelector.matchLabels.a: expected the value of a label, found 1",
         ),
         (
             constraint("K8sPSPCapabilities", "{parameters: {allowedCapabilities: CHOWN}}"),

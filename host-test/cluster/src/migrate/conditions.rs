@@ -26,9 +26,16 @@ pub(super) fn expression(key: &str, operator: &str, values: impl IntoIterator<It
     }
 }
 
-/// An expression about the name of a namespace.
-pub(super) fn namespaces(operator: &str, names: impl IntoIterator<Item = impl Into<String>>) -> Value {
-    expression(NAMESPACE_NAME, operator, names)
+/// An expression about the name of a namespace. What cannot be a name is one of no namespace, and the API server takes no
+/// such expression; `None` if nothing is left to exclude.
+pub(super) fn namespaces(operator: &str, names: impl IntoIterator<Item = impl Into<String>>) -> Option<Value> {
+    let names: Vec<String> = names.into_iter().map(Into::into).filter(|name: &String| is_label_value(name)).collect();
+    match (operator, names.is_empty()) {
+        ("NotIn", true) => None,
+        // Each namespace has this label.
+        ("In", true) => Some(expression(NAMESPACE_NAME, "DoesNotExist", names)),
+        _ => Some(expression(NAMESPACE_NAME, operator, names)),
+    }
 }
 
 /// The expressions of a selector, its `matchLabels` rewritten: the controller drops those of a namespaceSelector.
@@ -38,20 +45,40 @@ pub(super) fn namespaces(operator: &str, names: impl IntoIterator<Item = impl In
 pub(super) fn expressions_of(selector: &Map<String, Value>) -> Result<Vec<Value>, String> {
     let mut expressions = match selector.get("matchExpressions") {
         None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(expressions)) => expressions.clone(),
+        Some(Value::Array(expressions)) => {
+            for (index, of) in expressions.iter().enumerate() {
+                if !is_expression(of) {
+                    return Err(format!("matchExpressions[{index}]: expected key, operator and values, found {of}"));
+                }
+            }
+            expressions.clone()
+        }
         Some(other) => return Err(format!("matchExpressions: expected a list, found {other}")),
     };
     match selector.get("matchLabels") {
         None | Some(Value::Null) => {}
         Some(Value::Object(labels)) => {
             for (key, value) in labels {
-                let value = value.as_str().ok_or(format!("matchLabels.{key}: expected a string, found {value}"))?;
+                let read = value.as_str().filter(|value| is_label_value(value) && !key.is_empty());
+                let value = read.ok_or(format!("matchLabels.{key}: expected the value of a label, found {value}"))?;
                 expressions.push(expression(key, "In", [value]));
             }
         }
         Some(other) => return Err(format!("matchLabels: expected an object, found {other}")),
     }
     Ok(expressions)
+}
+
+/// Whether the API server takes it as an expression of a selector.
+fn is_expression(value: &Value) -> bool {
+    let values = value["values"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let are_values = values.iter().all(|value| value.as_str().is_some_and(is_label_value));
+    value["key"].as_str().is_some_and(|key| !key.is_empty())
+        && match value["operator"].as_str() {
+            Some("In" | "NotIn") => are_values && !values.is_empty(),
+            Some("Exists" | "DoesNotExist") => values.is_empty(),
+            _ => false,
+        }
 }
 
 /// A text of CEL.
@@ -115,6 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_name_is_one_of_no_namespace() {
+        let named = |operator, values: &[&str]| json!({"key": NAMESPACE_NAME, "operator": operator, "values": values});
+        assert_eq!(namespaces("NotIn", ["a", "b c"]), Some(named("NotIn", &["a"])));
+        assert_eq!(namespaces("NotIn", ["b c"]), None);
+        assert_eq!(namespaces("In", ["a", "b c"]), Some(named("In", &["a"])));
+        let none = json!({"key": NAMESPACE_NAME, "operator": "DoesNotExist"});
+        assert_eq!(namespaces("In", ["b c"]), Some(none));
+    }
+
+    #[test]
     fn labels_of_a_selector_become_expressions() {
         let of = |selector: Value| expressions_of(selector.as_object().unwrap());
         let kept = json!({"key": "b", "operator": "Exists"});
@@ -122,8 +159,17 @@ mod tests {
             of(json!({"matchLabels": {"team": "a"}, "matchExpressions": [kept]})),
             Ok(vec![kept, json!({"key": "team", "operator": "In", "values": ["a"]})])
         );
-        assert_eq!(of(json!({"matchLabels": {"a": 1}})), Err("matchLabels.a: expected a string, found 1".to_owned()));
+        assert_eq!(
+            of(json!({"matchLabels": {"a": 1}})),
+            Err("matchLabels.a: expected the value of a label, found 1".to_owned())
+        );
         assert_eq!(of(json!({"matchLabels": []})), Err("matchLabels: expected an object, found []".to_owned()));
+        for wrong in
+            [json!(1), json!({"key": "a", "operator": "In"}), json!({"key": "a", "operator": "Is", "values": []})]
+        {
+            let problem = format!("matchExpressions[0]: expected key, operator and values, found {wrong}");
+            assert_eq!(of(json!({"matchExpressions": [wrong]})), Err(problem));
+        }
         let problem = "matchExpressions: expected a list, found {}".to_owned();
         assert_eq!(of(json!({"matchExpressions": {}})), Err(problem));
     }

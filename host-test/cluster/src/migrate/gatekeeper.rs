@@ -294,7 +294,7 @@ impl Migrated<'_> {
             let expression = matches("request.namespace", &named);
             scope.conditions.push(Condition { name: "namespaces", expression });
         } else if !named.is_empty() {
-            scope.namespaces.push(namespaces("In", named));
+            scope.namespaces.extend(namespaces("In", named));
         }
         let excluded = matched.excluded_namespaces.iter().flatten().chain(&self.common.excluded).map(String::as_str);
         let (patterns, names): (Vec<&str>, Vec<&str>) = excluded.partition(is_pattern);
@@ -303,7 +303,7 @@ impl Migrated<'_> {
             scope.conditions.push(Condition { name: "excluded-namespaces", expression });
         }
         if !names.is_empty() {
-            scope.namespaces.push(namespaces("NotIn", names));
+            scope.namespaces.extend(namespaces("NotIn", names));
         }
         if let Some(name) = matched.name.as_deref().filter(|name| !name.is_empty()) {
             const NAME: &str = "(has(object.metadata.name) ? object.metadata.name : has(object.metadata.generateName) ? \

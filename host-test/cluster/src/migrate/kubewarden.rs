@@ -362,7 +362,16 @@ fn group(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<(), 
                 &format!("spec.policies.{name}"),
                 "no official policy; it stays as it is",
             );
-            written.insert(name.clone(), member.clone());
+            let mut kept = member.clone();
+            if let Some(kept) = kept.as_object_mut() {
+                kept.retain(|field, value| match field.as_str() {
+                    "module" => true,
+                    "settings" => value.is_object(),
+                    "contextAwareResources" => value.is_array(),
+                    _ => false,
+                });
+            }
+            written.insert(name.clone(), kept);
             continue;
         };
         is_any_official = true;
@@ -431,6 +440,29 @@ struct Matched {
     mode: Mode,
     namespaces: Vec<Value>,
     objects: Vec<Value>,
+    /// What stays as it is.
+    others: Map<String, Value>,
+}
+
+/// Whether a value is what a field has to be.
+type IsRight = fn(&Value) -> bool;
+
+/// Fields that stay as they are, each with what it has to be.
+const OTHERS: [(&str, &str, IsRight); 6] = [
+    ("policyServer", "a string", Value::is_string),
+    ("matchPolicy", "a string", Value::is_string),
+    ("timeoutSeconds", "a number of seconds", is_seconds),
+    ("timeoutEvalSeconds", "a number of seconds", is_seconds),
+    ("backgroundAudit", "a boolean", Value::is_boolean),
+    ("allowInsideAdmissionControllerNamespace", "a boolean", Value::is_boolean),
+];
+
+fn is_seconds(value: &Value) -> bool {
+    value.as_i64().is_some_and(|seconds| (1..=30).contains(&seconds))
+}
+
+fn is_condition(value: &Value) -> bool {
+    ["name", "expression"].iter().all(|field| value[*field].as_str().is_some_and(|text| !text.is_empty()))
 }
 
 impl Matched {
@@ -451,7 +483,26 @@ impl Matched {
             Some("monitor") => Mode::Monitor,
             _ => Mode::Protect,
         };
-        Ok(Matched { mode, namespaces: expressions("namespaceSelector")?, objects: expressions("objectSelector")? })
+        let (namespaces, objects) = (expressions("namespaceSelector")?, expressions("objectSelector")?);
+        let mut others = Map::new();
+        for (field, expected, is_right) in OTHERS {
+            match &spec[field] {
+                Value::Null => {}
+                value if is_right(value) => drop(others.insert(field.to_owned(), value.clone())),
+                other => {
+                    let text = format!("expected {expected}, found {other}; it is left out");
+                    writer.warn(Effect::LeftOut, origin, &format!("spec.{field}"), &text);
+                }
+            }
+        }
+        match &spec["matchConditions"] {
+            Value::Null => {}
+            Value::Array(conditions) if conditions.iter().all(is_condition) => {
+                others.insert("matchConditions".to_owned(), json!(conditions));
+            }
+            other => return Err(format!("spec.matchConditions: expected names and expressions, found {other}")),
+        }
+        Ok(Matched { mode, namespaces, objects, others })
     }
 
     fn placement<'p>(&self, name: &'p str, rules: &Value, writer: &Writer<'_>) -> Placement<'p> {
@@ -472,18 +523,8 @@ impl Matched {
             written["metadata"]["namespace"] = json!(namespace);
         }
         let spec = &mut written["spec"];
-        for field in [
-            "policyServer",
-            "matchConditions",
-            "matchPolicy",
-            "timeoutSeconds",
-            "timeoutEvalSeconds",
-            "backgroundAudit",
-            "allowInsideAdmissionControllerNamespace",
-        ] {
-            if !document["spec"][field].is_null() {
-                spec[field] = document["spec"][field].clone();
-            }
+        for (field, value) in &self.others {
+            spec[field] = value.clone();
         }
         if document["spec"]["message"].is_string() {
             spec["message"] = document["spec"]["message"].clone();
@@ -580,7 +621,7 @@ fn running_as_user(of: &mut Translation<'_, '_, '_>) {
     let excluded = given.get("exclude_namespaces").cloned().unwrap_or_else(|| json!(["kube-system"]));
     let excluded: Vec<&str> = excluded.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !excluded.is_empty() {
-        of.namespaces.push(namespaces("NotIn", excluded));
+        of.namespaces.extend(namespaces("NotIn", excluded));
     }
     let label = |name: &str| given.get(name).and_then(Value::as_str).unwrap_or_default();
     if !label("exclude_label_key").is_empty() {

@@ -513,7 +513,7 @@ impl Labels<'_> {
         if let Some(configured) = self.configured {
             scope.exempt = configured.exempt.clone();
             if !configured.namespaces.is_empty() {
-                scope.namespaces.push(of_names("NotIn", &configured.namespaces));
+                scope.namespaces.extend(of_names("NotIn", &configured.namespaces));
             }
         }
         scope

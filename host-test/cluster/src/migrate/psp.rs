@@ -347,11 +347,11 @@ impl<'p> Regions<'p> {
         }
         match inside {
             Some(inside) if inside.is_empty() => return None,
-            Some(inside) => scope.namespaces.push(namespaces("In", inside)),
+            Some(inside) => scope.namespaces.extend(namespaces("In", inside)),
             None => {}
         }
         if !outside.is_empty() {
-            scope.namespaces.push(namespaces("NotIn", outside));
+            scope.namespaces.extend(namespaces("NotIn", outside));
         }
         if !conditions.is_empty() {
             let expression = conditions.iter().map(|of| format!("({of})")).collect::<Vec<_>>().join(" && ");

@@ -7,7 +7,7 @@ use podfence_cluster::migrate::{Effect, Migration, migrate};
 use serde_json::{Value, json};
 
 use crate::fence::{Fence, User, pod_of};
-use crate::{ASPECTS, Aspect, cases, gatekeeper, is_laxer, options, pairs, psp, sources, stricter};
+use crate::{ASPECTS, Aspect, cases, gatekeeper, is_laxer, is_of_kubewarden, options, pairs, psp, sources, stricter};
 
 /// Numbers that look random, and are the same in each run.
 struct Random(u64);
@@ -572,6 +572,17 @@ fn any_value_may_be_odd() {
         let migration = migrate(&documents, &podfence_cluster::migrate::Options { workloads, ..options() });
         let is_there = migration.policies.iter().any(|of| of["metadata"]["name"] == "podfence-beside-host-process");
         assert!(is_there, "{round}: {documents:?}");
+        for document in &migration.policies {
+            is_of_kubewarden(document).unwrap_or_else(|error| panic!("{error}: {document}"));
+            for selector in ["namespaceSelector", "objectSelector"] {
+                for of in document["spec"][selector]["matchExpressions"].as_array().into_iter().flatten() {
+                    let values = of["values"].as_array().map(Vec::as_slice).unwrap_or_default();
+                    let has_values = matches!(of["operator"].as_str(), Some("In" | "NotIn"));
+                    assert_eq!(has_values, !values.is_empty(), "{documents:?}");
+                    assert!(values.iter().all(|value| value.as_str().unwrap().len() < 64), "{documents:?}");
+                }
+            }
+        }
         // What is printed is what the modules take. Members of other projects stay in their groups.
         if round % 10 == 0 {
             let is_ours = |document: &Value| {
