@@ -28,12 +28,13 @@ pub struct Found {
 }
 
 /// The namespaces, each with labels.
-const NAMESPACES: [(&str, &[(&str, &str)]); 5] = [
+const NAMESPACES: [(&str, &[(&str, &str)]); 6] = [
     ("deployed-plain", &[]),
     ("deployed-team-a", &[("team", "a")]),
     ("deployed-excluded", &[]),
     // Labels that the built-in admission does not reject by.
     ("deployed-audited", &[("pod-security.kubernetes.io/audit", "restricted")]),
+    ("deployed-baseline", &[("pod-security.kubernetes.io/audit", "baseline")]),
     ("kube-system", &[]),
 ];
 
@@ -318,6 +319,8 @@ spec:
             vec![
                 pod("deployed-audited", good(), Allowed),
                 pod("deployed-audited", bad(), Denied),
+                // Of the labels that no namespace of the source has.
+                pod("deployed-baseline", good(), Allowed),
                 pod("deployed-plain", bad(), Unseen),
             ],
         ),
