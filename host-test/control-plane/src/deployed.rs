@@ -340,14 +340,10 @@ spec:
 /// What is migrated, as if it were asked to reject: whatever mode the source had, what is selected is checked.
 fn protecting(source: &str) -> Vec<Value> {
     let sources = read::parse(source.as_bytes()).expect("YAML");
-    let options = migrate::Options { registry: "registry.example.com/podfence".to_owned(), workloads: true };
-    let migration = migrate(&sources, &options).unwrap_or_else(|error| panic!("{error}"));
-    let mut documents = migration.policies;
+    let registry = "registry.example.com/podfence";
+    let options = migrate::Options { workloads: true, mode: Mode::Protect, ..migrate::Options::new(registry) };
+    let documents = migrate(&sources, &options).policies;
     assert!(!documents.is_empty(), "nothing was migrated of {source}");
-    for document in &mut documents {
-        document["spec"]["mode"] = json!(policy::mode_name(Mode::Protect));
-        document["spec"]["failurePolicy"] = json!(policy::failure_policy(Mode::Protect));
-    }
     documents
 }
 

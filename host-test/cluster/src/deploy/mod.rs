@@ -206,21 +206,6 @@ const PREFIX: &str = "podfence-";
 /// The setting that makes the message of a rejection a warning as well.
 const WARN: &str = "warn";
 
-/// A ClusterAdmissionPolicy that changes nothing in a request unless its settings say so.
-pub fn cluster_admission_policy(policy: &str, name: &str, module: &str, settings: Value, rules: Value) -> Value {
-    json!({
-        "apiVersion": "policies.kubewarden.io/v1",
-        "kind": "ClusterAdmissionPolicy",
-        "metadata": {"name": name},
-        "spec": {
-            "module": module,
-            "mutating": published::is_mutating(policy, &settings),
-            "settings": settings,
-            "rules": rules,
-        },
-    })
-}
-
 /// The URL of a policy's module in this version. The registry is without a scheme: `registry.example.com/podfence`.
 pub fn module_url(registry: &str, policy: &str) -> String {
     format!("registry://{registry}/{policy}:{VERSION}")
