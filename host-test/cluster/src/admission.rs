@@ -2,7 +2,9 @@
 //! each on what the one before made of it, then those that only judge, on the outcome.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
+use podfence_cel::Inputs;
 use podfence_core::workload::WORKLOADS;
 use podfence_host::evaluate::{AdmissionResponse, Evaluation, Mode, Status};
 use podfence_scan::AdmissionRequest;
@@ -74,49 +76,122 @@ impl<'d> Admission<'d> {
     /// # Errors
     /// A policy's selector asks for a label that is not known, or its patch does not apply.
     pub fn review(&self, request: &AdmissionRequest, namespaces: &Namespaces) -> Result<Review<'d>, ReviewError> {
-        let mut request = Cow::Borrowed(request);
+        let sent = request.object.as_ref();
+        let mut chain = Chain { request: Cow::Borrowed(request), namespaces, inputs: None };
+        // From the first policy on that would change something in mode protect, and is in mode monitor.
+        let mut in_protect: Option<Chain<'_>> = None;
         let mut answers = Vec::new();
-        let sent = request.object.clone();
-        // Converted once for all policies that see the same.
-        let mut inputs = None;
         for policy in &self.policies {
             let document = policy.document;
-            let name = || document.name.clone();
-            let seen = document.matching.sees(&request, namespaces);
-            let Some(seen) = seen.map_err(|error| ReviewError::Label { policy: name(), error })? else { continue };
-            if !document.conditions.is_empty() {
-                let is_converted = matches!(&seen, Cow::Owned(_));
-                let inputs = match inputs.take().filter(|(of, _)| *of == is_converted) {
-                    Some(known) => inputs.insert(known),
-                    None => inputs.insert((is_converted, conditions::inputs(&seen))),
-                };
-                let evaluation = match document.conditions.evaluate(&inputs.1) {
-                    Call::Made => None,
-                    Call::NotMade => continue,
-                    Call::Passed(why) => Some(passed(&seen, why)),
-                    Call::Refused(why) => Some(refused(&seen, why)),
-                };
-                if let Some(evaluation) = evaluation {
-                    answers.push(Answer { document, evaluation, in_protect: None });
-                    continue;
+            let now = chain.ask(policy)?;
+            let protect = match &mut in_protect {
+                Some(chain) => chain.ask(policy)?,
+                None => now.clone(),
+            };
+            let is_monitor = document.mode == Mode::Monitor;
+            if let Some(Asked { patch: Some(patch), .. }) = &protect {
+                match &mut in_protect {
+                    Some(chain) => chain.apply(policy, patch)?,
+                    None if is_monitor => in_protect.insert(chain.clone()).apply(policy, patch)?,
+                    None => {}
                 }
             }
-            let protect = policy.evaluate_in_protect(&seen);
-            let is_monitor = document.mode == Mode::Monitor;
-            let is_other = !protect.response.allowed || protect.response.patch.is_some();
-            let in_protect = (is_monitor && is_other).then(|| protect.response.clone());
-            let evaluation = protect.in_mode(document.mode);
-            if let Some(patch) = evaluation.response.patch_operations() {
-                let mut object = seen.object.clone().unwrap_or_default();
-                let patch: json_patch::Patch = serde_json::from_value(patch).expect("the harness made it");
-                json_patch::patch(&mut object, &patch).map_err(|error| ReviewError::Patch { policy: name(), error })?;
-                request.to_mut().object = Some(object);
-                inputs = None;
+            if let Some(Asked { patch: Some(patch), .. }) = now.as_ref().filter(|_| !is_monitor) {
+                chain.apply(policy, patch)?;
             }
-            answers.push(Answer { document, evaluation, in_protect });
+            answers.extend(answer(document, &chain.request, now, protect));
         }
-        Ok(Review { answers, patch: patch_of(sent.as_ref(), request.object.as_ref()) })
+        let is_admitted = answers.iter().all(|answer: &Answer<'_>| answer.evaluation.response.allowed);
+        let admitted = chain.request.object.as_ref().filter(|_| is_admitted);
+        Ok(Review { answers, patch: patch_of(sent, admitted) })
     }
+}
+
+/// A request on its way through the policies.
+#[derive(Clone)]
+struct Chain<'r> {
+    request: Cow<'r, AdmissionRequest>,
+    namespaces: &'r Namespaces,
+    /// What conditions read of it, and whether that is of the request as one of today's API. Converted once for all
+    /// policies that see the same.
+    inputs: Option<(bool, Rc<Inputs>)>,
+}
+
+/// What a policy answered in mode protect.
+#[derive(Clone)]
+struct Asked {
+    evaluation: Evaluation,
+    /// Whether it is the API server's answer, which did not call the policy: the mode does not matter.
+    is_of_api_server: bool,
+    /// Its RFC 6902 patch.
+    patch: Option<Value>,
+}
+
+impl Chain<'_> {
+    /// What a policy answers, unless it does not get to see the request.
+    fn ask(&mut self, policy: &Deployed<'_>) -> Result<Option<Asked>, ReviewError> {
+        let document = policy.document;
+        let label = |error| ReviewError::Label { policy: document.name.clone(), error };
+        let Some(seen) = document.matching.sees(&self.request, self.namespaces).map_err(label)? else {
+            return Ok(None);
+        };
+        if !document.conditions.is_empty() {
+            let is_converted = matches!(&seen, Cow::Owned(_));
+            let inputs = match self.inputs.take().filter(|(of, _)| *of == is_converted) {
+                Some((_, inputs)) => inputs,
+                None => Rc::new(conditions::inputs(&seen)),
+            };
+            self.inputs = Some((is_converted, Rc::clone(&inputs)));
+            let of_api_server = |evaluation| Ok(Some(Asked { evaluation, is_of_api_server: true, patch: None }));
+            match document.conditions.evaluate(&inputs) {
+                Call::Made => {}
+                Call::NotMade => return Ok(None),
+                Call::Passed(why) => return of_api_server(passed(&seen, why)),
+                Call::Refused(why) => return of_api_server(refused(&seen, why)),
+            }
+        }
+        let evaluation = policy.evaluate_in_protect(&seen);
+        let patch = evaluation.response.patch_operations();
+        Ok(Some(Asked { evaluation, is_of_api_server: false, patch }))
+    }
+
+    /// Goes on with what a policy made of the object.
+    fn apply(&mut self, policy: &Deployed<'_>, patch: &Value) -> Result<(), ReviewError> {
+        let problem = |error| ReviewError::Patch { policy: policy.document.name.clone(), error };
+        let mut object = self.request.object.clone().unwrap_or_default();
+        let patch: json_patch::Patch = serde_json::from_value(patch.clone()).expect("the harness made it");
+        json_patch::patch(&mut object, &patch).map_err(problem)?;
+        self.request.to_mut().object = Some(object);
+        self.inputs = None;
+        Ok(())
+    }
+}
+
+/// What is shown of a policy: what its server sends now, and what it would send in mode protect.
+fn answer<'d>(
+    document: &'d Document,
+    request: &AdmissionRequest,
+    now: Option<Asked>,
+    protect: Option<Asked>,
+) -> Option<Answer<'d>> {
+    let is_monitor = document.mode == Mode::Monitor;
+    let is_other = |of: &Asked| {
+        let response = &of.evaluation.response;
+        is_monitor && !of.is_of_api_server && (!response.allowed || response.patch.is_some())
+    };
+    let in_protect = protect.filter(is_other).map(|of| of.evaluation.response);
+    let evaluation = match now {
+        Some(Asked { evaluation, is_of_api_server: true, .. }) => evaluation,
+        Some(Asked { evaluation, .. }) => evaluation.in_mode(document.mode),
+        // It sees what others would make of the object in mode protect alone.
+        None => {
+            in_protect.as_ref()?;
+            let response =
+                AdmissionResponse { uid: request.uid.clone(), allowed: true, ..AdmissionResponse::default() };
+            Evaluation { response, failure: None }
+        }
+    };
+    Some(Answer { document, evaluation, in_protect })
 }
 
 /// What the API server does without asking the policy.

@@ -3,6 +3,7 @@
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use podfence_cel::{Inputs, Outcome, decoded};
 use podfence_scan::AdmissionRequest;
+use podfence_scan::request::GroupVersionKind;
 use serde_json::{Value, json};
 
 /// Conditions, and what a request comes to for which one of them has no value.
@@ -69,11 +70,14 @@ impl Conditions {
     }
 }
 
-/// What conditions read of a request: the objects decoded and with their defaults, as an API server shows them. An
-/// object of a kind that is not in its own types is as it is written.
+/// What conditions read of a request: the objects decoded, with their defaults, and with what an API server fills in
+/// before it calls a webhook. An object of a kind that is not in its own types is as it is written.
 pub fn inputs(request: &AdmissionRequest) -> Inputs {
     let shown = |object: &Option<Value>| object.as_ref().map(|object| decoded(object).object);
-    let (object, old_object) = (shown(&request.object), shown(&request.old_object));
+    let (mut object, old_object) = (shown(&request.object), shown(&request.old_object));
+    if let Some(object) = object.as_mut().filter(|_| request.operation == "CREATE") {
+        fill_in(object, request);
+    }
     let envelope = AdmissionRequest { object: None, old_object: None, ..request.clone() };
     let mut envelope = serde_json::to_value(envelope).expect("a request serialises");
     // A manifest comes without options; `kubectl create` sends these.
@@ -81,4 +85,64 @@ pub fn inputs(request: &AdmissionRequest) -> Inputs {
         envelope["options"] = json!({"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"});
     }
     Inputs::new(&envelope, object.as_ref(), old_object.as_ref())
+}
+
+/// Fills in what the API server and its own admission plugins do when an object is created: its namespace, and of a Pod
+/// the service account, the tolerations of nodes that fail, and the priority. What is there stays.
+fn fill_in(object: &mut Value, request: &AdmissionRequest) {
+    if let Some(namespace) = &request.namespace
+        && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+    {
+        metadata.entry("namespace").or_insert_with(|| json!(namespace));
+    }
+    if request.kind != GroupVersionKind::new("v1", "Pod") {
+        return;
+    }
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let account = spec.get("serviceAccountName").or_else(|| spec.get("serviceAccount")).cloned();
+    let account = account.unwrap_or_else(|| json!("default"));
+    for key in ["serviceAccountName", "serviceAccount"] {
+        spec.entry(key).or_insert_with(|| account.clone());
+    }
+    if !spec.contains_key("priorityClassName") {
+        spec.entry("priority").or_insert_with(|| json!(0));
+        spec.entry("preemptionPolicy").or_insert_with(|| json!("PreemptLowerPriority"));
+    }
+    let Some(tolerations) = spec.entry("tolerations").or_insert_with(|| json!([])).as_array_mut() else { return };
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let tolerates = |of: &Value| {
+            (of["key"] == key || of["key"].as_str().unwrap_or_default().is_empty())
+                && (of["effect"] == "NoExecute" || of["effect"].as_str().unwrap_or_default().is_empty())
+        };
+        if !tolerations.iter().any(tolerates) {
+            let toleration = json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+            tolerations.push(toleration);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use podfence_scan::request::{Sender, requests};
+
+    #[test]
+    fn a_pod_is_shown_with_what_the_api_server_fills_in() {
+        for (expression, is_true) in [
+            ("object.metadata.namespace == 'shop'", true),
+            ("object.spec.serviceAccountName == 'default' && object.spec.serviceAccount == 'default'", true),
+            ("object.spec.tolerations.size() == 2 && object.spec.tolerations[0].tolerationSeconds == 300", true),
+            ("object.spec.priority == 0 && object.spec.preemptionPolicy == 'PreemptLowerPriority'", true),
+            ("request.options.kind == 'CreateOptions' && request.dryRun == false", true),
+            ("has(object.metadata.uid)", false),
+        ] {
+            let condition = MatchCondition { name: "c".to_owned(), expression: expression.to_owned() };
+            let conditions = Conditions::read(Some(&[condition]), false).expect(expression);
+            let sender = Sender { namespace: Some("shop".to_owned()), ..Sender::default() };
+            let pod = b"{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: c, image: i}]}}";
+            let request = requests(pod, &sender).expect("a pod").remove(0);
+            let expected = if is_true { Call::Made } else { Call::NotMade };
+            assert_eq!(conditions.evaluate(&inputs(&request)), expected, "{expression}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! They are read as Kubewarden's controller sets them up: of the namespaceSelector of a policy of the whole cluster, it
 //! passes on `matchExpressions` alone, and it leaves out its own namespace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kubewarden_policy_sdk::crd::policies::common::{FailurePolicy, MatchPolicy, PolicyMode};
@@ -28,7 +28,7 @@ pub const CONTROLLER_NAMESPACE: &str = "kubewarden";
 /// A policy or a group, as the controller sets it up.
 #[derive(Debug)]
 pub struct Document {
-    /// For messages, for example `ClusterAdmissionPolicy/podfence-privileged`.
+    /// For messages, for example `ClusterAdmissionPolicy/podfence-privileged` or `AdmissionPolicy/shop/privileged`.
     pub name: String,
     /// The name of the webhook configuration that the controller makes, for example `clusterwide-podfence-privileged`.
     /// An API server asks in the order of these names.
@@ -138,6 +138,22 @@ pub fn read_for(documents: &[Value], controller_namespace: &str) -> Result<Read,
     Ok(read)
 }
 
+/// That no two documents are of one name: of two, a cluster has the one that was applied last.
+///
+/// # Errors
+/// Two are.
+pub fn check_names(documents: &[Document]) -> Result<(), DocumentError> {
+    let mut names = BTreeSet::new();
+    match documents.iter().find(|document| !names.insert(&document.configuration)) {
+        Some(document) => {
+            let problem =
+                "stands twice, and a cluster would have the one that is applied last; expected it once".to_owned();
+            Err(DocumentError { name: document.name.clone(), problem })
+        }
+        None => Ok(()),
+    }
+}
+
 /// The items of a List, or the document itself.
 pub fn items(document: &Value) -> &[Value] {
     match document["items"].as_array() {
@@ -234,9 +250,10 @@ impl Deployed<'_> {
 fn title(document: &Value) -> String {
     let text = |value: &Value, otherwise: &str| value.as_str().unwrap_or(otherwise).to_owned();
     let kind = text(&document["kind"], "a document without kind");
-    match document["metadata"]["name"].as_str() {
-        Some(name) => format!("{kind}/{name}"),
-        None => kind,
+    match (document["metadata"]["namespace"].as_str(), document["metadata"]["name"].as_str()) {
+        (Some(namespace), Some(name)) => format!("{kind}/{namespace}/{name}"),
+        (None, Some(name)) => format!("{kind}/{name}"),
+        (_, None) => kind,
     }
 }
 

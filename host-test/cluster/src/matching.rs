@@ -43,9 +43,19 @@ pub struct UnknownLabel {
 }
 
 impl Namespaces {
-    /// Adds a namespace. One that is known already keeps its labels, and tells whether they are the same.
+    /// Adds a namespace. One that is known already keeps its labels, and tells whether they are the same. The label that
+    /// every namespace has is not looked at.
     pub fn add(&mut self, name: &str, labels: &BTreeMap<String, String>) -> bool {
-        self.0.entry(name.to_owned()).or_insert_with(|| labels.clone()) == labels
+        let mut labels = labels.clone();
+        labels.remove(NAMESPACE_NAME);
+        *self.0.entry(name.to_owned()).or_insert_with(|| labels.clone()) == labels
+    }
+
+    /// Adds those of others that are not known yet.
+    pub fn add_unknown(&mut self, others: Namespaces) {
+        for (name, labels) in others.0 {
+            self.0.entry(name).or_insert(labels);
+        }
     }
 
     /// Adds what is a Namespace among documents, each a manifest.

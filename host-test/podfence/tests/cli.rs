@@ -709,6 +709,25 @@ fn documents_are_asked_as_an_api_server_asks_them() {
              patch in protect: {\"op\":\"add\",\"path\":\"/spec/containers/0/securityContext\",\"value\":{\"capabilities\":{\"drop\":[\"ALL\"]}}}\n".to_owned(),
             "",
         ),
+        // What protect would say is said of what protect would have made.
+        (
+            policy("a", "capabilities", &format!("mode: monitor, {capabilities}"))
+                + &policy("b", "allow-privilege-escalation", &format!("mode: monitor, {escalation}"))
+                + &policy("c", "capabilities", "mode: monitor, settings: {requiredDropCapabilities: [ALL], allowedCapabilities: ['*']}"),
+            pod.to_owned(),
+            none,
+            0,
+            "ClusterAdmissionPolicy/a: allowed by mode monitor; protect would change it\n  \
+             patch in protect: {\"op\":\"add\",\"path\":\"/spec/containers/0/securityContext\",\"value\":{\"capabilities\":{\"drop\":[\"ALL\"]}}}\n\
+             ClusterAdmissionPolicy/b: allowed by mode monitor; protect would change it\n  \
+             patch in protect: {\"op\":\"add\",\"path\":\"/spec/containers/0/securityContext/allowPrivilegeEscalation\",\"value\":false}\n\
+             ClusterAdmissionPolicy/c: allowed\n".to_owned(),
+            "",
+        ),
+        (policy("p", "privileged", "settings: {}") + &policy("p", "capabilities", "settings: {}"), pod.to_owned(), none, 2,
+            String::new(),
+            "error: ClusterAdmissionPolicy/p: stands twice, and a cluster would have the one that is applied last; expected it \
+             once\n"),
         (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone() + namespace,
             &["-n", "shop"][..], 1, format!(
             "Pod shop/a: ClusterAdmissionPolicy/p: denied: {denial}\n\
@@ -718,10 +737,10 @@ fn documents_are_asked_as_an_api_server_asks_them() {
             &["-n", "shop", "--namespaces", "namespaces.yaml"][..], 1,
             format!("ClusterAdmissionPolicy/p: denied: {denial}\n"), ""),
         (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone(), none, 2,
-            String::new(),
-            "error: ClusterAdmissionPolicy/p: spec.namespaceSelector: the label \"team\" of namespace \"default\" is not \
+            "could not be judged: ClusterAdmissionPolicy/p: spec.namespaceSelector: the label \"team\" of namespace \"default\" is not \
              known; add the Namespace to the input, or name a file of Namespaces with --namespaces (kubectl get namespaces \
-             -o yaml)\n"),
+             -o yaml)\n".to_owned(),
+            ""),
         (policy("p", "pod-security-standards", &format!("{labels}, {baseline}")), privileged, none, 1,
             format!("ClusterAdmissionPolicy/p: denied: {denial}\n"),
             "warning: ClusterAdmissionPolicy/p: spec.namespaceSelector.matchLabels (team: a): Kubewarden's controller drops \

@@ -118,11 +118,16 @@ pub struct Sender {
 }
 
 /// The name of a user of whom nothing is known.
-const USER: &str = "podfence";
+pub const USER: &str = "podfence";
 
 impl Sender {
     fn user_info(&self) -> UserInfo {
         let mut groups = self.groups.clone();
+        // A service account is in groups of its own, `system:serviceaccount:NAMESPACE:NAME`.
+        let account = self.user.as_deref().and_then(|user| user.strip_prefix("system:serviceaccount:"));
+        if let Some((namespace, _)) = account.and_then(|account| account.split_once(':')) {
+            groups.extend(["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]);
+        }
         groups.push("system:authenticated".to_owned());
         UserInfo {
             username: Some(self.user.as_deref().unwrap_or(USER).to_owned()),
@@ -288,7 +293,7 @@ pub fn default_namespace(kind: &GroupVersionKind) -> Option<&'static str> {
                 | "Secret"
                 | "ServiceAccount"
                 | "PersistentVolumeClaim"
-        ) | ("apps" | "batch", _)
+        ) | ("apps" | "batch" | "extensions", _)
     );
     (is_namespaced || custom_kinds::find(&kind.group, &kind.kind).is_some()).then_some("default")
 }
@@ -365,6 +370,9 @@ mod tests {
         assert_eq!(namespaces, [Some("shop"), Some("a"), None]);
         let user = serde_json::to_value(&requests[0].user_info).unwrap();
         assert_eq!(user, serde_json::json!({"username": "jo", "groups": ["dev", "system:authenticated"]}));
+        let account = Sender { user: Some("system:serviceaccount:shop:web".to_owned()), ..Sender::default() };
+        let groups = ["system:serviceaccounts", "system:serviceaccounts:shop", "system:authenticated"];
+        assert_eq!(account.user_info().groups.unwrap(), groups);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::text::origin;
     kubectl apply -k target/deploy/monitor/restricted")]
 pub(super) struct Arguments {
     /// Where the modules are, without a scheme [default: as in the metadata of the policies]
-    #[arg(long, value_name = "HOST/PATH", value_parser = registry)]
+    #[arg(long, value_name = "HOST/PATH", value_parser = super::registry)]
     registry: Option<String>,
 
     /// Use the modules by digest: a file with what `podfence push` printed
@@ -107,20 +107,6 @@ fn write(path: &Path, text: &str) -> Result<()> {
     let directory = path.parent().unwrap_or(path);
     fs::create_dir_all(directory).with_context(|| origin(directory))?;
     fs::write(path, text).with_context(|| origin(path))
-}
-
-/// A registry and a path in it, as far as a URL can be made of it.
-fn registry(text: &str) -> Result<String, String> {
-    if text.contains("://") {
-        return Err("expected no scheme: registry.example.com/podfence".to_owned());
-    }
-    let is_part = |part: &str| {
-        !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphanumeric() || ".-_:[]".contains(letter))
-    };
-    match text.split('/').all(is_part) {
-        true => Ok(text.to_owned()),
-        false => Err("expected a host and a path: registry.example.com/podfence".to_owned()),
-    }
 }
 
 /// The name of a namespace, which no pattern matches.

@@ -39,7 +39,7 @@ pub(super) struct Arguments {
     files: Vec<PathBuf>,
 
     /// Where the modules are published
-    #[arg(long, value_name = "HOST/PATH", default_value = published::registry())]
+    #[arg(long, value_name = "HOST/PATH", default_value = published::registry(), value_parser = super::registry)]
     registry: String,
 
     /// Whether the policies reject what their source rejected. What only reported stays in mode monitor

@@ -127,6 +127,27 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A registry and a path in it: a host, with a port if need be, and components as OCI has them, without tag and digest.
+fn registry(text: &str) -> Result<String, String> {
+    if text.contains("://") {
+        return Err("expected no scheme: registry.example.com/podfence".to_owned());
+    }
+    let (host, path) = text.split_once('/').map_or((text, None), |(host, path)| (host, Some(path)));
+    let is_host = |letter: char| letter.is_ascii_alphanumeric() || ".-:[]".contains(letter);
+    let is_component = |component: &str| {
+        let is_end = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        let is_letter = |letter: char| is_end(letter) || ".-_".contains(letter);
+        component.starts_with(is_end)
+            && component.ends_with(is_end)
+            && component.chars().all(is_letter)
+            && !component.contains("..")
+    };
+    match !host.is_empty() && host.chars().all(is_host) && path.is_none_or(|path| path.split('/').all(is_component)) {
+        true => Ok(text.to_owned()),
+        false => Err("expected a host and a path: registry.example.com/podfence".to_owned()),
+    }
+}
+
 fn read_module(path: &Path) -> Result<Vec<u8>> {
     read::file(path, LARGEST_MODULE).with_context(|| origin(path))
 }
@@ -164,6 +185,16 @@ fn read_settings(argument: Option<&str>) -> Result<Map<String, Value>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_registry_is_a_host_and_a_path() {
+        for good in ["registry.example.com/podfence", "localhost:5000", "[::1]:5000/a/b-c.d_e"] {
+            assert_eq!(registry(good), Ok(good.to_owned()));
+        }
+        for bad in ["", "https://a/b", "a//b", "r/x:tag", "r/a..b", "r/-x", "r/Pod", "x y", "r/", "r/x@sha256:00"] {
+            assert!(registry(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_timeout_is_a_positive_number() {

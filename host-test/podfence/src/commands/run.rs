@@ -27,8 +27,9 @@ const EXAMPLES: &str = "\
 Examples:
   podfence run privileged -r pod.yaml                     by a policy with its defaults
   podfence run host-path -r pod.yaml -s '{\"allowedHostPaths\": [{\"pathPrefix\": \"/var/log\"}]}'
-  podfence run --policies deploy/ -r app.yaml -n shop     what the cluster would say in namespace shop
-  helm template CHART | podfence run --policies deploy/ --namespaces namespaces.yaml -r -";
+  podfence run --policies target/deploy/monitor/restricted -r app.yaml -n shop
+                                                          what the cluster would say in namespace shop
+  kubectl kustomize DIR | podfence run --policies - -r app.yaml --namespaces namespaces.yaml";
 
 /// Judges a manifest, an AdmissionRequest or an AdmissionReview, and shows what a policy-server would answer.
 ///
@@ -46,9 +47,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["module", "settings", "kinds", "allowed_to_mutate", "message"])]
     policies: Option<PathBuf>,
 
-    /// Where the modules of --policies are, each under the last part of its URL: NAME.wasm
-    #[arg(long, value_name = "DIR", default_value = "target/policies", requires = "policies")]
-    modules: PathBuf,
+    /// Where the modules of --policies are, each under the last part of its URL: NAME.wasm [default: beside the command]
+    #[arg(long, value_name = "DIR", requires = "policies")]
+    modules: Option<PathBuf>,
 
     /// Namespaces with their labels, for selectors of --policies; those among the manifests count as well
     #[arg(long, value_name = "FILE", requires = "policies")]
@@ -125,7 +126,7 @@ impl Arguments {
         if let Some(policies) = &self.policies {
             let cluster = Cluster {
                 policies,
-                modules: &self.modules,
+                modules: self.modules.as_deref(),
                 controller_namespace: &self.controller_namespace,
                 namespaces: self.namespaces.as_deref(),
                 knows_user: self.user.is_some(),

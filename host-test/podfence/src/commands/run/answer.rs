@@ -101,6 +101,18 @@ impl<W: Write> Printer<W> {
         writeln!(self.out, "{title}{}", why.text())
     }
 
+    /// Shows an object that cannot be judged as in the cluster, and why.
+    pub(super) fn not_judgeable(&mut self, request: &AdmissionRequest, why: &str) -> io::Result<()> {
+        self.verdicts.push(Verdict::NotJudgeable);
+        if self.output == Output::Json {
+            let mut entry = entry(request, Verdict::NotJudgeable);
+            entry["reason"] = json!(why);
+            return self.line(&entry);
+        }
+        let title = self.title(request);
+        writeln!(self.out, "{title}could not be judged: {}", printable(why))
+    }
+
     /// Shows what became of an object: the answers of the policies that got to see it, and the patch that is made of
     /// theirs.
     pub(super) fn object(

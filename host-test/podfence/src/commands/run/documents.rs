@@ -12,17 +12,19 @@ use podfence_cluster::matching::Namespaces;
 use podfence_host::{Host, Mode, Module};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::read::{self, LARGEST_DOCUMENT};
+use podfence_scan::request;
 
 use super::answer::{Answer, Printer, Unseen};
 use super::{Output, read_module};
+use crate::commands::modules::Places;
 use crate::text::{origin, printable};
 
 /// The policies of a cluster, and what is known of it.
 pub(super) struct Cluster<'a> {
     /// A file or a directory of documents.
     pub(super) policies: &'a Path,
-    /// The directory of the modules.
-    pub(super) modules: &'a Path,
+    /// The directory of the modules, if it is not where Podfence's own are.
+    pub(super) modules: Option<&'a Path>,
     /// The namespace of Kubewarden's controller.
     pub(super) controller_namespace: &'a str,
     /// Manifests of namespaces, beside those among the requests.
@@ -41,12 +43,19 @@ impl Cluster<'_> {
         output: Output,
         is_empty_fine: bool,
     ) -> Result<ExitCode> {
-        let documents = self.documents()?;
+        let documents = self.documents(requests)?;
+        documents::check_names(&documents)?;
         let admission = Admission::new(self.deploy(host, &documents)?);
         let namespaces = self.known_namespaces(requests)?;
         let mut printer = Printer::new(anstream::stdout().lock(), output, requests.len());
         for request in requests {
-            let review = admission.review(request, &namespaces).map_err(unknown)?;
+            let review = match admission.review(request, &namespaces) {
+                Ok(review) => review,
+                Err(error) => {
+                    printer.not_judgeable(request, &unknown(&error))?;
+                    continue;
+                }
+            };
             let answers: Vec<Answer<'_>> = review
                 .answers
                 .iter()
@@ -66,7 +75,7 @@ impl Cluster<'_> {
     }
 
     /// Reads the documents; tells what is not as they say.
-    fn documents(&self) -> Result<Vec<Document>> {
+    fn documents(&self, requests: &[AdmissionRequest]) -> Result<Vec<Document>> {
         let mut read = Read::default();
         for path in self.files()? {
             let bytes = read::file(&path, LARGEST_DOCUMENT).with_context(|| origin(&path))?;
@@ -83,8 +92,10 @@ impl Cluster<'_> {
         if let Some(mode) = self.mode {
             documents.iter_mut().for_each(|document| document.mode = mode);
         }
+        let is_known = |request: &AdmissionRequest| request.user_info.username.as_deref() != Some(request::USER);
+        let knows_user = self.knows_user || requests.iter().all(is_known);
         let of_documents = documents.iter().flat_map(|of| {
-            let warnings = of.warnings.iter().cloned().chain(of.conditions.warnings(self.knows_user));
+            let warnings = of.warnings.iter().cloned().chain(of.conditions.warnings(knows_user));
             warnings.map(move |warning| format!("{}: {warning}", of.name))
         });
         for warning in of_documents.chain(admission::gaps(&documents)) {
@@ -105,13 +116,16 @@ impl Cluster<'_> {
             let bytes = read::file(path, LARGEST_DOCUMENT).with_context(|| origin(path))?;
             let values = read::parse(&bytes).with_context(|| origin(path))?;
             let objects = values.iter().flat_map(documents::items);
-            namespaces.add_manifests(objects).map_err(|problem| anyhow!("{}: {problem}", origin(path)))?;
-            if namespaces.is_empty() {
+            let mut known = Namespaces::default();
+            known.add_manifests(objects).map_err(|problem| anyhow!("{}: {problem}", origin(path)))?;
+            if known.is_empty() {
                 bail!(
                     "{}: no Namespace in it; `kubectl get namespaces -o yaml` prints those of a cluster",
                     origin(path)
                 );
             }
+            // What is created replaces what is there.
+            namespaces.add_unknown(known);
         }
         Ok(namespaces)
     }
@@ -140,7 +154,10 @@ impl Cluster<'_> {
                 if let Some(module) = modules.get(name) {
                     return Ok(Module::clone(module));
                 }
-                let path = self.modules.join(format!("{name}.wasm"));
+                let path = match self.modules {
+                    Some(modules) => modules.join(format!("{name}.wasm")),
+                    None => Places::new(None).find(name).with_context(|| document.name.clone())?.0,
+                };
                 let module = read_module(&path).and_then(|bytes| host.load(&bytes).with_context(|| origin(&path)));
                 let module = module.with_context(|| document.name.clone())?;
                 modules.insert(name.to_owned(), module.clone());
@@ -154,12 +171,12 @@ impl Cluster<'_> {
 }
 
 /// Says how to make a label known.
-fn unknown(error: ReviewError) -> anyhow::Error {
-    match &error {
-        ReviewError::Label { .. } => anyhow!(
+fn unknown(error: &ReviewError) -> String {
+    match error {
+        ReviewError::Label { .. } => format!(
             "{error}; add the Namespace to the input, or name a file of Namespaces with --namespaces (kubectl get \
              namespaces -o yaml)"
         ),
-        ReviewError::Patch { .. } => error.into(),
+        ReviewError::Patch { .. } => error.to_string(),
     }
 }
