@@ -330,7 +330,8 @@ fn read_one(document: &Value, controller_namespace: &str) -> Result<Document, St
         _ => return Err("expected a policy of Kubewarden or a group, of a namespace or of the cluster".to_owned()),
     };
     let mut warnings = Vec::new();
-    let name = document["metadata"]["name"].as_str().unwrap_or_default();
+    let name = document["metadata"]["name"].as_str().filter(|name| !name.is_empty());
+    let name = name.ok_or("metadata.name: expected a name")?;
     let of_group = if kind.ends_with("Group") { "group-" } else { "" };
     let configuration = if is_clusterwide {
         matching.namespace_selector = selector;

@@ -106,6 +106,19 @@ impl Matching {
             if let Some((list, _)) = lists.iter().find(|(_, list)| list.as_deref().unwrap_or_default().is_empty()) {
                 return Err(format!("spec.rules[{index}].{list}: expected at least one"));
             }
+            let operations =
+                rule.operations.iter().flatten().map(|of| ("operations", of, OPERATIONS.contains(&of.as_str())));
+            let resources = rule.resources.iter().flatten().map(|of| ("resources", of, is_resource(of)));
+            let scope =
+                rule.scope.iter().map(|of| ("scope", of, ["Cluster", "Namespaced", "*"].contains(&of.as_str())));
+            if let Some((field, found, _)) = operations.chain(resources).chain(scope).find(|(.., is_valid)| !is_valid) {
+                let expected = match field {
+                    "operations" => "CREATE, UPDATE, DELETE, CONNECT or *",
+                    "resources" => "the plural of a kind in lower case, such as pods or pods/ephemeralcontainers",
+                    _ => "Cluster, Namespaced or *",
+                };
+                return Err(format!("spec.rules[{index}].{field}: expected {expected}, found {found:?}"));
+            }
         }
         let selectors = [("namespaceSelector", &self.namespace_selector), ("objectSelector", &self.object_selector)];
         for (field, selector) in selectors.iter().filter_map(|(field, of)| Some((field, of.as_ref()?))) {
@@ -230,6 +243,14 @@ fn converted(request: &AdmissionRequest) -> Option<AdmissionRequest> {
 
 fn label_of<'o>(object: &'o Value, key: &str) -> Option<&'o str> {
     object.get("metadata")?.get("labels")?.get(key)?.as_str()
+}
+
+const OPERATIONS: [&str; 5] = ["CREATE", "UPDATE", "DELETE", "CONNECT", "*"];
+
+fn is_resource(text: &str) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    let is_name = |name: &str| name == "*" || !name.is_empty() && name.chars().all(is_letter);
+    text.split_once('/').map_or(is_name(text), |(resource, sub_resource)| is_name(resource) && is_name(sub_resource))
 }
 
 fn rule_matches(rule: &RuleWithOperations, request: &AdmissionRequest) -> bool {

@@ -55,6 +55,15 @@ fn what_a_cluster_would_refuse_is_explained() {
             "ClusterAdmissionPolicy/p: spec.rules[0].resources: expected at least one",
         ),
         (
+            policy("rules: [{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [create]}]"),
+            "ClusterAdmissionPolicy/p: spec.rules[0].operations: expected CREATE, UPDATE, DELETE, CONNECT or *, found \"create\"",
+        ),
+        (
+            policy("rules: [{apiGroups: [''], apiVersions: [v1], resources: [Pods], operations: [CREATE]}]"),
+            "ClusterAdmissionPolicy/p: spec.rules[0].resources: expected the plural of a kind in lower case, such as pods or pods/ephemeralcontainers, found \"Pods\"",
+        ),
+        (policy("").replace("name: p", "generateName: p"), "ClusterAdmissionPolicy: metadata.name: expected a name"),
+        (
             policy("module: 'registry://example.com/..'"),
             "ClusterAdmissionPolicy/p: spec.module: no name of a module in \"registry://example.com/..\"",
         ),

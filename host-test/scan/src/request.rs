@@ -208,6 +208,12 @@ impl Requests<'_> {
         if kind == "List" {
             return Err("a List without `items`; expected a list of objects there".to_owned());
         }
+        for key in ["name", "generateName", "namespace"] {
+            match &object["metadata"][key] {
+                Value::Null | Value::String(_) => {}
+                other => return Err(format!("metadata.{key}: expected text, found {other}; quote it")),
+            }
+        }
         let kind = GroupVersionKind::new(api_version, kind);
         let is_namespaced = default_namespace(&kind).is_some();
         let of = Metadata {
@@ -443,6 +449,14 @@ mod tests {
             (
                 "{apiVersion: v1, kind: List, item: []}",
                 "document 1: a List without `items`; expected a list of objects there",
+            ),
+            (
+                "{apiVersion: v1, kind: Pod, metadata: {name: a, namespace: 5}}",
+                "document 1: metadata.namespace: expected text, found 5; quote it",
+            ),
+            (
+                "{apiVersion: v1, kind: Pod, metadata: {name: on}}",
+                "document 1: metadata.name: expected text, found true; quote it",
             ),
             ("# nothing\n", "is empty"),
         ] {

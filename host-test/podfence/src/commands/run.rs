@@ -12,6 +12,7 @@ use podfence_cluster::documents::CONTROLLER_NAMESPACE;
 use podfence_cluster::published;
 use podfence_host::evaluate::SettingsError;
 use podfence_host::{Mode, Policy, inspect};
+use podfence_scan::read::InputError;
 use podfence_scan::request::Sender;
 use podfence_scan::{AdmissionRequest, custom_kinds};
 use serde_json::{Map, Value};
@@ -132,13 +133,13 @@ impl Arguments {
                 knows_user: self.user.is_some(),
                 mode,
             };
-            let requests = read_requests(&self.request, &sender)?;
+            let requests = self.requests(&sender)?;
             return cluster.run(&self.limits.host()?, &requests, self.output, self.allow_empty);
         }
         let module = self.module.as_deref().context("name a module, or policy documents with --policies")?;
         let module = &file_of(module)?;
         let (policy, rules) = self.policy(module)?;
-        let requests = read_requests(&self.request, &sender)?;
+        let requests = self.requests(&sender)?;
         policy.validate_settings().map_err(|error| settings_refused(module, error))?;
 
         let mode = mode.unwrap_or_default();
@@ -157,6 +158,14 @@ impl Arguments {
             printer.object(request, &[answer], patch.as_ref())?;
         }
         printer.finish(self.allow_empty)
+    }
+
+    /// What to judge; with --allow-empty, that may be nothing.
+    fn requests(&self, sender: &Sender) -> Result<Vec<AdmissionRequest>> {
+        match read_requests(&self.request, sender) {
+            Err(error) if self.allow_empty && matches!(error.downcast_ref(), Some(InputError::Empty)) => Ok(Vec::new()),
+            requests => requests,
+        }
     }
 
     /// The policy, and the rules that it is published with.

@@ -78,14 +78,14 @@ impl Verdict {
 pub(super) struct Printer<W> {
     out: W,
     output: Output,
-    /// Whether there is more than one object, so that each is named.
+    /// Unless it is one, each is named, and their number is told.
     has_titles: bool,
     verdicts: Vec<Verdict>,
 }
 
 impl<W: Write> Printer<W> {
     pub(super) fn new(out: W, output: Output, objects: usize) -> Self {
-        Self { out, output, has_titles: objects > 1, verdicts: Vec::new() }
+        Self { out, output, has_titles: objects != 1, verdicts: Vec::new() }
     }
 
     /// Shows an object that no policy got to see.
