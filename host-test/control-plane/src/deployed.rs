@@ -342,8 +342,13 @@ fn protecting(source: &str) -> Vec<Value> {
     let sources = read::parse(source.as_bytes()).expect("YAML");
     let registry = "registry.example.com/podfence";
     let options = migrate::Options { workloads: true, mode: Mode::Protect, ..migrate::Options::new(registry) };
-    let documents = migrate(&sources, &options).policies;
+    let mut documents = migrate(&sources, &options).policies;
     assert!(!documents.is_empty(), "nothing was migrated of {source}");
+    // Those of a label that only audits are in mode monitor.
+    for document in &mut documents {
+        document["spec"]["mode"] = json!(policy::mode_name(Mode::Protect));
+        document["spec"]["failurePolicy"] = json!(policy::failure_policy(Mode::Protect));
+    }
     documents
 }
 
