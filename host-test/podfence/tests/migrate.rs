@@ -42,6 +42,10 @@ fn constraint(kind: &str, spec: &str) -> String {
     format!("{{apiVersion: constraints.gatekeeper.sh/v1beta1, kind: {kind}, metadata: {{name: a}}, spec: {spec}}}")
 }
 
+fn kubewarden(kind: &str, spec: &str) -> String {
+    format!("{{apiVersion: policies.kubewarden.io/v1, kind: {kind}, spec: {spec}}}")
+}
+
 /// Runs the command on a text.
 fn printed(text: &str, arguments: &[&str]) -> Printed {
     let workplace = Workplace::new(PODFENCE);
@@ -103,6 +107,53 @@ fn a_document_that_cannot_be_read_voids_no_other() {
             constraint("K8sPSPCapabilities", "{parameters: {allowedCapabilities: CHOWN}}"),
             "K8sPSPCapabilities/a: spec.parameters.allowedCapabilities: expected a list, found \"CHOWN\"",
         ),
+        (
+            psp("a", "{runAsUser: {rule: MustRunAs}, fsGroup: {rule: MustRunAs, ranges: [{min: 1, max: 2}]}}"),
+            "PodSecurityPolicy/a: spec.runAsUser.ranges: expected a range that allows something with the rule MustRunAs",
+        ),
+        (
+            psp(
+                "a",
+                "{supplementalGroups: {rule: RunAsAny}, fsGroup: {rule: MustRunAsNonRoot}, runAsUser: {rule: MustRunAsNonRoot}}",
+            ),
+            "PodSecurityPolicy/a: spec.fsGroup.rule: expected one of MustRunAs, MayRunAs, RunAsAny, found \"MustRunAsNonRoot\"",
+        ),
+        (
+            psp(
+                "a",
+                "{runAsUser: {rule: RunAsAny}, supplementalGroups: {rule: RunAsAny}, fsGroup: {rule: RunAsAny}, seLinux: {rule: MayRunAs}}",
+            ),
+            "PodSecurityPolicy/a: spec.seLinux.rule: expected MustRunAs or RunAsAny, found \"MayRunAs\"",
+        ),
+        (
+            constraint("K8sPSPFSGroup", "{parameters: {rule: MustRunAs, ranges: []}}"),
+            "K8sPSPFSGroup/a: spec.parameters.ranges: expected a range that allows something with the rule MustRunAs, found []",
+        ),
+        (
+            constraint("K8sPSPFSGroup", "{}"),
+            "K8sPSPFSGroup/a: spec.parameters.rule: expected one of MustRunAs, MayRunAs, MustRunAsNonRoot, RunAsAny, without \
+             which no pod passes, found null",
+        ),
+        (
+            constraint("K8sPSPAllowedUsers", "{parameters: {runAsUser: {rule: MustRunAs}}}"),
+            "K8sPSPAllowedUsers/a: spec.parameters.runAsUser.ranges: expected a range that allows something with the rule \
+             MustRunAs, found null",
+        ),
+        (
+            kubewarden("ClusterAdmissionPolicy", "{module: a/allowed-fsgroups-psp, settings: {rule: MustRunAs}}"),
+            "ClusterAdmissionPolicy: spec.settings.ranges: expected a range that allows something with the rule MustRunAs, \
+             found null",
+        ),
+        (
+            kubewarden(
+                "ClusterAdmissionPolicyGroup",
+                "{expression: 'a() || b()', rules: [{apiGroups: [''], apiVersions: [v1], resources: [pods, pods/ephemeralcontainers], operations: \
+                 [CREATE]}], policies: {a: {module: a/pod-privileged}, b: {module: a/user-group-psp, settings: \
+                 {run_as_group: {rule: Any}}}}}",
+            ),
+            "ClusterAdmissionPolicyGroup: spec.policies.b.settings.run_as_group.rule: expected one of MustRunAs, MayRunAs, \
+             MustRunAsNonRoot, RunAsAny, found \"Any\"",
+        ),
         (constraint("K8sAllowedRepos", "{}"), "K8sAllowedRepos/a: Podfence has no equivalent of a K8sAllowedRepos"),
         (
             "{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {name: a}}".to_owned(),
@@ -162,22 +213,17 @@ fn an_odd_value_voids_nothing_beside_it() {
              as well, and is dropped",
         ),
         (
-            psp("a", "{runAsUser: {rule: MustRunAs}, fsGroup: {rule: MustRunAs, ranges: [{min: 1, max: 2}]}}"),
-            "    fsGroup:\n      rule: MustRunAs\n",
-            "error (left out): PodSecurityPolicy/a: spec.runAsUser.ranges: expected at least one range with the rule \
-             MustRunAs; any value is allowed",
+            constraint("K8sPSPAllowedUsers", "{parameters: {runAsGroup: {rule: MustRunAs}}}"),
+            "    runAsGroup:\n      rule: MustRunAs\n      ranges:\n      - min: 0\n        max: 2147483647\n",
+            "note: K8sPSPAllowedUsers/a: only Pods are judged, as before; --workloads adds Deployments and other workloads",
         ),
         (
-            psp("a", "{fsGroup: {rule: MustRunAsNonRoot}, runAsUser: {rule: MustRunAsNonRoot}}"),
-            "    runAsNonRoot: true\n",
-            "error (left out): PodSecurityPolicy/a: spec.fsGroup.rule: expected one of MustRunAs, MayRunAs, RunAsAny, found \
-             \"MustRunAsNonRoot\"; any value is allowed",
-        ),
-        (
-            psp("a", "{seLinux: {rule: MayRunAs}}"),
-            "  name: podfence-a-privileged\n",
-            "error (left out): PodSecurityPolicy/a: spec.seLinux.rule: expected MustRunAs or RunAsAny, found \"MayRunAs\"; no \
-             policy for SELinux is written",
+            constraint(
+                "K8sPSPAllowedUsers",
+                "{parameters: {fsGroup: {rule: MayRunAs}, runAsUser: {rule: MustRunAsNonRoot}}}",
+            ),
+            "    fsGroup:\n      rule: RunAsAny\n",
+            "note: K8sPSPAllowedUsers/a: only Pods are judged, as before; --workloads adds Deployments and other workloads",
         ),
         (
             constraint(

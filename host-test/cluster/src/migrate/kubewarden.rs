@@ -44,7 +44,7 @@ enum Type {
     Ports,
     /// A rule with its ranges.
     Ids,
-    /// Ranges that belong to the setting `rule` beside them.
+    /// Ranges that belong to the setting `rule` beside them, with which they are read.
     Ranges,
 }
 
@@ -260,6 +260,9 @@ fn translate(
         };
         settings.insert(name.clone(), of.read(&name, value, reader)?);
     }
+    if official.settings.iter().any(|(_, of)| matches!(of, Type::Ranges)) {
+        settings = reader.ids("", settings)?;
+    }
     let mut translation =
         Translation { settings, is_mutating, more: Vec::new(), namespaces: Vec::new(), objects: Vec::new(), reader };
     (official.translate)(&mut translation);
@@ -292,7 +295,7 @@ impl Type {
                         let text = "what a pod sets is checked, and never replaced";
                         reader.warn(Effect::Weaker, &format!("{name}.overwrite"), text);
                     }
-                    reader.ids(name, ids)
+                    reader.ids(name, ids).map(Value::Object)
                 }
                 other => Err(format!("{}.{name}: expected a rule and its ranges, found {other}", reader.prefix)),
             },
@@ -360,7 +363,7 @@ fn group(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<(), 
                 Effect::Note,
                 origin,
                 &format!("spec.policies.{name}"),
-                "no official policy; it stays as it is",
+                "Podfence has no policy that replaces it; it stays as it is",
             );
             let mut kept = member.clone();
             if let Some(kept) = kept.as_object_mut() {
@@ -650,10 +653,9 @@ fn privilege_escalation(of: &mut Translation<'_, '_, '_>) {
 
 fn fs_groups(of: &mut Translation<'_, '_, '_>) {
     let ids = std::mem::take(&mut of.settings);
-    let ids = of.reader.ids("", ids).unwrap_or_else(|_| json!({"rule": "RunAsAny"}));
     let must = ids["rule"] == "MustRunAs";
     of.settings =
-        object([("runAsNonRoot", json!(false)), ("runAsUser", json!({"rule": "RunAsAny"})), ("fsGroup", ids)]);
+        object([("runAsNonRoot", json!(false)), ("runAsUser", json!({"rule": "RunAsAny"})), ("fsGroup", json!(ids))]);
     if must {
         of.mutate();
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::write::Writer;
 use super::{Effect, is_exemption, is_plain_path};
-use crate::gatekeeper::{Parameters, Template, volume_type};
+use crate::gatekeeper::{Parameters, Template, object, volume_type};
 
 /// The types of volumes that the policy knows, and any.
 #[rustfmt::skip]
@@ -43,11 +43,15 @@ pub(super) fn normalized(
             parameters.insert(name, value);
         }
     }
-    if template.kind == "K8sPSPFSGroup" {
-        let ids: Map<String, Value> = parameters.clone();
-        return Ok(reader.ids("", ids)?.as_object().cloned().unwrap_or_default());
+    match template.kind {
+        "K8sPSPFSGroup" if !parameters.contains_key("rule") => Err(reader.wrong(
+            "rule",
+            &format!("one of {}, without which no pod passes", RULES.join(", ")),
+            &Value::Null,
+        )),
+        "K8sPSPFSGroup" => reader.ids("", parameters),
+        _ => Ok(parameters),
     }
-    Ok(parameters)
 }
 
 /// Reads the settings of one document.
@@ -83,7 +87,10 @@ impl Reader<'_, '_> {
             "allowedFlexVolumes" => self.drivers(name, value)?,
             "allowedSELinuxOptions" => self.objects(name, value, |of| of.values().all(Value::is_string))?,
             "runAsUser" | "runAsGroup" | "supplementalGroups" | "fsGroup" => match value {
-                Value::Object(ids) => self.ids(name, ids)?,
+                Value::Object(ids) if name != "runAsUser" && !ids.contains_key("ranges") => {
+                    json!(self.ids(name, without_ranges(ids))?)
+                }
+                Value::Object(ids) => json!(self.ids(name, ids)?),
                 other => return Err(self.wrong(name, "a rule and its ranges", &other)),
             },
             "hostNetwork" if !value.is_boolean() => return Err(self.wrong(name, "a boolean", &value)),
@@ -167,21 +174,19 @@ impl Reader<'_, '_> {
         Ok(kept.iter().filter_map(Value::as_object).map(|of| Value::Object(without_nulls(of))).collect())
     }
 
-    /// A rule for users or groups. One that cannot be kept allows any.
-    pub(super) fn ids(&mut self, name: &str, ids: Map<String, Value>) -> Result<Value, String> {
+    /// A rule for users or groups.
+    ///
+    /// # Errors
+    /// No rule of ours says what it says: it is no rule, or one whose ranges allow nothing.
+    pub(super) fn ids(&mut self, name: &str, ids: Map<String, Value>) -> Result<Map<String, Value>, String> {
         let path = |field: &str| if name.is_empty() { field.to_owned() } else { format!("{name}.{field}") };
-        let any = json!({"rule": "RunAsAny"});
         let rule = match ids.get("rule") {
-            None | Some(Value::Null) => return Ok(any),
+            None | Some(Value::Null) => return Ok(object([("rule", json!("RunAsAny"))])),
             Some(Value::String(rule)) if RULES.contains(&rule.as_str()) => rule.clone(),
-            Some(other) => {
-                let text = format!("expected one of {}, found {other}; any value is allowed", RULES.join(", "));
-                self.warn(Effect::LeftOut, &path("rule"), &text);
-                return Ok(any);
-            }
+            Some(other) => return Err(self.wrong(&path("rule"), &format!("one of {}", RULES.join(", ")), other)),
         };
         if !rule.starts_with('M') || rule == "MustRunAsNonRoot" {
-            return Ok(json!({"rule": rule}));
+            return Ok(object([("rule", json!(rule))]));
         }
         let given = match ids.get("ranges") {
             None | Some(Value::Null) => &[][..],
@@ -199,12 +204,29 @@ impl Reader<'_, '_> {
             }
         }
         if kept.is_empty() {
-            let text = format!("expected at least one range with the rule {rule}; any value is allowed");
-            self.warn(Effect::LeftOut, &path("ranges"), &text);
-            return Ok(any);
+            let found = ids.get("ranges").unwrap_or(&Value::Null);
+            return Err(self.wrong(
+                &path("ranges"),
+                &format!("a range that allows something with the rule {rule}"),
+                found,
+            ));
         }
-        Ok(json!({"rule": rule, "ranges": kept}))
+        Ok(object([("rule", json!(rule)), ("ranges", json!(kept))]))
     }
+}
+
+/// The last ID that Kubernetes accepts.
+const LAST_ID: i64 = i32::MAX as i64;
+
+/// A rule of K8sPSPAllowedUsers for groups that names no ranges: its Rego compares no value with what is not there, so any
+/// value passes.
+fn without_ranges(mut ids: Map<String, Value>) -> Map<String, Value> {
+    match ids.get("rule").and_then(Value::as_str) {
+        Some("MayRunAs") => drop(ids.insert("rule".to_owned(), json!("RunAsAny"))),
+        Some("MustRunAs") => drop(ids.insert("ranges".to_owned(), json!([{"min": 0, "max": LAST_ID}]))),
+        _ => {}
+    }
+    ids
 }
 
 fn without_nulls(object: &Map<String, Value>) -> Map<String, Value> {

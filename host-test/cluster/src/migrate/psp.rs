@@ -464,7 +464,7 @@ impl Reader<'_, '_> {
 /// Reads what a PodSecurityPolicy asks for.
 ///
 /// # Errors
-/// A field is of another type.
+/// A field is of another type, or is a rule that the API server did not take.
 fn parts_of(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<Vec<Part>, String> {
     let (PodSecurityPolicy { metadata, spec }, unknown) = read(document)?;
     let mut reader = Reader { origin, writer, parts: Vec::new() };
@@ -481,8 +481,8 @@ fn parts_of(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<V
     spec.volumes(reader);
     spec.host_paths(reader);
     spec.flex_volumes(reader);
-    spec.users(reader);
-    spec.selinux(reader);
+    spec.users(reader)?;
+    spec.selinux(reader)?;
     spec.read_only_root_filesystem(reader);
     spec.sysctls(reader);
     spec.proc_mount(reader);
@@ -656,7 +656,7 @@ impl PodSecurityPolicySpec {
         }
     }
 
-    fn users(&self, reader: &mut Reader<'_, '_>) {
+    fn users(&self, reader: &mut Reader<'_, '_>) -> Result<(), String> {
         const NON_ROOT: &str = "MustRunAsNonRoot";
         const GROUP_RULES: &[&str] = &["MustRunAs", "MayRunAs", ANY_RULE];
         let mut settings = Map::new();
@@ -675,11 +675,11 @@ impl PodSecurityPolicySpec {
                     "PodSecurityPolicy requires this field; without it, any value is allowed",
                 );
             }
-            settings.insert(name.to_owned(), rule_of(ids.as_ref(), rules, &path, reader));
+            settings.insert(name.to_owned(), rule_of(ids.as_ref(), rules, &path, reader)?);
         }
         let rules: Vec<&str> = settings.values().filter_map(|field| field["rule"].as_str()).collect();
         if rules.iter().all(|rule| *rule == ANY_RULE) {
-            return;
+            return Ok(());
         }
         let (is_non_root, is_changed) = (rules[0] == NON_ROOT, rules.contains(&"MustRunAs"));
         if rules[..2] != [ANY_RULE; 2] {
@@ -699,22 +699,21 @@ impl PodSecurityPolicySpec {
         if is_changed || is_non_root {
             reader.mutate();
         }
+        Ok(())
     }
 
-    fn selinux(&self, reader: &mut Reader<'_, '_>) {
+    fn selinux(&self, reader: &mut Reader<'_, '_>) -> Result<(), String> {
         const OPTIONS: &str = "spec.seLinux.seLinuxOptions";
         const RULE: &str = "spec.seLinux.rule";
         let Some(selinux) = &self.se_linux else {
             let text = "PodSecurityPolicy requires this field; without it, any options are allowed";
-            return reader.warn(Effect::Note, "spec.seLinux", text);
+            reader.warn(Effect::Note, "spec.seLinux", text);
+            return Ok(());
         };
         match selinux.rule.as_str() {
-            ANY_RULE => return,
+            ANY_RULE => return Ok(()),
             "MustRunAs" => {}
-            other => {
-                let text = format!("expected MustRunAs or RunAsAny, found {other:?}; no policy for SELinux is written");
-                return reader.warn(Effect::LeftOut, RULE, &text);
-            }
+            other => return Err(format!("{RULE}: expected MustRunAs or RunAsAny, found {other:?}")),
         }
         let mut options = selinux.se_linux_options.clone().unwrap_or_default();
         let is_known = |name: &str| matches!(name, "user" | "role" | "type" | "level");
@@ -727,6 +726,7 @@ impl PodSecurityPolicySpec {
                     order; Podfence rejects a pod without options, and compares a level as it is written";
         reader.warn(Effect::Stricter, RULE, text);
         reader.add("selinux", [("rule", json!("MustRunAs")), ("allowedSELinuxOptions", json!([options]))]);
+        Ok(())
     }
 
     fn read_only_root_filesystem(&self, reader: &mut Reader<'_, '_>) {
@@ -862,28 +862,26 @@ fn ranges(ranges: impl Iterator<Item = Range>, path: &str, reader: &mut Reader<'
 }
 
 /// A rule for users or groups as a setting. Ranges that a rule does not read are left out.
-fn rule_of(ids: Option<&Ids>, rules: &[&str], path: &str, reader: &mut Reader<'_, '_>) -> Value {
-    let any = json!({"rule": ANY_RULE});
-    let Some(ids) = ids else { return any };
+///
+/// # Errors
+/// It is no rule, or one whose ranges allow nothing.
+fn rule_of(ids: Option<&Ids>, rules: &[&str], path: &str, reader: &mut Reader<'_, '_>) -> Result<Value, String> {
+    let Some(ids) = ids else { return Ok(json!({"rule": ANY_RULE})) };
     if !rules.contains(&ids.rule.as_str()) {
-        let text = format!("expected one of {}, found {:?}; any value is allowed", rules.join(", "), ids.rule);
-        reader.warn(Effect::LeftOut, &format!("{path}.rule"), &text);
-        return any;
+        return Err(format!("{path}.rule: expected one of {}, found {:?}", rules.join(", "), ids.rule));
     }
     let path = format!("{path}.ranges");
     if !matches!(ids.rule.as_str(), "MustRunAs" | "MayRunAs") {
         if !list(&ids.ranges).is_empty() {
             reader.warn(Effect::Note, &path, &format!("has no meaning with the rule {}; it is left out", ids.rule));
         }
-        return json!({"rule": ids.rule});
+        return Ok(json!({"rule": ids.rule}));
     }
     match ranges(list(&ids.ranges).iter().copied(), &path, reader) {
         none if none.is_empty() => {
-            let text = format!("expected at least one range with the rule {}; any value is allowed", ids.rule);
-            reader.warn(Effect::LeftOut, &path, &text);
-            any
+            Err(format!("{path}: expected a range that allows something with the rule {}", ids.rule))
         }
-        ranges => json!({"rule": ids.rule, "ranges": ranges}),
+        ranges => Ok(json!({"rule": ids.rule, "ranges": ranges})),
     }
 }
 

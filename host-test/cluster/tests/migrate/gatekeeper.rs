@@ -186,7 +186,6 @@ pub fn parameters() -> Vec<(&'static str, Vec<Value>)> {
         (
             "K8sPSPFSGroup",
             vec![
-                json!({}),
                 json!({"rule": "MayRunAs", "ranges": [{"min": 1, "max": 3000}, {"min": 9, "max": 8}]}),
                 json!({"rule": "MustRunAs", "ranges": [{"min": 1, "max": 3000}]}),
             ],
