@@ -304,6 +304,56 @@ fn conditions_read_the_service_account_of_each_workload() {
     }
 }
 
+/// As many service accounts as a cluster has, each in a namespace of its own.
+#[test]
+fn many_service_accounts_are_one_list() {
+    let migration = |count: usize| {
+        let subjects: Vec<Value> = (0..count)
+            .map(|index| json!({"kind": "ServiceAccount", "namespace": format!("n{index}"), "name": "agent"}))
+            .collect();
+        let sources = [
+            json!({
+                "apiVersion": "policy/v1beta1", "kind": "PodSecurityPolicy", "metadata": {"name": "a"},
+                "spec": {"hostNetwork": true},
+            }),
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "a"},
+                "rules": [{
+                    "apiGroups": ["policy"], "resources": ["podsecuritypolicies"], "verbs": ["use"],
+                    "resourceNames": ["a"],
+                }],
+            }),
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "a"},
+                "roleRef": {"kind": "ClusterRole", "name": "a"}, "subjects": subjects,
+            }),
+        ];
+        migrate(&sources, &options())
+    };
+    let some = migration(300);
+    let fence = Fence::new(&some.policies, &[]);
+    for (namespace, account, is_refused) in [
+        ("n0", json!("agent"), true),
+        ("n299", json!("agent"), true),
+        ("n300", json!("agent"), false),
+        ("n0", json!("default"), false),
+        ("n0", Value::Null, false),
+    ] {
+        let spec = json!({"serviceAccountName": account, "hostPID": true, "containers": [{"name": "app"}]});
+        let mut pod = pod_of(&spec, Some(&json!({"namespace": namespace})));
+        pod["spec"].as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        assert_eq!(!fence.refusals(&pod).is_empty(), is_refused, "{namespace} {account}");
+    }
+    let many = migration(2000);
+    assert!(many.policies.is_empty(), "{:?}", many.policies);
+    let texts: Vec<String> =
+        many.warnings.iter().filter(|of| of.effect == Effect::LeftOut).map(Warning::to_string).collect();
+    let expected = "PodSecurityPolicy/a: so many users and service accounts could use PodSecurityPolicies that the condition \
+                    for a has 101929 letters, more than the 20000 that are accepted, so no policy is written for their pods. \
+                    Bind whole namespaces (the groups system:serviceaccounts:NAMESPACE) before you migrate";
+    assert_eq!(texts, [expected]);
+}
+
 #[test]
 fn names_are_names_of_objects_and_there_once() {
     let source = |name: &str| {

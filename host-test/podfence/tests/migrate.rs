@@ -234,6 +234,28 @@ fn an_odd_value_voids_nothing_beside_it() {
             "note: K8sPSPFSGroup/a: spec.parameters.ranges[1]: {\"min\":9,\"max\":1} allows nothing; it is left out",
         ),
         (
+            constraint("K8sPSPPrivilegedContainer", "{match: {kinds: [{apiGroups: [], kinds: []}]}}"),
+            "  name: podfence-a-privileged\n",
+            "note: K8sPSPPrivilegedContainer/a: only Pods are judged, as before; --workloads adds Deployments and other \
+             workloads",
+        ),
+        (
+            [
+                psp("a", "{}"),
+                "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: a}, rules: [{apiGroups: \
+                 [policy], resources: [podsecuritypolicies], verbs: [use]}]}"
+                    .to_owned(),
+                "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: a}, roleRef: {kind: \
+                 ClusterRole, name: a}, subjects: [{kind: ServiceAccount, name: b}, {kind: User, name: \
+                 'system:serviceaccount:c:d'}]}"
+                    .to_owned(),
+            ]
+            .join("\n---\n"),
+            "(request.namespace + '/' + (has(object.spec.serviceAccountName) ? object.spec.serviceAccountName : 'default')) \
+             == 'c/d' || request.userInfo.username == 'system:serviceaccount:c:d'",
+            "note: ClusterRoleBinding/a: subjects[0]: a service account without a namespace is nobody; it is left out",
+        ),
+        (
             constraint(
                 "K8sPSPHostFilesystem",
                 "{parameters: {allowedHostPaths: [{pathPrefix: ../a}, {pathPrefix: /b}]}}",

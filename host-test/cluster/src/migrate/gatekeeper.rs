@@ -324,8 +324,9 @@ impl Migrated<'_> {
             self.warn(writer, Effect::Stricter, "spec.match.source", text);
         }
         let Some(kinds) = matched.kinds.as_deref().filter(|kinds| !kinds.is_empty()) else { return true };
+        // An empty list matches any, as one that is not there.
         let has = |list: &Option<Vec<String>>, name: &str| {
-            list.as_ref().is_none_or(|list| list.iter().any(|element| element == name || element == "*"))
+            list.as_ref().is_none_or(|list| list.is_empty() || list.iter().any(|of| of == name || of == "*"))
         };
         for name in kinds.iter().flat_map(|of| of.kinds.iter().flatten()) {
             if name != "*" && name != "Pod" {

@@ -254,6 +254,7 @@ impl<'p> Regions<'p> {
                 self.of_all.iter().chain(region.iter().map(|index| &self.of_some[*index])).copied().collect();
             if !usable.is_empty()
                 && let Some(scope) = self.scope(&region, &usable, writer)
+                && is_short(&scope, writer)
             {
                 write_region(&usable, &scope, writer);
             }
@@ -376,6 +377,25 @@ impl<'p> Regions<'p> {
             }
         }
     }
+}
+
+/// How many letters an expression has at most: more is refused where policies are tried out before they are applied, and
+/// five times as many by the API server.
+const LONGEST_EXPRESSION: usize = 20_000;
+
+/// Whether the conditions of a scope can be applied.
+fn is_short(scope: &Scope, writer: &mut Writer<'_>) -> bool {
+    let Some(length) = scope.conditions.iter().map(|of| of.expression.len()).find(|of| *of > LONGEST_EXPRESSION) else {
+        return true;
+    };
+    let text = format!(
+        "so many users and service accounts could use PodSecurityPolicies that the condition for {} has {length} letters, \
+         more than the {LONGEST_EXPRESSION} that are accepted, so no policy is written for their pods. Bind whole namespaces \
+         (the groups system:serviceaccounts:NAMESPACE) before you migrate",
+        scope.name
+    );
+    scope.sources.iter().for_each(|source| writer.warn(Effect::LeftOut, source, "", &text));
+    false
 }
 
 /// The namespace that all pods of an audience are in.

@@ -80,7 +80,14 @@ impl Access {
                 text(document, "/roleRef/name"),
             );
             match roles.get(&role) {
-                Some(Some(usable)) => access.add(usable, document, namespace.as_deref()),
+                Some(Some(usable)) => {
+                    for (index, subject) in document["subjects"].as_array().into_iter().flatten().enumerate() {
+                        match audiences_of(subject, namespace.as_deref()) {
+                            Ok(audiences) => access.add(usable, &audiences),
+                            Err(problem) => writer.warn(Effect::Note, origin, &format!("subjects[{index}]"), problem),
+                        }
+                    }
+                }
                 Some(None) => {}
                 None if access.is_known => {
                     let text = format!(
@@ -102,11 +109,9 @@ impl Access {
         named.chain(&self.of_all).cloned().collect()
     }
 
-    fn add(&mut self, usable: &Usable, binding: &Value, namespace: Option<&str>) {
-        let subjects = binding["subjects"].as_array().into_iter().flatten();
-        let audiences: Vec<Audience> = subjects.flat_map(|subject| audiences_of(subject, namespace)).collect();
+    fn add(&mut self, usable: &Usable, audiences: &[Audience]) {
         match usable {
-            Usable::All => self.of_all.extend(audiences),
+            Usable::All => self.of_all.extend(audiences.iter().cloned()),
             Usable::Named(names) => {
                 for name in names {
                     self.of_policies.entry(name.clone()).or_default().extend(audiences.iter().cloned());
@@ -153,10 +158,13 @@ fn usable(role: &Value) -> Option<Usable> {
 }
 
 /// The pods of a subject of a binding, which counts in one namespace or in all.
-fn audiences_of(subject: &Value, namespace: Option<&str>) -> Vec<Audience> {
+///
+/// # Errors
+/// It is a service account of no namespace.
+fn audiences_of(subject: &Value, namespace: Option<&str>) -> Result<Vec<Audience>, &'static str> {
     let name = text(subject, "/name");
     let within = namespace.map(str::to_owned);
-    match text(subject, "/kind") {
+    Ok(match text(subject, "/kind") {
         "Group" if EVERYONE.contains(&name) => vec![match within {
             None => Audience::Everyone,
             Some(namespace) => Audience::Namespace(namespace),
@@ -170,16 +178,28 @@ fn audiences_of(subject: &Value, namespace: Option<&str>) -> Vec<Audience> {
             }
         }
         "ServiceAccount" => {
-            let own = text(subject, "/namespace");
-            let own = if own.is_empty() { namespace.unwrap_or_default() } else { own };
-            let user = Audience::User { name: format!("system:serviceaccount:{own}:{name}"), namespace: within };
-            let account = Audience::ServiceAccount { namespace: own.to_owned(), name: name.to_owned() };
-            // In other namespaces, a service account counts only as the one who creates.
-            if namespace.is_none_or(|namespace| namespace == own) { vec![account, user] } else { vec![user] }
+            let own = Some(text(subject, "/namespace")).filter(|own| !own.is_empty()).or(namespace);
+            let own = own.ok_or("a service account without a namespace is nobody; it is left out")?;
+            of_account(own, name, namespace)
         }
-        "User" => vec![Audience::User { name: name.to_owned(), namespace: within }],
+        // The name under which a pod's service account was asked about.
+        "User" => match name.strip_prefix(ACCOUNT).and_then(|account| account.split_once(':')) {
+            Some((own, name)) => of_account(own, name, namespace),
+            None => vec![Audience::User { name: name.to_owned(), namespace: within }],
+        },
         _ => Vec::new(),
-    }
+    })
+}
+
+/// What the names of service accounts as users start with; their namespaces come next.
+const ACCOUNT: &str = "system:serviceaccount:";
+
+/// The pods of a service account, which counts in one namespace or in all.
+fn of_account(own: &str, name: &str, namespace: Option<&str>) -> Vec<Audience> {
+    let user = Audience::User { name: format!("{ACCOUNT}{own}:{name}"), namespace: namespace.map(str::to_owned) };
+    let account = Audience::ServiceAccount { namespace: own.to_owned(), name: name.to_owned() };
+    // In other namespaces, a service account counts only as the one who creates.
+    if namespace.is_none_or(|namespace| namespace == own) { vec![account, user] } else { vec![user] }
 }
 
 /// The pod of an object, for conditions: of a pod itself, or of what pods are made from.
@@ -206,42 +226,53 @@ impl Audience {
                 _ => false,
             }
     }
-
-    /// The condition that a pod is one of them. Workloads are asked for the service account of their pods as well, if
-    /// they are judged.
-    fn condition(&self, workloads: bool) -> String {
-        let within = |condition: String, namespace: &Option<String>| match namespace {
-            Some(namespace) => format!("(request.namespace == {} && {condition})", quoted(namespace)),
-            None => condition,
-        };
-        match self {
-            Audience::Everyone => "true".to_owned(),
-            Audience::Namespace(namespace) => format!("request.namespace == {}", quoted(namespace)),
-            Audience::ServiceAccount { namespace, name } => {
-                let spec = if workloads { SPEC } else { "object.spec" };
-                let is_it = format!("has({spec}.serviceAccountName) && {spec}.serviceAccountName == {}", quoted(name));
-                within(is_it, &Some(namespace.clone()))
-            }
-            Audience::User { name, namespace } => {
-                within(format!("request.userInfo.username == {}", quoted(name)), namespace)
-            }
-            Audience::Group { name, namespace } => {
-                let is_in = format!("has(request.userInfo.groups) && {} in request.userInfo.groups", quoted(name));
-                within(is_in, namespace)
-            }
-        }
-    }
 }
 
-/// The condition that a pod is in one of the audiences.
+/// The condition that a pod is in one of the audiences. Workloads are asked for the service account of their pods as well,
+/// if they are judged. Many of a kind are one list, since expressions have a limit.
 pub(super) fn condition<'a>(audiences: impl IntoIterator<Item = &'a Audience>, workloads: bool) -> String {
-    let conditions: Vec<String> = audiences.into_iter().map(|of| of.condition(workloads)).collect();
-    if let [one] = conditions.as_slice() {
-        return one.clone();
+    let (mut terms, mut namespaces, mut accounts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut users, mut users_within) = (Vec::new(), Vec::new());
+    let mut groups = BTreeMap::<_, Vec<String>>::new();
+    for audience in audiences {
+        match audience {
+            Audience::Everyone => terms.push("true".to_owned()),
+            Audience::Namespace(namespace) => namespaces.push(quoted(namespace)),
+            // No namespace has a slash in its name.
+            Audience::ServiceAccount { namespace, name } => accounts.push(quoted(&format!("{namespace}/{name}"))),
+            Audience::User { name, namespace: None } => users.push(quoted(name)),
+            Audience::User { name, namespace: Some(within) } => users_within.push(quoted(&format!("{within}/{name}"))),
+            Audience::Group { name, namespace } => groups.entry(namespace).or_default().push(quoted(name)),
+        }
     }
-    let enclosed = conditions.iter().map(|of| match of.contains(" && ") && !of.starts_with('(') {
-        true => format!("({of})"),
-        false => of.clone(),
-    });
-    enclosed.collect::<Vec<_>>().join(" || ")
+    if !namespaces.is_empty() {
+        terms.push(is_one_of("request.namespace", &namespaces));
+    }
+    if !accounts.is_empty() {
+        let spec = if workloads { SPEC } else { "object.spec" };
+        let name = format!("(has({spec}.serviceAccountName) ? {spec}.serviceAccountName : 'default')");
+        terms.push(is_one_of(&format!("(request.namespace + '/' + {name})"), &accounts));
+    }
+    if !users.is_empty() {
+        terms.push(is_one_of("request.userInfo.username", &users));
+    }
+    if !users_within.is_empty() {
+        terms.push(is_one_of("(request.namespace + '/' + request.userInfo.username)", &users_within));
+    }
+    for (namespace, names) in groups {
+        let is_in = match names.as_slice() {
+            [name] => format!("{name} in request.userInfo.groups"),
+            names => format!("request.userInfo.groups.exists(group, {})", is_one_of("group", names)),
+        };
+        let place = namespace.as_ref().map(|of| format!("request.namespace == {} && ", quoted(of))).unwrap_or_default();
+        terms.push(format!("({place}has(request.userInfo.groups) && {is_in})"));
+    }
+    terms.join(" || ")
+}
+
+fn is_one_of(subject: &str, texts: &[String]) -> String {
+    match texts {
+        [text] => format!("{subject} == {text}"),
+        texts => format!("{subject} in [{}]", texts.join(", ")),
+    }
 }

@@ -69,11 +69,12 @@ fn may_use(access: &[Value], policy: &str, namespace: &str, user: &User) -> bool
 
 fn subject(random: &mut Random) -> Value {
     let namespace = *random.of(&NAMESPACES);
-    match random.below(6) {
+    match random.below(7) {
         0 => json!({"kind": "Group", "name": "system:authenticated"}),
         1 => json!({"kind": "Group", "name": format!("system:serviceaccounts:{namespace}")}),
         2 => json!({"kind": "Group", "name": "admins"}),
         3 => json!({"kind": "User", "name": "root"}),
+        4 => json!({"kind": "User", "name": format!("system:serviceaccount:{namespace}:agent")}),
         _ => json!({"kind": "ServiceAccount", "namespace": namespace, "name": *random.of(&["default", "agent"])}),
     }
 }
