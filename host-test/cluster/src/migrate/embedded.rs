@@ -25,6 +25,26 @@ const DEEPEST: usize = 32;
 /// What names the file of the configuration to the API server, to kubeadm and to RKE2.
 const FILES: [&str; 2] = ["admission-control-config-file", "pod-security-admission-config-file"];
 
+/// Whether a value is the plugin as Gardener's Shoot has it, switched off: its configuration decides nothing.
+fn is_disabled(value: &Value) -> bool {
+    value["name"] == "PodSecurity" && value["disabled"] == true
+}
+
+/// Whether the plugin is switched off somewhere in a document.
+pub(super) fn has_disabled(document: &Value) -> bool {
+    has_disabled_below(document, 0)
+}
+
+fn has_disabled_below(value: &Value, depth: usize) -> bool {
+    let is_in = |member: &Value| has_disabled_below(member, depth + 1);
+    match value {
+        _ if depth > DEEPEST => false,
+        Value::Object(members) => is_disabled(value) || members.values().any(is_in),
+        Value::Array(elements) => elements.iter().any(is_in),
+        _ => false,
+    }
+}
+
 /// The configurations in a document.
 pub(super) fn find<'d>(origin: &str, document: &'d Value) -> Vec<Configuration<'d>> {
     let (version, name) = kind(document);
@@ -48,6 +68,7 @@ pub(super) fn find<'d>(origin: &str, document: &'d Value) -> Vec<Configuration<'
 fn collect<'d>(origin: &str, value: &'d Value, path: &str, depth: usize, found: &mut Vec<Configuration<'d>>) {
     let named = |path: &str| format!("{origin}: {path}");
     match value {
+        Value::Object(_) if is_disabled(value) => {}
         Value::Object(members) => {
             let (version, name) = (text(value, "/apiVersion"), text(value, "/kind"));
             if depth > 0 && psa::is_configuration(version, name) {

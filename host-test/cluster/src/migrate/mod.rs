@@ -214,6 +214,11 @@ impl<'d> Sorted<'d> {
     /// The configuration of Pod Security Admission is in documents of many kinds.
     fn add_other(&mut self, origin: String, document: &'d Value, writer: &mut Writer<'_>) {
         let found = embedded::find(&origin, document);
+        if embedded::has_disabled(document) {
+            let text = "the plugin PodSecurity is disabled, so what it is told decides nothing, and is not migrated";
+            writer.warn(Effect::Note, &origin, "", text);
+            return self.configurations.extend(found);
+        }
         if !found.is_empty() {
             self.configurations.extend(found);
         } else if let Some(file) = embedded::file_of(document) {

@@ -360,8 +360,8 @@ impl Labels<'_> {
             return;
         }
         if self.audits_as_it_warns() {
-            let text = "audit asks for what warn asks for in every namespace, so the policies that warn serve both; they \
-                        select namespaces by the label of warn";
+            let text = "audit asks for nothing that warn does not, so the policies that warn serve both; they select \
+                        namespaces by the label of warn";
             return self.sources().iter().for_each(|source| writer.warn(Effect::Note, source, "", text));
         }
         for level in Level::ALL {
@@ -380,7 +380,7 @@ impl Labels<'_> {
         for level in Level::ALL.into_iter().filter(|level| Some(*level) > defaults.warn.level) {
             let is_implied = |of: &&Namespace| of.warns_implicitly(&defaults) && of.levels.warn.level == Some(level);
             let implied: Vec<&Namespace> = self.namespaces.iter().filter(is_implied).collect();
-            if implied.is_empty() {
+            if implied.is_empty() && !self.is_of_unknown_labels() {
                 continue;
             }
             // A version of its own counts for the warnings, a level or not.
@@ -392,14 +392,41 @@ impl Labels<'_> {
             for mut version in self.versions("enforce", level, writer) {
                 let expressions = version.expression.take().into_iter();
                 let without = (!own.is_empty()).then(|| expression(&warn_version, "DoesNotExist", [""; 0]));
-                self.implicit_warning(level, &version.version, expressions.chain(without), writer);
+                let selected = implied.iter().filter(|of| of.label("warn-version").is_none());
+                let sources = self.warned(selected, level, &version.version);
+                self.implicit_warning(level, &version.version, expressions.chain(without), sources, writer);
             }
             for (version, labels) in &own {
                 let labels = labels.iter().copied().filter(|label| is_label_value(label));
                 let expressions = [expression(&warn_version, "In", labels)];
-                self.implicit_warning(level, version, expressions, writer);
+                let sources =
+                    self.warned(implied.iter().filter(|of| of.label("warn-version").is_some()), level, version);
+                self.implicit_warning(level, version, expressions, sources, writer);
             }
         }
+    }
+
+    /// Whether the labels of the namespaces are not in the input, so that any may be there.
+    fn is_of_unknown_labels(&self) -> bool {
+        self.configured.is_some() && self.namespaces.is_empty()
+    }
+
+    /// The sources of a document: those of these namespaces that are warned by a version; where none is yet, those that ask
+    /// for the version.
+    fn warned<'n>(
+        &self,
+        namespaces: impl Iterator<Item = &'n &'n Namespace>,
+        level: Level,
+        version: &str,
+    ) -> Vec<String> {
+        let mut warned: Vec<&Namespace> = namespaces.filter(|of| of.levels.warn.version == version).copied().collect();
+        if warned.is_empty() {
+            let asks = |of: &&Namespace| of.levels.enforce.level == Some(level) && of.levels.enforce.version == version;
+            warned = self.namespaces.iter().filter(asks).collect();
+        }
+        let origins = warned.iter().map(|of| of.origin.clone());
+        let sources: Vec<String> = origins.chain(self.configured.map(|of| of.origin.clone())).collect();
+        if sources.is_empty() { self.sources() } else { sources }
     }
 
     fn implicit_warning(
@@ -407,10 +434,12 @@ impl Labels<'_> {
         level: Level,
         version: &str,
         expressions: impl IntoIterator<Item = Value>,
+        sources: Vec<String>,
         writer: &mut Writer<'_>,
     ) {
         let of = Version { version: version.to_owned(), expression: None };
-        let mut scope = self.scope("enforce", level, &of);
+        let mut scope = self.scope("enforce", level, &of, writer);
+        scope.sources = sources;
         scope.name = scope.name.replacen("enforce-", "warn-enforced-", 1);
         scope.mode = Mode::Monitor;
         scope.warns = true;
@@ -428,7 +457,8 @@ impl Labels<'_> {
             levels.audit == levels.warn || levels.audit.level.is_none() && levels.warn.level.is_none()
         };
         let is_said = |of: &Namespace| of.label("warn").is_some() || self.configured.is_some();
-        self.configured.is_none_or(|of| is_same(&of.defaults))
+        !self.is_of_unknown_labels()
+            && self.configured.is_none_or(|of| is_same(&of.defaults))
             && self
                 .namespaces
                 .iter()
@@ -502,10 +532,10 @@ impl Labels<'_> {
         versions
     }
 
-    fn scope(&self, mode: &str, level: Level, version: &Version) -> Scope {
+    fn scope(&self, mode: &str, level: Level, version: &Version, writer: &Writer<'_>) -> Scope {
         let mut name = format!("{mode}-{}", level.name());
         if version.version != LATEST {
-            name.push_str(&format!("-{}", version.version));
+            name.push_str(&format!("-{}", writer.version(&version.version)));
         }
         let mut scope = Scope::new(self.sources_of(mode, level), &name);
         scope.namespaces.push(self.level_expression(mode, level));
@@ -520,7 +550,7 @@ impl Labels<'_> {
     }
 
     fn document(&self, mode: &str, level: Level, version: &Version, writer: &mut Writer<'_>) {
-        let mut scope = self.scope(mode, level, version);
+        let mut scope = self.scope(mode, level, version, writer);
         if mode != "enforce" {
             scope.mode = Mode::Monitor;
             scope.warns = mode == "warn";
