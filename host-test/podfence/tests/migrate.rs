@@ -256,6 +256,28 @@ fn an_odd_value_voids_nothing_beside_it() {
             "note: ClusterRoleBinding/a: subjects[0]: a service account without a namespace is nobody; it is left out",
         ),
         (
+            [
+                "{apiVersion: expansion.gatekeeper.sh/v1beta1, kind: ExpansionTemplate, metadata: {name: e}, spec: {applyTo: \
+                 [{groups: [apps], kinds: [Deployment], versions: [v1]}], generatedGVK: {kind: Pod, group: '', version: v1}}}",
+                &constraint("K8sPSPPrivilegedContainer", "{match: {labelSelector: {matchLabels: {tier: a}}}}"),
+            ]
+            .join("\n---\n"),
+            "    - deployments\n",
+            "warning (weaker): K8sPSPPrivilegedContainer/a: spec.match.labelSelector: the labels of a workload are compared, \
+             where Gatekeeper compared those of the pods that it expands to: what has the labels in only one of the two \
+             places is decided the other way",
+        ),
+        (
+            kubewarden(
+                "ClusterAdmissionPolicy",
+                "{module: a/host-namespaces-psp, settings: {allow_host_ports: [{min: 9, max: 3}]}, rules: [{apiGroups: [''], \
+                 apiVersions: [v1], resources: [pods], operations: [CREATE]}]}",
+            ),
+            "    hostPorts: []\n",
+            "note: ClusterAdmissionPolicy: spec.settings.allow_host_ports: {\"min\":9,\"max\":3} allows nothing; it is left \
+             out",
+        ),
+        (
             constraint(
                 "K8sPSPHostFilesystem",
                 "{parameters: {allowedHostPaths: [{pathPrefix: ../a}, {pathPrefix: /b}]}}",
@@ -293,6 +315,56 @@ fn what_limits_no_pods_is_skipped() {
         assert_eq!((printed.code, printed.out.as_str()), (Some(2), ""), "{text}");
         assert_eq!(printed.error, format!("note: {expected}\nerror: nothing to migrate\n"));
     }
+}
+
+/// What is read, and has nothing to write a policy for.
+#[test]
+fn what_forbids_nothing_has_no_policy() {
+    for (text, expected) in [
+        (
+            constraint("K8sPSPHostNetworkingPorts", "{parameters: {hostNetwork: true}}"),
+            "note: K8sPSPHostNetworkingPorts/a: spec.parameters: forbids nothing, so there is no policy for it",
+        ),
+        (
+            constraint("K8sPSPFSGroup", "{parameters: {rule: RunAsAny}}"),
+            "note: K8sPSPFSGroup/a: spec.parameters: forbids nothing, so there is no policy for it",
+        ),
+        (
+            "{apiVersion: core.gardener.cloud/v1beta1, kind: Shoot, metadata: {name: a}, spec: {kubernetes: \
+             {kubeAPIServer: {admissionPlugins: [{name: PodSecurity, disabled: true, config: {apiVersion: \
+             pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: \
+             baseline}}}]}}}}"
+                .to_owned(),
+            "note: Shoot/a: the plugin PodSecurity is disabled, so what it is told decides nothing, and is not migrated",
+        ),
+    ] {
+        let printed = printed(&text, &[]);
+        assert_eq!(printed.out, "", "{text}");
+        assert!(printed.error.lines().any(|line| line == expected), "{expected}\n{}", printed.error);
+    }
+}
+
+/// What is said of one that counts for nobody would say it of none of the policies.
+#[test]
+fn of_a_policy_that_nobody_could_use_nothing_else_is_said() {
+    let role = |rules: &str| {
+        format!(
+            "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: a}}, rules: {rules}}}"
+        )
+    };
+    let used = role("[{apiGroups: [policy], resources: [podsecuritypolicies], verbs: [use], resourceNames: [b]}]");
+    let text = [psp("a", "{defaultAllowPrivilegeEscalation: false}"), used].join("\n---\n");
+    let nobody = printed(&text, &[]);
+    assert_eq!(
+        messages(&nobody.error),
+        "error (left out): PodSecurityPolicy/a: nobody could use it, so it is left out\nerror: nothing to migrate"
+    );
+    let text = [psp("a", "{}"), role("[]")].join("\n---\n");
+    let unknown = printed(&text, &[]);
+    let expected = "warning (stricter): PodSecurityPolicy/a: RBAC limited who used this PSP; these policies apply to every pod \
+                    in the cluster. None of the Roles and bindings in the input lets anybody use a PSP: add those that do, or \
+                    restrict them with namespaceSelector or exempt before you apply them";
+    assert!(unknown.error.lines().any(|line| line == expected), "{}", unknown.error);
 }
 
 #[test]
@@ -341,6 +413,8 @@ fn levels_are_not_newer_than_the_cluster() {
     };
     assert_eq!(versions(&[]), ["latest", "latest", "latest", "v1.99"]);
     assert_eq!(versions(&["--kubernetes-version", "1.34.2"]), ["v1.34"; 4]);
+    let older = printed(namespace, &["--kubernetes-version", "1.34"]).out;
+    assert!(older.contains("name: podfence-warn-restricted-v1.34\n"), "{older}");
     let wrong = printed(namespace, &["--kubernetes-version", "2"]);
     assert_eq!(wrong.code, Some(2));
 }

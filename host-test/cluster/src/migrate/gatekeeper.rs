@@ -190,11 +190,16 @@ impl Migrated<'_> {
                 }
                 Part::new(of.policy, settings)
             })
+            .filter(|part| !forbids_nothing(part))
             .collect();
+        if parts.is_empty() {
+            self.warn(writer, Effect::Note, "spec.parameters", "forbids nothing, so there is no policy for it");
+            return Ok(());
+        }
         let matched = spec.r#match.clone().unwrap_or_default();
         let Some(mut scope) = self.scope(document, &matched, writer)? else { return Ok(()) };
         (scope.mode, scope.warns) = spec.action(self, writer);
-        self.warn_of_template(&parameters, writer);
+        self.warn_of_template(&parameters, &parts, writer);
         let kinds = |expansion: &Expansion, of: &Workload| {
             expansion.kinds.iter().any(|(group, kind)| of.group == group && of.kind == kind)
         };
@@ -207,6 +212,12 @@ impl Migrated<'_> {
         if scope.objects == Objects::Pods && !writer.options.workloads {
             let text = "only Pods are judged, as before; --workloads adds Deployments and other workloads";
             self.warn(writer, Effect::Note, "", text);
+        }
+        if matched.label_selector.is_some() && !writer.options.workloads && !(plain.is_empty() && overridden.is_empty())
+        {
+            let text = "the labels of a workload are compared, where Gatekeeper compared those of the pods that it expands to: \
+                        what has the labels in only one of the two places is decided the other way";
+            self.warn(writer, Effect::Weaker, "spec.match.labelSelector", text);
         }
         for part in &parts {
             writer.policy(&scope, part.policy, part);
@@ -224,7 +235,7 @@ impl Migrated<'_> {
     }
 
     /// Says where the policies do not decide as the template.
-    fn warn_of_template(&self, parameters: &Parameters, writer: &mut Writer<'_>) {
+    fn warn_of_template(&self, parameters: &Parameters, parts: &[Part], writer: &mut Writer<'_>) {
         let text =
             "Gatekeeper let updates of pods pass, and so the containers of kubectl debug; Podfence evaluates them";
         self.warn(writer, Effect::Stricter, "", text);
@@ -244,17 +255,9 @@ impl Migrated<'_> {
             }
             _ => {}
         }
-        if matches!(
-            self.kind,
-            "K8sPSPAllowPrivilegeEscalationContainer"
-                | "K8sPSPAllowedUsers"
-                | "K8sPSPCapabilities"
-                | "K8sPSPReadOnlyRootFilesystem"
-                | "K8sPSPSeccomp"
-                | "K8sPSPSeccompV2"
-        ) {
+        if parts.iter().any(requires_of_linux) {
             let text = "nothing is required of Windows pods that only Linux has; the template rejected them";
-            self.warn(writer, Effect::Note, "", text);
+            self.warn(writer, Effect::Weaker, "", text);
         }
         let names = |list: &str| -> Vec<&str> {
             parameters.get(list).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
@@ -265,9 +268,9 @@ impl Migrated<'_> {
             let text = "a container could add what it has to drop as well; Podfence rejects such a container";
             self.warn(writer, Effect::Stricter, "spec.parameters.allowedCapabilities", text);
         }
-        if self.kind == "K8sPSPAllowedUsers" {
+        if parts.iter().any(|part| part.settings.get("runAsUser").is_some_and(|of| of["rule"] == "MustRunAsNonRoot")) {
             let text = "root is allowed in pods with a user namespace of their own (hostUsers: false)";
-            self.warn(writer, Effect::Note, "", text);
+            self.warn(writer, Effect::Weaker, "spec.parameters.runAsUser", text);
         }
     }
 
@@ -340,6 +343,38 @@ impl Migrated<'_> {
             self.warn(writer, Effect::Note, "spec.match.kinds", text);
         }
         is_matched
+    }
+}
+
+/// The settings of `users` that have a rule.
+const RULES: [&str; 4] = ["runAsUser", "runAsGroup", "supplementalGroups", "fsGroup"];
+
+/// Whether a policy lets every pod pass.
+fn forbids_nothing(part: &Part) -> bool {
+    let settings = &part.settings;
+    match part.policy {
+        "users" => RULES.iter().all(|field| settings.get(*field).is_none_or(|of| of["rule"] == "RunAsAny")),
+        "host-namespaces" => settings.values().all(|allowed| *allowed == true),
+        "host-ports" => settings["hostPorts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|range| range["min"].as_i64() <= Some(1) && range["max"].as_i64() >= Some(65535)),
+        _ => false,
+    }
+}
+
+/// Whether a policy wants something of a pod, which it does not want of a Windows pod.
+fn requires_of_linux(part: &Part) -> bool {
+    let settings = &part.settings;
+    match part.policy {
+        "allow-privilege-escalation" | "read-only-root-filesystem" => true,
+        "capabilities" => settings.get("requiredDropCapabilities").is_some_and(|list| *list != json!([])),
+        "seccomp" => settings.get("required") == Some(&json!(true)),
+        "users" => RULES.iter().any(|field| {
+            settings.get(*field).and_then(|of| of["rule"].as_str()).is_some_and(|rule| rule.starts_with("Must"))
+        }),
+        _ => false,
     }
 }
 

@@ -150,7 +150,13 @@ impl Reader<'_, '_> {
     }
 
     /// Ranges of ports.
-    pub(super) fn ports(&mut self, name: &str, value: Value) -> Result<Value, String> {
+    pub(super) fn ports(&mut self, name: &str, mut value: Value) -> Result<Value, String> {
+        let is_inverted = |of: &Value| of["min"].as_i64().zip(of["max"].as_i64()).is_some_and(|(min, max)| max < min);
+        if let Some(ranges) = value.as_array_mut() {
+            for range in ranges.extract_if(.., |of| is_inverted(of)) {
+                self.warn(Effect::Note, name, &format!("{range} allows nothing; it is left out"));
+            }
+        }
         self.objects(name, value, |of| {
             let bound = |name: &str| of.get(name).and_then(Value::as_i64).filter(|port| (0..=65535).contains(port));
             matches!((bound("min"), bound("max")), (Some(min), Some(max)) if min <= max)

@@ -154,17 +154,21 @@ pub(super) fn migrate(policies: &[Named<'_>], documents: &[Named<'_>], writer: &
     let mut read = Vec::new();
     for (origin, document) in policies {
         writer.source(origin);
+        let name = text(document, "/metadata/name").to_owned();
+        let audience = if access.is_known { access.of(&name) } else { BTreeSet::from([Audience::Everyone]) };
+        if audience.is_empty() {
+            writer.warn(Effect::LeftOut, origin, "", "nobody could use it, so it is left out");
+            continue;
+        }
         match parts_of(origin, document, writer) {
             Ok(parts) => {
-                let name = text(document, "/metadata/name").to_owned();
-                let audience = if access.is_known { access.of(&name) } else { BTreeSet::from([Audience::Everyone]) };
                 read.push(Psp { origin: origin.clone(), name, parts, audience });
             }
             Err(problem) => writer.warn(Effect::LeftOut, origin, "", &problem),
         }
     }
     if !access.is_known {
-        without_access(&mut read, writer);
+        without_access(&mut read, !documents.is_empty(), writer);
     }
     leave_out_unused(&mut read, writer);
     if read.iter().any(|of| !of.parts.is_empty()) && !writer.options.workloads {
@@ -174,7 +178,7 @@ pub(super) fn migrate(policies: &[Named<'_>], documents: &[Named<'_>], writer: &
     Regions::of(&read).write(writer);
 }
 
-/// Leaves out what decided nothing: those that nobody could use, or only who could also use one that forbids nothing.
+/// Leaves out what decided nothing: those that only who could also use one that forbids nothing could use.
 fn leave_out_unused(read: &mut Vec<Psp>, writer: &mut Writer<'_>) {
     let free: BTreeSet<Audience> =
         read.iter().filter(|of| of.parts.is_empty()).flat_map(|of| of.audience.iter().cloned()).collect();
@@ -182,33 +186,39 @@ fn leave_out_unused(read: &mut Vec<Psp>, writer: &mut Writer<'_>) {
         return;
     }
     read.retain_mut(|of| {
-        let text = match of.audience.is_empty() {
-            true => "nobody could use it, so it is left out",
-            false => "all who could use it could use one that forbids nothing, so it is left out",
-        };
         if !of.parts.is_empty() {
             of.audience.retain(|audience| !free.iter().any(|other| other.covers(audience)));
         }
         if of.audience.is_empty() {
+            let text = "all who could use it could use one that forbids nothing, so it is left out";
             writer.warn(Effect::LeftOut, &of.origin, "", text);
         }
         !of.audience.is_empty()
     });
 }
 
-/// Without RBAC, nobody knows for whom one counted.
-fn without_access(read: &mut Vec<Psp>, writer: &mut Writer<'_>) {
+/// Without RBAC that lets anybody use one, nobody knows for whom one counted.
+fn without_access(read: &mut Vec<Psp>, has_rbac: bool, writer: &mut Writer<'_>) {
+    let (missing, all) = match has_rbac {
+        true => (
+            "and none of those in the input lets anybody use a PSP: add those that do",
+            "None of the Roles and bindings in the input lets anybody use a PSP: add those that do",
+        ),
+        false => ("which are not in the input: migrate them as well", "Migrate the Roles and bindings as well"),
+    };
     let limits = read.iter().any(|of| !of.parts.is_empty());
     read.retain(|of| {
         if of.parts.is_empty() && limits {
-            let text = "forbids nothing, so whoever could use it was not limited. Who that was is in Roles and bindings, \
-                        which are not in the input: migrate them as well";
-            writer.warn(Effect::LeftOut, &of.origin, "", text);
+            let text = format!(
+                "forbids nothing, so whoever could use it was not limited. Who that was is in Roles and bindings, {missing}"
+            );
+            writer.warn(Effect::LeftOut, &of.origin, "", &text);
         } else if limits {
-            let text = "RBAC limited who used this PSP; these policies apply to every pod in the cluster. Migrate the \
-                        Roles and bindings as well, or restrict them with namespaceSelector or exempt before you apply \
-                        them";
-            writer.warn(Effect::Stricter, &of.origin, "", text);
+            let text = format!(
+                "RBAC limited who used this PSP; these policies apply to every pod in the cluster. {all}, or restrict them \
+                 with namespaceSelector or exempt before you apply them"
+            );
+            writer.warn(Effect::Stricter, &of.origin, "", &text);
         }
         !(of.parts.is_empty() && limits)
     });
@@ -710,8 +720,8 @@ impl PodSecurityPolicySpec {
             );
         }
         if rules[2] == "MustRunAs" {
-            let text = "an empty supplementalGroups counts as unset and gets the first minimum";
-            reader.warn(Effect::Note, "spec.supplementalGroups.rule", text);
+            let text = "an empty supplementalGroups was rejected; it counts as unset, and gets the first minimum";
+            reader.warn(Effect::Weaker, "spec.supplementalGroups.rule", text);
         }
         settings.insert("runAsNonRoot".to_owned(), json!(is_non_root));
         reader.parts.push(Part::new("users", settings));
