@@ -23,6 +23,12 @@ use super::{Output, read_module, read_requests, read_settings};
 use crate::report::{number, table};
 use crate::text::{module_name, origin, pretty_json, visible};
 
+const EXAMPLES: &str = "\
+Examples:
+  podfence bench target/policies/*.wasm                            all policies
+  podfence bench target/policies/privileged.wasm --vs other.wasm   one beside another one
+  podfence bench --scan manifests/                                 a scan, step by step";
+
 /// Measures modules against each other and against a module that does nothing.
 ///
 /// Modules take turns, so that the ratios of one run mean something on a noisy machine. Works on any
@@ -31,6 +37,7 @@ use crate::text::{module_name, origin, pretty_json, visible};
 /// what it costs to call one after the other. With --scan, measures `podfence scan` instead, step by step and against
 /// other commands.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The policies: waPC modules
     #[arg(required_unless_present = "scan", value_name = "MODULE")]

@@ -14,10 +14,16 @@ use crate::report::table;
 
 include!(concat!(env!("OUT_DIR"), "/readmes.rs"));
 
+const EXAMPLES: &str = "\
+Examples:
+  podfence explain                  all policies
+  podfence explain host-path        one of them";
+
 /// Shows a policy's documentation: what it rejects and why, fields, settings, examples, fixes, what it replaces.
 ///
 /// As Markdown, or laid out on a terminal. Without a policy, it lists them all.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The policy
     #[arg(hide_possible_values = true, value_parser = PossibleValuesParser::new(READMES.iter().map(|(name, _)| *name)))]

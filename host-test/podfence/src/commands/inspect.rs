@@ -12,10 +12,15 @@ use serde_json::Value;
 use super::{DENIED, LimitArguments, Output, read_module};
 use crate::text::{pretty_json, visible, write_some};
 
+const EXAMPLES: &str = "\
+Example:
+  podfence inspect target/policies/privileged.wasm";
+
 /// Tells what a module is, and whether a policy-server would load it.
 ///
 /// Exit code 0: it would; 1: it would not; 2: the file cannot be read.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The policy: a waPC module
     module: PathBuf,

@@ -13,10 +13,17 @@ use super::{DENIED, LimitArguments};
 use crate::report;
 use crate::text::visible;
 
+const EXAMPLES: &str = "\
+Examples:
+  podfence test                                       all policies
+  podfence test users volumes --filter Windows        some of their fixtures
+  podfence test --format junit > report.xml           for a CI server";
+
 /// Runs the fixtures of policies against the built modules.
 ///
 /// Exit code 0: all as expected; 1: a fixture failed; 2: could not run.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// Only these policies [default: all]
     #[arg(value_name = "POLICY")]
