@@ -72,14 +72,19 @@ impl Rules {
     fn of(findings: &[Finding]) -> Self {
         let mut rules = Self { values: Vec::new(), indexes: BTreeMap::new() };
         for finding in findings {
-            let id = code(finding);
-            if !rules.indexes.contains_key(id) {
-                rules.indexes.insert(id.to_owned(), rules.values.len());
-                rules.values.push(rule(id, finding));
+            let id = id(finding);
+            if !rules.indexes.contains_key(&id) {
+                rules.values.push(rule(&id, finding));
+                rules.indexes.insert(id, rules.indexes.len());
             }
         }
         rules
     }
+}
+
+/// Of a kind of finding. Two policies may have a control of one name, and differ in severity and docs.
+fn id(finding: &Finding) -> String {
+    format!("{}/{}", finding.policy, code(finding))
 }
 
 fn rule(id: &str, finding: &Finding) -> Value {
@@ -93,7 +98,7 @@ fn rule(id: &str, finding: &Finding) -> Value {
     };
     let mut rule = json!({
         "id": id,
-        "shortDescription": {"text": format!("{id} ({})", finding.policy)},
+        "shortDescription": {"text": format!("{} ({})", code(finding), finding.policy)},
         "properties": {"tags": ["security", finding.policy], "security-severity": score},
     });
     if !finding.docs.is_empty() {
@@ -106,7 +111,7 @@ fn rule(id: &str, finding: &Finding) -> Value {
 }
 
 fn result(finding: &Finding, rules: &Rules) -> Value {
-    let id = code(finding);
+    let id = id(finding);
     let name = object(&finding.object);
     let place = location(&finding.file, Some(region(finding.span)));
     let mut at = json!({"physicalLocation": place});
@@ -117,7 +122,7 @@ fn result(finding: &Finding, rules: &Rules) -> Value {
     let about = if name.is_empty() { String::new() } else { format!("{name}: ") };
     let mut result = json!({
         "ruleId": id,
-        "ruleIndex": rules.indexes[id],
+        "ruleIndex": rules.indexes[&id],
         "level": severity(finding.severity),
         "message": {"text": format!("{about}{}{fix}", finding.message)},
         "locations": [at],
@@ -208,7 +213,7 @@ mod tests {
         let logical = json!([{"fullyQualifiedName": "Deployment shop/web", "kind": "resource"}]);
         let expected = json!([
             {
-                "ruleId": "privileged", "ruleIndex": 0, "level": "error",
+                "ruleId": "privileged/privileged", "ruleIndex": 0, "level": "error",
                 "message": {"text": "Deployment shop/web: container \"web\" must not set \
                     securityContext.privileged=true; set securityContext.privileged to false or remove it"},
                 "locations": [
@@ -220,7 +225,7 @@ mod tests {
                 }],
             },
             {
-                "ruleId": "runAsNonRoot", "ruleIndex": 1, "level": "warning",
+                "ruleId": "pod-security-standards/runAsNonRoot", "ruleIndex": 1, "level": "warning",
                 "message": {"text": "Deployment shop/web: container \"web\" must set \
                     securityContext.runAsNonRoot=true; set securityContext.runAsNonRoot to true"},
                 "locations": [
@@ -232,7 +237,7 @@ mod tests {
         ]);
         assert_eq!(run["results"], expected);
         let rule = json!({
-            "id": "privileged", "shortDescription": {"text": "privileged (privileged)"},
+            "id": "privileged/privileged", "shortDescription": {"text": "privileged (privileged)"},
             "properties": {"tags": ["security", "privileged"], "security-severity": "9.0"},
             "helpUri": "https://podfence.example/privileged",
             "help": {"text": "set securityContext.privileged to false or remove it"},
