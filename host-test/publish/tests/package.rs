@@ -62,7 +62,7 @@ fn what_is_not_the_raw_module_of_the_policy_is_refused() {
             &module("host-path"),
             "the module of privileged refuses settings of privileged, \
              {\"skipInitContainers\":false,\"skipEphemeralContainers\":false,\"otherKinds\":\"reject\",\"warn\":false}: \
-             unknown setting \"skipInitContainers\"",
+             unknown setting \"skipEphemeralContainers\"",
         ),
     ];
     for (what, bytes, expected) in cases {
