@@ -14,10 +14,12 @@ mod policies {
 fn answers_alike(opinion: &'static Opinion) {
     Oracle::new(opinion).check_many(|case| {
         // A duplicate would be another value in another order.
-        let payload: Value = serde_json::from_str(&case.payload()).expect("a payload");
-        let mut sorted = payload.clone();
+        let mut sorted: Value = serde_json::from_str(&case.payload()).expect("a payload");
         sorted.sort_all_objects();
-        let replies = [sorted, reversed(&payload)].map(|payload| reply(opinion.policy, &payload.to_string()));
+        // Of the sorted ones: the API server writes an object and the old one in one order, and templates are compared as
+        // texts.
+        let reversed = reversed(&sorted);
+        let replies = [sorted, reversed].map(|payload| reply(opinion.policy, &payload.to_string()));
         if said(&replies[0]) == said(&replies[1]) {
             return Ok(());
         }
