@@ -130,11 +130,6 @@ fn a_document_that_cannot_be_read_voids_no_other() {
             "K8sPSPFSGroup/a: spec.parameters.ranges: expected a range that allows something with the rule MustRunAs, found []",
         ),
         (
-            constraint("K8sPSPFSGroup", "{}"),
-            "K8sPSPFSGroup/a: spec.parameters.rule: expected one of MustRunAs, MayRunAs, MustRunAsNonRoot, RunAsAny, without \
-             which no pod passes, found null",
-        ),
-        (
             constraint("K8sPSPAllowedUsers", "{parameters: {runAsUser: {rule: MustRunAs}}}"),
             "K8sPSPAllowedUsers/a: spec.parameters.runAsUser.ranges: expected a range that allows something with the rule \
              MustRunAs, found null",
@@ -324,6 +319,10 @@ fn what_forbids_nothing_has_no_policy() {
         (
             constraint("K8sPSPHostNetworkingPorts", "{parameters: {hostNetwork: true}}"),
             "note: K8sPSPHostNetworkingPorts/a: spec.parameters: forbids nothing, so there is no policy for it",
+        ),
+        (
+            constraint("K8sPSPFSGroup", "{parameters: {ranges: [{min: 1, max: 1000}]}}"),
+            "note: K8sPSPFSGroup/a: spec.parameters: forbids nothing, so there is no policy for it",
         ),
         (
             constraint("K8sPSPFSGroup", "{parameters: {rule: RunAsAny}}"),

@@ -44,11 +44,7 @@ pub(super) fn normalized(
         }
     }
     match template.kind {
-        "K8sPSPFSGroup" if !parameters.contains_key("rule") => Err(reader.wrong(
-            "rule",
-            &format!("one of {}, without which no pod passes", RULES.join(", ")),
-            &Value::Null,
-        )),
+        // Without a rule its suite lets every pod pass.
         "K8sPSPFSGroup" => reader.ids("", parameters),
         _ => Ok(parameters),
     }

@@ -27,6 +27,10 @@ fn rejected(objects: &[Value], arguments: &[&str]) -> BTreeSet<String> {
     let mut command = vec!["scan", "stream.yaml", "--format", "json"];
     command.extend(arguments.iter().map(|of| if of.starts_with('{') { "policies.json" } else { of }));
     let printed = workplace.run(&command);
+    // A constraint that forbids nothing gets no policy.
+    if printed.error.contains("forbids nothing") {
+        return BTreeSet::new();
+    }
     let report: Value =
         serde_json::from_str(&printed.out).unwrap_or_else(|_| panic!("{arguments:?}: {}", printed.error));
     assert_eq!(report["problems"], json!([]), "{arguments:?}");

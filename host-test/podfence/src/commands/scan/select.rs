@@ -103,7 +103,8 @@ impl Selection {
             None
         };
         if policies.is_empty() && standards.is_none() {
-            bail!("nothing would be judged: none of the policies sees anything that runs a pod");
+            let notes: Vec<String> = making.notes.iter().map(|note| format!("\n  {note}")).collect();
+            bail!("nothing would be judged: none of the policies sees anything that runs a pod{}", notes.concat());
         }
         let notes = making.notes;
         Ok(Judge { modules, policies, standards, namespaces: Namespaces::default(), notes })
