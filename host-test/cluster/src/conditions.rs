@@ -1,7 +1,8 @@
 //! The `matchConditions` of a policy: what the API server evaluates before it calls the policy.
 
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
-use podfence_cel::{Inputs, Outcome, decoded};
+pub use podfence_cel::Inputs;
+use podfence_cel::{Outcome, decoded};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::request::GroupVersionKind;
 use serde_json::{Value, json};

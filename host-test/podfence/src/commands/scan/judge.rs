@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use podfence_cluster::conditions::{self, Call, Conditions};
+use podfence_cluster::conditions::{self, Call, Conditions, Inputs};
 use podfence_cluster::expression::Expression;
 use podfence_cluster::kinds::{self, Known};
 use podfence_cluster::matching::{Matching, Namespaces, UnknownLabel};
@@ -334,8 +334,16 @@ impl Judge {
             uid: object.uid.as_deref(),
         };
         let request = creation(object.kind.clone(), &of, 0);
-        let mut asking =
-            Asking { judge: self, worker, known: &known, request: &request, object, mutated: None, is_text_set: false };
+        let mut asking = Asking {
+            judge: self,
+            worker,
+            known: &known,
+            request: &request,
+            object,
+            mutated: None,
+            inputs: None,
+            is_text_set: false,
+        };
         let mut tally = Tally::default();
         for policy in &self.policies {
             match self.sees(&policy.matching, policy.has_custom_kinds, &request, object, &known) {
@@ -481,26 +489,36 @@ struct Asking<'a, 'j> {
     object: &'a Object,
     /// What documents that change objects made of it.
     mutated: Option<Box<RawValue>>,
+    /// What conditions read of it, converted once for all policies that have some.
+    inputs: Option<Inputs>,
     /// Whether the worker has the text of the request.
     is_text_set: bool,
 }
 
 impl Asking<'_, '_> {
     /// Whether an API server would call a policy that sees the object.
-    fn call(&self, policy: &Policy) -> Call {
+    fn call(&mut self, policy: &Policy) -> Call {
         if policy.conditions.is_empty() {
             return Call::Made;
         }
-        let json = self.mutated.as_ref().map_or(self.object.json.as_str(), |mutated| mutated.get());
-        // What is nested too deeply is left to the policies, which say so.
-        let Ok(object) = serde_json::from_str(json) else { return Call::Made };
-        let request = AdmissionRequest { object: Some(object), ..self.request.clone() };
-        policy.conditions.evaluate(&conditions::inputs(&request))
+        let inputs = match self.inputs.take() {
+            Some(inputs) => inputs,
+            None => {
+                let json = self.mutated.as_ref().map_or(self.object.json.as_str(), |mutated| mutated.get());
+                // What is nested too deeply is left to the policies, which say so.
+                let Ok(object) = serde_json::from_str(json) else { return Call::Made };
+                conditions::inputs(&AdmissionRequest { object: Some(object), ..self.request.clone() })
+            }
+        };
+        policy.conditions.evaluate(self.inputs.insert(inputs))
     }
 
     /// Has the next policies judge this object instead of the one in the file.
     fn set_mutated(&mut self, mutated: Option<Box<RawValue>>) {
-        self.is_text_set &= self.mutated.is_none() && mutated.is_none();
+        if self.mutated.is_some() || mutated.is_some() {
+            self.is_text_set = false;
+            self.inputs = None;
+        }
         self.mutated = mutated;
     }
 
