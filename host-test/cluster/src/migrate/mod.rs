@@ -22,6 +22,8 @@ use std::fmt;
 use podfence_host::Mode;
 use serde_json::Value;
 
+use crate::documents::items;
+
 pub use write::MIGRATED_FROM;
 
 use write::Writer;
@@ -238,14 +240,6 @@ impl<'d> Sorted<'d> {
 fn with_article(kind: &str) -> String {
     let is_vowel = |letter: char| "AEIOU".contains(letter);
     format!("{} {kind}", if kind.starts_with(is_vowel) { "an" } else { "a" })
-}
-
-/// The items of a List, which are documents as well; or the document itself.
-fn items(document: &Value) -> Vec<&Value> {
-    match document.get("items").and_then(Value::as_array) {
-        Some(items) if kind(document).1.ends_with("List") => items.iter().collect(),
-        _ => vec![document],
-    }
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {

@@ -13,10 +13,9 @@ use podfence_cluster::policy::{mode_name, policy_of};
 use podfence_cluster::published;
 use podfence_host::evaluate::settings_object;
 use podfence_host::{Host, Limits, Mode, Module, Policy};
-use podfence_scan::read::{self, LARGEST_DOCUMENT};
 use serde_json::Value;
 
-use super::read_module;
+use super::{read_documents, read_module};
 use crate::report::{number, table};
 use crate::text::{origin, printable};
 
@@ -137,11 +136,6 @@ impl Arguments {
         is_complete &= migration.is_complete();
         Ok(ExitCode::from(u8::from(!is_complete)))
     }
-}
-
-fn read_documents(file: &Path) -> Result<Vec<Value>> {
-    let bytes = read::file(file, LARGEST_DOCUMENT).with_context(|| origin(file))?;
-    read::parse(&bytes).with_context(|| origin(file))
 }
 
 fn level(effect: Effect) -> &'static str {

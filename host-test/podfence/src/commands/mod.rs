@@ -11,7 +11,8 @@ mod run;
 mod scan;
 mod test;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -150,6 +151,24 @@ fn registry(text: &str) -> Result<String, String> {
 
 fn read_module(path: &Path) -> Result<Vec<u8>> {
     read::file(path, LARGEST_MODULE).with_context(|| origin(path))
+}
+
+/// The documents of a YAML or JSON file.
+fn read_documents(path: &Path) -> Result<Vec<Value>> {
+    let bytes = read::file(path, LARGEST_DOCUMENT).with_context(|| origin(path))?;
+    read::parse(&bytes).with_context(|| origin(path))
+}
+
+/// The file, or those of the directory that may hold documents, sorted.
+fn document_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let mut files: Vec<PathBuf> = entries.with_context(|| origin(path))?.iter().map(fs::DirEntry::path).collect();
+    files.retain(|path| path.extension().is_some_and(|of| of == "yaml" || of == "yml" || of == "json"));
+    files.sort();
+    Ok(files)
 }
 
 fn read_requests(path: &Path, sender: &Sender) -> Result<Vec<AdmissionRequest>> {

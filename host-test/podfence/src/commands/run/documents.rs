@@ -1,8 +1,7 @@
 //! `podfence run --policies`
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -11,12 +10,12 @@ use podfence_cluster::documents::{self, Deployed, Document, Read};
 use podfence_cluster::matching::Namespaces;
 use podfence_host::{Host, Mode, Module};
 use podfence_scan::AdmissionRequest;
-use podfence_scan::read::{self, LARGEST_DOCUMENT};
 use podfence_scan::request;
 
 use super::answer::{Answer, Printer, Unseen};
 use super::{Output, read_module};
 use crate::commands::modules::Places;
+use crate::commands::{document_files, read_documents};
 use crate::text::{origin, printable};
 
 /// The policies of a cluster, and what is known of it.
@@ -77,9 +76,8 @@ impl Cluster<'_> {
     /// Reads the documents; tells what is not as they say.
     fn documents(&self, requests: &[AdmissionRequest]) -> Result<Vec<Document>> {
         let mut read = Read::default();
-        for path in self.files()? {
-            let bytes = read::file(&path, LARGEST_DOCUMENT).with_context(|| origin(&path))?;
-            let values = read::parse(&bytes).with_context(|| origin(&path))?;
+        for path in document_files(self.policies)? {
+            let values = read_documents(&path)?;
             let Read { documents, servers } =
                 documents::read_for(&values, self.controller_namespace).with_context(|| origin(&path))?;
             read.documents.extend(documents);
@@ -113,8 +111,7 @@ impl Cluster<'_> {
         let objects = requests.iter().filter_map(|request| request.object.as_ref());
         namespaces.add_manifests(objects).map_err(anyhow::Error::msg)?;
         if let Some(path) = self.namespaces {
-            let bytes = read::file(path, LARGEST_DOCUMENT).with_context(|| origin(path))?;
-            let values = read::parse(&bytes).with_context(|| origin(path))?;
+            let values = read_documents(path)?;
             let objects = values.iter().flat_map(documents::items);
             let mut known = Namespaces::default();
             known.add_manifests(objects).map_err(|problem| anyhow!("{}: {problem}", origin(path)))?;
@@ -128,21 +125,6 @@ impl Cluster<'_> {
             namespaces.add_unknown(known);
         }
         Ok(namespaces)
-    }
-
-    /// The file, or those of the directory.
-    fn files(&self) -> Result<Vec<PathBuf>> {
-        if !self.policies.is_dir() {
-            return Ok(vec![self.policies.to_owned()]);
-        }
-        let entries = fs::read_dir(self.policies).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-        let mut files: Vec<PathBuf> =
-            entries.with_context(|| origin(self.policies))?.iter().map(fs::DirEntry::path).collect();
-        let is_document =
-            |path: &PathBuf| path.extension().is_some_and(|of| of == "yaml" || of == "yml" || of == "json");
-        files.retain(is_document);
-        files.sort();
-        Ok(files)
     }
 
     /// Loads each module once.

@@ -1,7 +1,6 @@
 //! The documents of `--policies`, of all projects that are known.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use podfence_cluster::documents::{self, Document};
@@ -10,9 +9,9 @@ use podfence_cluster::migrate::{Effect, Options, migrate};
 use podfence_cluster::pod_security::Configuration;
 use podfence_cluster::published;
 use podfence_host::Mode;
-use podfence_scan::read::{self, LARGEST_DOCUMENT};
 use serde_json::Value;
 
+use crate::commands::{document_files, read_documents};
 use crate::text::origin;
 
 /// What there is in the documents.
@@ -49,10 +48,9 @@ impl Documents {
         let mut unknown = Vec::new();
         for path in paths {
             let mut is_policy = false;
-            for file in files(path)? {
-                let bytes = read::file(&file, LARGEST_DOCUMENT).with_context(|| origin(&file))?;
-                let values = read::parse(&bytes).with_context(|| origin(&file))?;
-                for value in values.iter().flat_map(items) {
+            for file in document_files(path)? {
+                let values = read_documents(&file)?;
+                for value in values.iter().flat_map(documents::items) {
                     match kind_of(value) {
                         Kind::Other => continue,
                         Kind::Kustomization => {
@@ -115,26 +113,6 @@ impl Documents {
             bail!("{}: a second configuration of PodSecurity; expected one", title(document));
         }
         Ok(())
-    }
-}
-
-/// The file, or those of the directory that may be documents, sorted.
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let entries = fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-    let mut files: Vec<PathBuf> = entries.with_context(|| origin(path))?.iter().map(fs::DirEntry::path).collect();
-    files.retain(|path| path.extension().is_some_and(|of| of == "yaml" || of == "yml" || of == "json"));
-    files.sort();
-    Ok(files)
-}
-
-/// The items of a list, or the document itself.
-fn items(document: &Value) -> &[Value] {
-    match document["items"].as_array() {
-        Some(items) if document["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => items,
-        _ => std::slice::from_ref(document),
     }
 }
 
