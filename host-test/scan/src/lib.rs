@@ -1,5 +1,5 @@
 //! Reads what is to be judged: files with a limit on their size, YAML and JSON, and the admission request that the
-//! API server would send for each manifest.
+//! API server would send for each manifest. Scans a file with what judges its objects.
 //!
 //! Knows no engine and no registry, and builds for `wasm32-unknown-unknown` as well.
 #![forbid(unsafe_code)]
@@ -7,14 +7,19 @@
 pub mod baseline;
 pub mod config;
 pub mod custom_kinds;
+pub mod file;
 pub mod finding;
 pub mod fingerprint;
+pub mod judge;
+pub mod kinds;
 pub mod lines;
 pub mod locate;
 pub mod object;
 pub mod read;
 pub mod report;
 pub mod request;
+pub mod scanned;
+pub mod stored;
 pub mod suppress;
 pub mod yaml;
 

@@ -1,20 +1,18 @@
-//! From files to findings: reads the files, has them scanned by several threads, and puts the outcomes together.
+//! Reads files, has them scanned by several threads, and puts the outcomes together.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use podfence_scan::finding::{Finding, Problem};
+use podfence_scan::file::{self, FileOutcome, Options, Origin};
 use podfence_scan::object::{self, Content, Object};
 use podfence_scan::read::{self, InputError};
-use podfence_scan::report::{Skipped, Summary};
 use podfence_scan::request::GroupVersionKind;
+use podfence_scan::scanned::Scanned;
 use podfence_scan::yaml;
 
-use super::file::{self, FileOutcome, Key};
 use super::judge::{Judge, Worker};
 use super::walk::Input;
 
@@ -24,38 +22,14 @@ const LARGEST: u64 = 1 << 30;
 /// The most that is read of a file that is found in a directory, in bytes. All threads may hold one at once.
 const LARGEST_FOUND: u64 = 64 << 20;
 
-/// What findings are of that no policy made.
-pub(super) const SCAN: &str = "scan";
-
-/// The controls of [`SCAN`], for comments and `ignore` entries that name them.
-pub(super) const CONTROLS: [&str; 4] = ["duplicate-key", "hidden-items", "not-judged", "unused-ignore"];
-
 /// How files are scanned.
 pub(super) struct Engine<'e> {
     pub(super) judge: &'e Judge,
-    /// Whether what the files say about the scan counts: comments that suppress findings, owners that are judged instead.
-    pub(super) is_trusting: bool,
-    /// Whether what nothing judges is an error.
-    pub(super) is_strict: bool,
-    /// Whether it is told what was not judged.
-    pub(super) tells_skipped: bool,
-    /// What comments may name.
-    pub(super) names: &'e BTreeSet<String>,
-    /// Whether the policy ran that a name stands for, or that has the control.
-    pub(super) ran: &'e (dyn Fn(&str) -> bool + Sync),
+    pub(super) options: Options<'e>,
     /// Standard input, if it is an input.
     pub(super) standard_input: Option<&'e [u8]>,
     /// How many threads judge.
     pub(super) jobs: usize,
-}
-
-/// What came of all files.
-#[derive(Default)]
-pub(super) struct Scanned {
-    pub(super) findings: Vec<Finding>,
-    pub(super) problems: Vec<Problem>,
-    pub(super) skipped: Vec<Skipped>,
-    pub(super) summary: Summary,
 }
 
 impl<'e> Engine<'e> {
@@ -89,19 +63,17 @@ impl<'e> Engine<'e> {
             work()
         };
         outcomes.sort_by_key(|(input, _)| *input);
-        together(outcomes.into_iter().map(|(_, outcome)| outcome))
+        Scanned::together(outcomes.into_iter().map(|(_, outcome)| outcome))
     }
 
     fn file(&self, input: &Input, bytes: Result<Cow<'_, [u8]>, InputError>, worker: &mut Worker<'e>) -> FileOutcome {
+        let origin = Origin { name: &input.name, is_walked: input.is_walked };
         let bytes = match bytes {
             Ok(bytes) => bytes,
-            Err(error) => return FileOutcome::unread(input, &error),
+            Err(error) => return FileOutcome::unread(origin, &error),
         };
         let text = yaml::decode(&bytes);
-        let mut outcome = file::scan(self, input, &text, worker);
-        // They are held until all files are scanned.
-        outcome.findings.shrink_to_fit();
-        outcome
+        file::scan(&self.options, origin, &text, worker)
     }
 }
 
@@ -138,37 +110,4 @@ pub(super) fn for_each_namespace(standard_input: Option<&[u8]>, inputs: &[Input]
             objects.into_iter().filter(is_namespace).for_each(&mut give);
         }
     }
-}
-
-/// Puts the outcomes of files together: what is owned by an object of the input is left alone.
-fn together(outcomes: impl ExactSizeIterator<Item = FileOutcome>) -> Scanned {
-    let mut scanned = Scanned::default();
-    let mut found = Vec::with_capacity(outcomes.len());
-    let mut objects: HashMap<Key, Vec<Option<String>>> = HashMap::new();
-    let mut owned = Vec::new();
-    for outcome in outcomes {
-        found.push(outcome.findings);
-        scanned.problems.extend(outcome.problems);
-        scanned.skipped.extend(outcome.skipped);
-        scanned.summary.add(&outcome.summary);
-        owned.extend(outcome.owned);
-        for (key, uid) in outcome.objects {
-            objects.entry(key).or_default().push(uid);
-        }
-    }
-    let is_here = |(key, uid): &(Key, Option<String>)| {
-        let known = objects.get(key).map(Vec::as_slice).unwrap_or_default();
-        known.iter().any(|of| uid.is_none() || of.is_none() || of == uid)
-    };
-    for (skipped, owner) in owned {
-        if is_here(&owner) {
-            scanned.summary.judged -= 1;
-            scanned.summary.owned += 1;
-            scanned.skipped.push(skipped);
-        }
-    }
-    scanned.findings.reserve_exact(found.iter().map(Vec::len).sum());
-    let counted = found.into_iter().flatten().filter(|found| !found.owner.as_deref().is_some_and(is_here));
-    scanned.findings.extend(counted.map(|found| found.finding));
-    scanned
 }

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use podfence_cluster::conditions::{self, Call, Conditions, Inputs};
 use podfence_cluster::expression::Expression;
-use podfence_cluster::kinds::{self, Known};
 use podfence_cluster::matching::{Matching, Namespaces, UnknownLabel};
 use podfence_cluster::pod_security::{Levels, Standard};
-use podfence_cluster::stored::as_stored;
 use podfence_host::Reused;
 use podfence_host::evaluate::{CreationText, Failure, ValidationResponse, mutation_refused, settings_text};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::custom_kinds::{self, CustomKind};
 use podfence_scan::finding::Severity;
+use podfence_scan::judge::{Outcome, State, UNREADABLE, Verdict, Violation};
+use podfence_scan::kinds::{self, Known};
 use podfence_scan::object::Object;
 use podfence_scan::report::Judging;
 use podfence_scan::request::{Metadata, creation};
+use podfence_scan::stored::as_stored;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -25,9 +26,6 @@ use crate::commands::modules::Loaded;
 
 /// The policy that evaluates the levels of the Pod Security Standards.
 pub(super) const STANDARDS: &str = "pod-security-standards";
-
-/// The control of violations that say what cannot be read.
-pub(super) const UNREADABLE: &str = "unreadable";
 
 /// What policies say when there was no pod to evaluate.
 const NO_POD: [&str; 2] = ["the kind holds no pod", "the object has no pod template"];
@@ -44,78 +42,16 @@ pub(crate) struct Judge {
 
 /// What one thread judges with.
 pub(crate) struct Worker<'j> {
+    judge: &'j Judge,
     text: CreationText,
     /// One for each module.
     instances: Vec<Reused<'j>>,
 }
 
-/// What came of an object.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Outcome {
-    /// Rejections, and what could not be judged.
-    pub(crate) verdicts: Vec<Verdict>,
-    /// Whether it was judged.
-    pub(crate) state: State,
-}
-
-/// Whether an object was judged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum State {
-    /// By at least one policy.
-    Judged,
-    /// There is no pod in it.
-    NoPod,
-    /// It looks like a pod, and nothing judges it: why.
-    NotJudged(String),
-    /// It holds a pod, and no policy gets to see it.
-    NotSelected,
-    /// Every policy that gets to see it exempts it: the reason.
-    Skipped(String),
-}
-
-/// A rejection, or that a policy could not judge.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Verdict {
-    /// The policy by the name of its module, or the name of a group.
-    pub(crate) policy: String,
-    /// The document that it is of, for example `ClusterAdmissionPolicy/privileged`.
-    pub(crate) document: Option<String>,
-    /// The level of the Pod Security Standards, as `--enforce` takes it.
-    pub(crate) level: Option<String>,
-    /// How much it counts.
-    pub(crate) severity: Severity,
-    /// The URL of the policy's docs, or the empty text.
-    pub(crate) docs: String,
-    /// The policy's message.
-    pub(crate) message: String,
-    /// At least one, unless this is a failure.
-    pub(crate) violations: Vec<Violation>,
-    /// Why it could not be judged, or not all of it.
-    pub(crate) failure: Option<String>,
-}
-
-/// A violation, as policies report it in the audit annotation `violations`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct Violation {
-    /// The control.
-    pub(crate) control: String,
-    /// The short text.
-    pub(crate) reason: String,
-    /// The long text.
-    #[serde(default)]
-    pub(crate) message: Option<String>,
-    /// The container, where it is about one.
-    #[serde(default)]
-    pub(crate) container: Option<String>,
-    /// Where in the object; empty for the object as a whole.
-    #[serde(default)]
-    pub(crate) path: String,
-    /// What stands there.
-    #[serde(default)]
-    pub(crate) value: Value,
-    /// How to fix it.
-    #[serde(default)]
-    pub(crate) fix: String,
+impl podfence_scan::judge::Judge for Worker<'_> {
+    fn judge(&mut self, object: &Object) -> Outcome {
+        self.judge.judge(self, object)
+    }
 }
 
 /// A policy or a group.
@@ -258,7 +194,7 @@ impl Judge {
     /// What one thread needs.
     pub(crate) fn worker(&self) -> Worker<'_> {
         let instances = self.modules.iter().map(|of| Reused::new(&of.module)).collect();
-        Worker { text: CreationText::default(), instances }
+        Worker { judge: self, text: CreationText::default(), instances }
     }
 
     /// Whether selectors of policies ask for labels of namespaces.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use comfy_table::{Cell, Table};
 use podfence_host::{Host, Limits};
+use podfence_scan::file::Options;
 use podfence_scan::read::InputError;
 use podfence_scan::yaml;
 use serde::Serialize;
@@ -135,13 +136,15 @@ impl Bench<'_> {
         let names = names(&judge);
         let engine = |jobs| Engine {
             judge: &judge,
-            is_trusting: true,
-            is_strict: false,
-            names: &names,
-            ran: &|_| true,
+            options: Options {
+                is_trusting: true,
+                is_strict: false,
+                tells_skipped: false,
+                names: &names,
+                ran: &|_| true,
+            },
             standard_input: None,
             jobs,
-            tells_skipped: false,
         };
         let scan = |jobs| engine(jobs).scan_with(&inputs, |index, _| Ok(Cow::Borrowed(&*bytes[index])));
         let scanned = scan(1);

@@ -1,7 +1,6 @@
 //! `podfence scan`
 
 mod engine;
-mod file;
 mod judge;
 mod measure;
 
@@ -24,15 +23,17 @@ use podfence_cluster::published;
 use podfence_host::Host;
 use podfence_scan::baseline::{self, Baseline};
 use podfence_scan::config::{self, Base, Config, Date, FailOn};
-use podfence_scan::finding::{Finding, Problem, Severity};
+use podfence_scan::file::{CONTROLS, Options, SCAN};
+use podfence_scan::finding::{Problem, Severity};
 use podfence_scan::report::{Report, Summary};
+use podfence_scan::scanned::Scanned;
 use podfence_scan::suppress;
 use podfence_scan::yaml;
 
 use super::{COULD_NOT_JUDGE, DENIED, LimitArguments, read_settings};
 use crate::text::origin;
 
-use engine::{CONTROLS, Engine, SCAN, Scanned};
+use engine::Engine;
 use judge::Judge;
 pub(super) use measure::Bench;
 use report::Format;
@@ -258,11 +259,13 @@ impl Arguments {
         };
         let engine = Engine {
             judge: &judge,
-            is_trusting: !self.accepted.untrusted,
-            tells_skipped: self.verbose,
-            is_strict: self.strict || configured.config.strict,
-            names: &names,
-            ran: &ran,
+            options: Options {
+                is_trusting: !self.accepted.untrusted,
+                tells_skipped: self.verbose,
+                is_strict: self.strict || configured.config.strict,
+                names: &names,
+                ran: &ran,
+            },
             standard_input: standard_input.as_deref(),
             jobs: self.jobs.map_or_else(processors, NonZeroUsize::get),
         };
@@ -297,7 +300,7 @@ impl Arguments {
         if scanned.summary.judged == 0 && !self.allow_empty {
             scanned.problems.push(self.nothing_judged(&scanned.summary));
         }
-        let report = report(&judge, scanned);
+        let report = scanned.report(judge.judging());
         self.print(&report, standard_input.as_deref())?;
         self.exit_code(&report, fail_on)
     }
@@ -570,17 +573,4 @@ fn processors() -> usize {
 fn today() -> Result<Date> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
     Ok(Date::at(now.as_secs()))
-}
-
-fn report(judge: &Judge, Scanned { mut findings, problems, skipped, mut summary }: Scanned) -> Report {
-    findings.sort_by(|a, b| order(a).cmp(&order(b)));
-    let count = |severity| findings.iter().filter(|of| of.suppressed.is_none() && of.severity == severity).count();
-    summary.errors = count(Severity::Error);
-    summary.warnings = count(Severity::Warning);
-    summary.suppressed = findings.len() - summary.errors - summary.warnings;
-    Report { policies: judge.judging(), findings, problems, skipped, summary }
-}
-
-fn order(finding: &Finding) -> (&str, usize, &str, &str, &str) {
-    (&finding.file, finding.span.start.byte, &finding.policy, &finding.control, &finding.path)
 }

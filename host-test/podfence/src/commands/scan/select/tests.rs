@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use podfence_host::Limits;
+use podfence_scan::judge::{Outcome, State, Verdict};
 use podfence_scan::object::{self, Content, Object};
 use podfence_scan::yaml;
 use podfence_support::Workplace;
 
 use super::*;
-use crate::commands::scan::judge::{Outcome, State, Verdict};
 
 static HOST: LazyLock<Host> = LazyLock::new(|| Host::new(Limits::default()).expect("an engine"));
 

@@ -1,59 +1,92 @@
 //! Scans one file: judges its objects, and says where in the file each finding is.
 
-use podfence_cluster::kinds;
-use podfence_scan::finding::{Finding, ObjectName, Problem, Severity, Span};
-use podfence_scan::fingerprint::fingerprint;
-use podfence_scan::lines::Lines;
-use podfence_scan::locate::{Located, Place, name_of};
-use podfence_scan::object::{self, Content, Object, Owner, Unsuitable};
-use podfence_scan::read::InputError;
-use podfence_scan::report::{Skipped, Summary};
-use podfence_scan::request::{self, GroupVersionKind};
-use podfence_scan::suppress::{self, Comment, ContainerLines, DocumentPlace, Target};
-use podfence_scan::yaml::{self, Document};
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
-use super::engine::{Engine, SCAN};
-use super::judge::{Outcome, State, UNREADABLE, Verdict, Violation, Worker};
-use super::walk::Input;
+use crate::finding::{Finding, ObjectName, Position, Problem, Severity, Span};
+use crate::fingerprint::fingerprint;
+use crate::judge::{Judge, Outcome, State, UNREADABLE, Verdict, Violation};
+use crate::kinds;
+use crate::lines::Lines;
+use crate::locate::{Located, Place, name_of};
+use crate::object::{self, Content, Object, Owner, Unsuitable};
+use crate::read::InputError;
+use crate::report::{Skipped, Summary};
+use crate::request::{self, GroupVersionKind};
+use crate::suppress::{self, Comment, ContainerLines, DocumentPlace, Target};
+use crate::yaml::{self, Document};
+
+/// What findings are of that no policy made.
+pub const SCAN: &str = "scan";
+
+/// The controls of [`SCAN`], for comments and `ignore` entries that name them.
+pub const CONTROLS: [&str; 4] = ["duplicate-key", "hidden-items", "not-judged", "unused-ignore"];
 
 /// The page about findings that no policy made.
 const DOCS: &str =
     concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/v", env!("CARGO_PKG_VERSION"), "/host-test/scan/README.md");
 
+/// How a file is scanned.
+#[derive(Clone, Copy)]
+pub struct Options<'o> {
+    /// Whether what the files say about the scan counts: comments that suppress findings, owners that are judged instead.
+    pub is_trusting: bool,
+    /// Whether what nothing judges is an error.
+    pub is_strict: bool,
+    /// Whether it is told what was not judged.
+    pub tells_skipped: bool,
+    /// What comments may name.
+    pub names: &'o BTreeSet<String>,
+    /// Whether the policy ran that a name stands for, or that has the control.
+    pub ran: &'o (dyn Fn(&str) -> bool + Sync),
+}
+
+/// The name of a file, and how it was found.
+#[derive(Clone, Copy)]
+pub struct Origin<'o> {
+    /// As output names it.
+    pub name: &'o str,
+    /// Whether it was found in a directory, where all kinds of files are.
+    pub is_walked: bool,
+}
+
 /// What came of a file.
 #[derive(Default)]
-pub(super) struct FileOutcome {
-    pub(super) findings: Vec<Found>,
-    pub(super) problems: Vec<Problem>,
-    pub(super) skipped: Vec<Skipped>,
-    pub(super) summary: Summary,
+pub struct FileOutcome {
+    pub(crate) findings: Vec<Found>,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) summary: Summary,
     /// What was judged.
-    pub(super) objects: Vec<(Key, Option<String>)>,
+    pub(crate) objects: Vec<(Key, Option<String>)>,
     /// The owners of those judged objects that are left alone if the owner is in the input.
-    pub(super) owned: Vec<(Skipped, (Key, Option<String>))>,
+    pub(crate) owned: Vec<(Skipped, (Key, Option<String>))>,
 }
 
 /// A finding, and what decides whether it counts.
-pub(super) struct Found {
-    pub(super) finding: Finding,
+pub(crate) struct Found {
+    pub(crate) finding: Finding,
     document: usize,
     container: Option<ContainerLines>,
     /// Boxed, because few findings have one and all are held.
-    pub(super) owner: Option<Box<(Key, Option<String>)>>,
+    pub(crate) owner: Option<Box<(Key, Option<String>)>>,
 }
 
 /// Group, kind, namespace and name of an object.
-pub(super) type Key = (String, String, String, String);
+pub(crate) type Key = (String, String, String, String);
 
 /// Scans the text of a file.
-pub(super) fn scan<'e>(engine: &Engine<'e>, input: &Input, text: &str, worker: &mut Worker<'e>) -> FileOutcome {
+pub fn scan(options: &Options<'_>, origin: Origin<'_>, text: &str, judge: &mut impl Judge) -> FileOutcome {
     let lines = Lazy::new(text);
     let mut outcome = FileOutcome::default();
     outcome.summary.files = 1;
     let (comments, places) = (Vec::new(), Vec::new());
-    let mut file = FileScan { engine, input, text, lines: &lines, outcome, comments, places, is_template: false };
-    file.scan(worker);
+    let mut file =
+        FileScan { options, origin, text, lines: &lines, judge, outcome, comments, places, is_template: false };
+    file.scan();
+    // They are held until all files are scanned.
+    file.outcome.findings.shrink_to_fit();
     file.outcome
 }
 
@@ -74,11 +107,12 @@ impl<'t> Lazy<'t> {
 }
 
 /// The scan of one file.
-struct FileScan<'f, 'e> {
-    engine: &'f Engine<'e>,
-    input: &'f Input,
+struct FileScan<'f, J> {
+    options: &'f Options<'f>,
+    origin: Origin<'f>,
     text: &'f str,
     lines: &'f Lazy<'f>,
+    judge: &'f mut J,
     outcome: FileOutcome,
     comments: Vec<Comment>,
     places: Vec<DocumentPlace>,
@@ -99,14 +133,14 @@ fn is_at_action(line: &str, message: &str) -> bool {
     (content.contains("{{") || content.contains("}}")) && !REFUSED.iter().any(|of| message.starts_with(of))
 }
 
-impl<'f, 'e> FileScan<'f, 'e> {
-    fn scan(&mut self, worker: &mut Worker<'e>) {
+impl<'f, J: Judge> FileScan<'f, J> {
+    fn scan(&mut self) {
         let mut is_object = false;
         self.is_template = self.text.contains("{{");
         for document in yaml::documents_with_places(self.text) {
             match document {
                 Ok(document) if document.is_empty() => self.comments_before(&document),
-                Ok(document) => is_object |= self.document(document, worker),
+                Ok(document) => is_object |= self.document(document),
                 Err(broken) => {
                     self.outcome.summary.documents += 1;
                     self.outcome.summary.unreadable += 1;
@@ -114,21 +148,21 @@ impl<'f, 'e> FileScan<'f, 'e> {
                     let is_at_action = is_at_action(self.lines.get().line(position.line), &broken.message);
                     self.is_template &= is_at_action;
                     let hint = if is_at_action { TEMPLATE } else { "" };
-                    self.outcome.problem(self.input, Some(position), &format!("{}{hint}", broken.message));
+                    self.outcome.problem(self.origin, Some(position), &format!("{}{hint}", broken.message));
                 }
             }
         }
-        if !self.input.is_walked && self.outcome.summary.documents == 0 {
-            self.outcome.problem(self.input, None, "is empty, expected manifests");
+        if !self.origin.is_walked && self.outcome.summary.documents == 0 {
+            self.outcome.problem(self.origin, None, "is empty, expected manifests");
         }
-        if self.input.is_walked && !is_object && self.is_template {
+        if self.origin.is_walked && !is_object && self.is_template {
             let files = self.outcome.summary.files;
             self.outcome = FileOutcome::default();
             self.outcome.summary.files = files;
             self.outcome.summary.templates = 1;
-            if self.engine.tells_skipped {
+            if self.options.tells_skipped {
                 let why = "a Helm template, which is not rendered".to_owned();
-                self.outcome.skipped.push(Skipped { file: self.input.name.clone(), line: 1, why });
+                self.outcome.skipped.push(Skipped { file: self.origin.name.to_owned(), line: 1, why });
             }
             return;
         }
@@ -139,7 +173,7 @@ impl<'f, 'e> FileScan<'f, 'e> {
 
     /// The comments before a document, up to its `---`, are those of that document.
     fn comments_before(&mut self, document: &Document<'_>) {
-        if self.engine.is_trusting && document.text().contains("podfence:") {
+        if self.options.is_trusting && document.text().contains("podfence:") {
             let located = Located::new(document, self.text, self.lines.get()).ok();
             self.comments.extend(located.iter().flat_map(|located| located.comments(self.places.len())));
         }
@@ -162,19 +196,19 @@ impl<'f, 'e> FileScan<'f, 'e> {
     }
 
     /// Judges what is in a document; returns whether there was an object.
-    fn document(&mut self, mut document: Document<'f>, worker: &mut Worker<'e>) -> bool {
+    fn document(&mut self, mut document: Document<'f>) -> bool {
         self.outcome.summary.documents += 1;
         let content = object::content(std::mem::take(&mut document.json));
         let via = source_of(document.text());
         let mut scan = DocumentScan { file: self, document: &document, located: None, via };
-        if scan.file.engine.is_trusting && document.text().contains("podfence:") {
+        if scan.file.options.is_trusting && document.text().contains("podfence:") {
             scan.located = Located::new(&document, scan.file.text, scan.file.lines.get()).ok();
         }
         let (mut first, mut is_object) = (None, false);
         match content {
             Content::One(object) => {
                 is_object = true;
-                scan.object(&object, worker);
+                scan.object(&object);
                 scan.duplicates(&object);
                 first = Some(*object);
             }
@@ -185,7 +219,7 @@ impl<'f, 'e> FileScan<'f, 'e> {
                 }
                 for item in items {
                     match item {
-                        Ok(object) => scan.object(&object, worker),
+                        Ok(object) => scan.object(&object),
                         Err(unsuitable) => scan.unsuitable(&unsuitable, true),
                     }
                 }
@@ -195,7 +229,7 @@ impl<'f, 'e> FileScan<'f, 'e> {
             }
             Content::None(unsuitable) => {
                 scan.duplicates_of_untyped(&unsuitable);
-                scan.unsuitable(&unsuitable, !scan.file.input.is_walked);
+                scan.unsuitable(&unsuitable, !scan.file.origin.is_walked);
             }
         }
         let located = scan.located.take();
@@ -205,15 +239,15 @@ impl<'f, 'e> FileScan<'f, 'e> {
     }
 
     fn suppress(&mut self) {
-        if !self.engine.is_trusting || self.comments.is_empty() {
+        if !self.options.is_trusting || self.comments.is_empty() {
             return;
         }
         let source = suppress::Source {
-            file: &self.input.name,
+            file: self.origin.name,
             comments: &self.comments,
             documents: &self.places,
-            names: self.engine.names,
-            ran: &self.engine.ran,
+            names: self.options.names,
+            ran: &self.options.ran,
         };
         let mut targets: Vec<Target<'_>> = self
             .outcome
@@ -235,27 +269,27 @@ impl<'f, 'e> FileScan<'f, 'e> {
 
 impl FileOutcome {
     /// Of a file that cannot be read.
-    pub(super) fn unread(input: &Input, error: &InputError) -> FileOutcome {
+    pub fn unread(origin: Origin<'_>, error: &InputError) -> FileOutcome {
         let mut outcome = FileOutcome::default();
         outcome.summary.files = 1;
-        outcome.problem(input, None, &error.to_string());
+        outcome.problem(origin, None, &error.to_string());
         outcome
     }
 
-    fn problem(&mut self, input: &Input, position: Option<podfence_scan::finding::Position>, message: &str) {
-        self.problems.push(Problem { file: input.name.clone(), position, message: message.to_owned() });
+    fn problem(&mut self, origin: Origin<'_>, position: Option<Position>, message: &str) {
+        self.problems.push(Problem { file: origin.name.to_owned(), position, message: message.to_owned() });
     }
 }
 
 /// The scan of one document.
-struct DocumentScan<'d, 'f, 'e> {
-    file: &'d mut FileScan<'f, 'e>,
+struct DocumentScan<'d, 'f, J> {
+    file: &'d mut FileScan<'f, J>,
     document: &'d Document<'f>,
     located: Option<Located<'f>>,
     via: Option<String>,
 }
 
-impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
+impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
     fn located(&mut self) -> Option<&Located<'f>> {
         if self.located.is_none() {
             self.located = Located::without_comments(self.document, self.file.text, self.file.lines.get()).ok();
@@ -272,13 +306,13 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
         Place { span: self.file.lines.get().span(&(start..start)), related: Vec::new(), container: None }
     }
 
-    fn object(&mut self, object: &Object, worker: &mut Worker<'e>) {
-        let outcome = self.file.engine.judge.judge(worker, object);
+    fn object(&mut self, object: &Object) {
+        let outcome = self.file.judge.judge(object);
         if self.is_unreadable(object, &outcome) {
             return;
         }
-        let owner = owner_of(object).filter(|_| self.file.engine.is_trusting);
-        let line = if self.file.engine.tells_skipped { self.place(object, "").span.start.line } else { 0 };
+        let owner = owner_of(object).filter(|_| self.file.options.is_trusting);
+        let line = if self.file.options.tells_skipped { self.place(object, "").span.start.line } else { 0 };
         let summary = &mut self.file.outcome.summary;
         let why = match &outcome.state {
             State::Judged => {
@@ -286,7 +320,7 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
                 self.file.outcome.objects.push((key_of(object), object.uid.clone()));
                 if let Some(owner) = &owner {
                     let why = format!("{}: {} {} is judged instead", title(object), owner.0.1, owner.0.3);
-                    let skipped = Skipped { file: self.file.input.name.clone(), line, why };
+                    let skipped = Skipped { file: self.file.origin.name.to_owned(), line, why };
                     self.file.outcome.owned.push((skipped, owner.clone()));
                 }
                 None
@@ -309,8 +343,8 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
                 None
             }
         };
-        if let Some(why) = why.filter(|_| self.file.engine.tells_skipped) {
-            let (file, why) = (self.file.input.name.clone(), format!("{}: {why}", title(object)));
+        if let Some(why) = why.filter(|_| self.file.options.tells_skipped) {
+            let (file, why) = (self.file.origin.name.to_owned(), format!("{}: {why}", title(object)));
             self.file.outcome.skipped.push(Skipped { file, line, why });
         }
         for verdict in outcome.verdicts {
@@ -332,9 +366,9 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
             return false;
         }
         let is_patch = |reason: &str| NO_TEMPLATE.iter().any(|of| reason.ends_with(of));
-        if self.file.input.is_walked && unreadable.iter().all(|(_, reason)| is_patch(reason)) {
+        if self.file.origin.is_walked && unreadable.iter().all(|(_, reason)| is_patch(reason)) {
             self.file.outcome.summary.no_objects += 1;
-            if self.file.engine.tells_skipped {
+            if self.file.options.tells_skipped {
                 let byte = self.place(object, "").span.start.byte;
                 self.skip(byte, format!("{}: a patch: {}", title(object), unreadable[0].1));
             }
@@ -344,15 +378,15 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
         for (path, reason) in unreadable {
             let position = self.place(object, path).span.start;
             let message = format!("{} cannot be judged: {reason}", title(object));
-            let input = self.file.input;
-            self.file.outcome.problem(input, Some(position), &message);
+            let origin = self.file.origin;
+            self.file.outcome.problem(origin, Some(position), &message);
         }
         true
     }
 
     fn skip(&mut self, byte: usize, why: String) {
         let line = self.file.lines.get().position(byte).line;
-        self.file.outcome.skipped.push(Skipped { file: self.file.input.name.clone(), line, why });
+        self.file.outcome.skipped.push(Skipped { file: self.file.origin.name.to_owned(), line, why });
     }
 
     fn not_judged(&mut self, object: &Object, why: &str) {
@@ -368,7 +402,7 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
                   in the settings of --policy or --policies"
                     .to_owned(),
         };
-        let severity = if self.file.engine.is_strict { Severity::Error } else { Severity::Warning };
+        let severity = if self.file.options.is_strict { Severity::Error } else { Severity::Warning };
         let verdict = Verdict {
             policy: SCAN.to_owned(),
             document: None,
@@ -387,9 +421,9 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
             let position = self.place(object, "").span.start;
             let what = title(object);
             let message = format!("{what} could not be judged by {}: {failure}", verdict.policy);
-            let input = self.file.input;
+            let origin = self.file.origin;
             if self.file.outcome.problems.last().is_none_or(|last| last.message != message) {
-                self.file.outcome.problem(input, Some(position), &message);
+                self.file.outcome.problem(origin, Some(position), &message);
             }
         }
         for violation in std::mem::take(&mut verdict.violations) {
@@ -425,7 +459,7 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
             message,
             fix: violation.fix,
             docs: verdict.docs.clone(),
-            file: self.file.input.name.clone(),
+            file: self.file.origin.name.to_owned(),
             via: self.via.clone(),
             span: place.span,
             related: place.related,
@@ -492,7 +526,7 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
             message: String::new(),
             fix: String::new(),
             docs: DOCS.to_owned(),
-            file: self.file.input.name.clone(),
+            file: self.file.origin.name.to_owned(),
             via: self.via.clone(),
             span,
             related: Vec::new(),
@@ -520,7 +554,7 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
         }
         if unsuitable.is_untyped && !is_problem {
             self.file.outcome.summary.no_objects += 1;
-            if self.file.engine.tells_skipped {
+            if self.file.options.tells_skipped {
                 let first = self.located().map(|located| located.bytes(&unsuitable.path).start);
                 self.skip(first.unwrap_or_else(|| self.document.bytes().start), unsuitable.problem.clone());
             }
@@ -533,12 +567,12 @@ impl<'f, 'e> DocumentScan<'_, 'f, 'e> {
             None => self.document.bytes(),
         };
         let position = self.file.lines.get().position(bytes.start);
-        let input = self.file.input;
+        let origin = self.file.origin;
         let message = match unsuitable.path.as_str() {
             "" => unsuitable.problem.clone(),
             path => format!("{path}: {}", unsuitable.problem),
         };
-        self.file.outcome.problem(input, Some(position), &message);
+        self.file.outcome.problem(origin, Some(position), &message);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Whether a kind holds pods, by its group, version and name, or by the look of an object.
 
+use crate::custom_kinds::{self, CustomKind};
+use crate::request::GroupVersionKind;
 use podfence_core::workload::WORKLOADS;
-use podfence_scan::custom_kinds::{self, CustomKind};
-use podfence_scan::request::GroupVersionKind;
 use serde_json::Value;
 
 /// The version of all workloads.

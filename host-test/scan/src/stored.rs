@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use podfence_scan::object::Object;
+use crate::object::Object;
 use serde_json::Value;
 
 /// The object as JSON.
@@ -54,7 +54,7 @@ fn remove_controller(copy: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use podfence_scan::request::GroupVersionKind;
+    use crate::request::GroupVersionKind;
     fn stored(api_version: &str, kind: &str, json: &str) -> String {
         let kind = GroupVersionKind::new(api_version, kind);
         let object = Object { json: json.to_owned(), ..Object::new(kind) };
