@@ -6,6 +6,7 @@ PACKAGES := $(POLICIES:%=target/packages/%.wasm)
 SOURCES  := $(shell find policies -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock .cargo/config.toml rust-toolchain.toml
 WASM     := target/wasm32-unknown-unknown/wasm
 WASM_OPT := target/binaryen/node_modules/.bin/wasm-opt
+LINK     := target/debug/podfence-link
 
 PODFENCE := target/release/podfence
 # With publishing, which most never need. The features of its dependencies differ, so what both are built from would be
@@ -37,12 +38,17 @@ all: modules $(PODFENCE) ## Build the modules and the command, and run their fix
 modules: $(MODULES) ## Build the modules: target/policies/<policy>.wasm
 
 # Each one alone: together, cargo would unify their features.
-target/policies/%.wasm: $(SOURCES) Makefile | toolchain $(WASM_OPT)
+target/policies/%.wasm: $(SOURCES) Makefile $(LINK) | toolchain $(WASM_OPT)
 	@mkdir -p $(@D)
 	@echo 'module   $*'
 	@cargo rustc --quiet --locked --profile wasm --target wasm32-unknown-unknown -p podfence-$* --features wapc \
 		--crate-type cdylib --config '$(REMAP)'
-	@$(WASM_OPT) $(FEATURES) -Os $(WASM)/podfence_$(subst -,_,$*).wasm -o $@
+	@$(WASM_OPT) $(FEATURES) -Os $(WASM)/podfence_$(subst -,_,$*).wasm -o $(WASM)/$*.wasm
+	@$(LINK) $(WASM)/$*.wasm $@
+
+$(LINK): $(shell find policies/link -name '*.rs' -o -name Cargo.toml)
+	@cargo build --quiet --locked -p podfence-link
+	@touch $@
 
 # Cargo decides what is to be built again.
 $(PODFENCE): toolchain

@@ -11,6 +11,7 @@ use podfence_host::{
 };
 use podfence_support::{module, policies, root};
 use serde::{Deserialize, Serialize};
+use wasmparser::{DataKind, Parser, Payload};
 
 /// One page: what the module holds of its own, and the payload if it is small.
 const MEMORY: u64 = 64 << 10;
@@ -41,6 +42,26 @@ fn accepts(policy: &str, measurement: &Measurement) -> bool {
     reply["accepted"] == true
 }
 
+/// What a host does for each instance before the first call: without a deadline, or at a price.
+fn before_calls(module: &[u8]) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    for payload in Parser::new(0).parse_all(module) {
+        match payload.expect("a module") {
+            Payload::StartSection { .. } => {
+                found.push("has a start function, for which a policy-server sets no deadline")
+            }
+            Payload::DataSection(segments) => {
+                let is_active = |kind| matches!(kind, DataKind::Active { .. });
+                if segments.into_iter().any(|segment| is_active(segment.expect("a segment").kind)) {
+                    found.push("has active data, which a host maps into each instance; see policies/link");
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
 #[test]
 fn modules_cost_no_more_than_recorded() {
     let path = root().join("host-test/host/gates.yaml");
@@ -51,6 +72,7 @@ fn modules_cost_no_more_than_recorded() {
         for import in small.imports.iter().filter(|import| !import.starts_with("wapc.")) {
             wrong.push(format!("{policy}: imports {import}"));
         }
+        wrong.extend(before_calls(&module(&policy)).iter().map(|what| format!("{policy}: {what}")));
         if small.initial_memory > MEMORY {
             wrong.push(format!("{policy}: starts with {} bytes of memory", small.initial_memory));
         }
