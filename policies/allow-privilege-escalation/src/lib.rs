@@ -4,7 +4,7 @@
 //! false`. The kernel then ignores setuid bits and file capabilities. Kubernetes allows escalation by default.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Container, Edits, Pod, Rule, Settings, String, Violations, problem, vec};
+use podfence_core::{Container, Edits, Mend, Pod, Rule, Settings, String, Violations, problem, vec};
 
 podfence_core::fields! {
     ALLOW_ESCALATION: Bool = Container "securityContext.allowPrivilegeEscalation",
@@ -26,11 +26,15 @@ podfence_core::settings! {
 
 podfence_core::policy! { name: "allow-privilege-escalation", check: check, mutate: mutate, validate: validate }
 
+/// What the field must be, as JSON.
+const NO: &str = "false";
+
 static RULE: Rule = Rule {
     control: "allowPrivilegeEscalation",
     reason: "allowPrivilegeEscalation != false",
     detail: "{who} must set securityContext.allowPrivilegeEscalation=false",
     fix: "set securityContext.allowPrivilegeEscalation to false; a container cannot have that and be privileged or add SYS_ADMIN",
+    mend: &Mend::set(NO).usual(),
     ..Rule::PLAIN
 };
 
@@ -46,7 +50,8 @@ pub fn check<'v>(pod: &Pod<'v>, _: &Settings<'_>, found: &mut Violations<'v>) {
 pub fn check_all<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     for container in pod.containers() {
         if container.get(ALLOW_ESCALATION) != Some(false) {
-            found.add(&RULE, container.at(ALLOW_ESCALATION).hint(pod.misplaced(MISPLACED)));
+            let place = container.at(ALLOW_ESCALATION).hint(pod.misplaced(MISPLACED));
+            found.add(&RULE, if is_powerful(&container) { place.mend(Mend::NONE) } else { place });
         }
     }
 }
@@ -59,7 +64,7 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
     }
     for container in pod.containers() {
         if container.get(ALLOW_ESCALATION).is_none() && !is_powerful(&container) {
-            edits.container(&container, "securityContext", vec![("allowPrivilegeEscalation", String::from("false"))]);
+            edits.container(&container, "securityContext", vec![("allowPrivilegeEscalation", String::from(NO))]);
         }
     }
 }

@@ -5,8 +5,8 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Container, Edits, Field, Object, Place, Pod, Profile, Refusal, Rule, Settings, String, Vec, Violations, problem,
-    sort, types,
+    Container, Edits, Field, Mend, Object, Place, Pod, Profile, Refusal, Rule, Settings, String, Vec, Violations,
+    problem, sort, types,
 };
 
 podfence_core::fields! {
@@ -45,6 +45,7 @@ static FORBIDDEN_TYPE: Rule = Rule {
     reason: "forbidden AppArmor {values:profile|profiles}",
     detail: "{who} must not set AppArmor profile type to {values}",
     fix: "set securityContext.appArmorProfile.type to RuntimeDefault, and remove the annotation",
+    mend: Profile::DEFAULT,
     setting: Some(ALLOWED.path),
     ..Rule::PLAIN
 };
@@ -52,6 +53,7 @@ static FORBIDDEN_TYPE: Rule = Rule {
 static FORBIDDEN_FILE: Rule = Rule {
     detail: "{who} must not set AppArmor localhost profile to {values}",
     fix: "set securityContext.appArmorProfile.localhostProfile to a file that is allowed",
+    mend: Mend::NONE,
     setting: Some(FILES.path),
     ..FORBIDDEN_TYPE
 };
@@ -62,6 +64,7 @@ static MISSING_FILE: Rule = Rule {
     reason: "missing AppArmor localhost profile",
     detail: "{who} must name an AppArmor localhost profile",
     fix: "set securityContext.appArmorProfile.localhostProfile to the name of the profile",
+    mend: Mend::NONE,
     setting: None,
     ..FORBIDDEN_TYPE
 };
@@ -70,6 +73,7 @@ static MISSING: Rule = Rule {
     reason: "missing AppArmor profile",
     detail: "pod or {who} must set securityContext.appArmorProfile.type to {allowed}",
     fix: "set securityContext.appArmorProfile.type of the pod to RuntimeDefault",
+    mend: Profile::POD_DEFAULT,
     ..FORBIDDEN_TYPE
 };
 
@@ -95,13 +99,18 @@ fn of_annotation(value: &str) -> Profile<'_> {
 
 /// Reports profiles that are not allowed, and required profiles that are missing.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
-    check_profiles(pod, found, |is| violated(is, settings));
+    let is_default_allowed = violated(Profile::RuntimeDefault, settings).is_none();
+    check_profiles(pod, found, is_default_allowed, |is| violated(is, settings));
     // Windows has no AppArmor, so no profile can be required there.
     if settings.is(REQUIRED) && !pod.is_windows() {
         let missing = if Profile::are_types(settings.strings(ALLOWED)) { &MISSING } else { &MISSING_ANY };
         let annotated = annotated(pod);
         for container in pod.containers().filter(|container| lacks_profile(container, &annotated)) {
-            found.add(missing, container.at(TYPE));
+            let place = container.at(TYPE);
+            // See `mutate`.
+            let at_container = pod.has_exempt_containers() || !annotated.is_empty();
+            let place = if at_container { place.mend(Profile::DEFAULT) } else { place };
+            found.add(missing, Profile::mended(place, false, is_default_allowed));
         }
     }
 }
@@ -141,7 +150,7 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
 
 /// Reports profiles that the Pod Security Standards do not allow.
 pub fn check_standard<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    check_profiles(pod, found, |is| match is {
+    check_profiles(pod, found, true, |is| match is {
         Profile::RuntimeDefault | Profile::Localhost(_) => None,
         _ => Some((&FORBIDDEN_TYPE, TYPE)),
     });
@@ -151,11 +160,17 @@ pub fn check_standard<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
 type Violated = Option<(&'static Rule, Field<types::String>)>;
 
 /// Checks every profile that is set, including ones that have no effect.
-fn check_profiles<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, violated: impl Fn(Profile<'v>) -> Violated) {
+fn check_profiles<'v>(
+    pod: &Pod<'v>,
+    found: &mut Violations<'v>,
+    is_default_allowed: bool,
+    violated: impl Fn(Profile<'v>) -> Violated,
+) {
     let mut of_field = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::String>) -> Place<'v>| {
         let Some(profile) = profile else { return };
         if let Some((rule, field)) = violated(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
-            found.add(rule, at(field).value(profile.at(field)));
+            let place = at(field).value(profile.at(field));
+            found.add(rule, Profile::mended(place, profile.at(FILE).is_some(), is_default_allowed));
         }
     };
     // Counts even if every container overrides it, since a container that is added later inherits it.
@@ -165,7 +180,7 @@ fn check_profiles<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, violated: impl 
     }
     for (key, value) in annotations(pod) {
         if let Some((rule, _)) = violated(of_annotation(value.string().unwrap_or_default())) {
-            found.add(rule, pod.at_annotation(key, value));
+            found.add(rule, pod.at_annotation(key, value).mend(Mend::REMOVE_USUALLY));
         }
     }
 }

@@ -5,7 +5,7 @@
 //! all of them and adds back what it needs cannot be abused for the rest.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Container, Edits, List, Pod, Rule, Settings, String, Vec, Violations, quote};
+use podfence_core::{Container, Edits, List, Mend, Pod, Rule, Settings, String, Vec, Violations, quote};
 
 podfence_core::fields! {
     ADD: StringList = Container "securityContext.capabilities.add",
@@ -39,6 +39,7 @@ static DROP_ALL: Rule = Rule {
     reason: "unrestricted capabilities",
     detail: "{who} must set securityContext.capabilities.drop=[\"ALL\"]",
     fix: "set securityContext.capabilities.drop to [\"ALL\"]",
+    mend: &Mend::add("\"ALL\""),
     ..Rule::PLAIN
 };
 
@@ -56,6 +57,7 @@ static ADD_REQUIRED_DROP: Rule = Rule {
     reason: "unrestricted capabilities",
     detail: "{who} must not include {values} in securityContext.capabilities.add, which must be dropped",
     fix: "remove it from securityContext.capabilities.add",
+    mend: Mend::REMOVE,
     setting: Some(REQUIRED_DROP.path),
     ..Rule::PLAIN
 };
@@ -65,6 +67,7 @@ static ADD_NOT_ALLOWED: Rule = Rule {
     reason: "unrestricted capabilities",
     detail: "{who} must not include {values} in securityContext.capabilities.add",
     fix: "remove it from securityContext.capabilities.add",
+    mend: Mend::REMOVE,
     setting: Some(ALLOWED.path),
     ..Rule::PLAIN
 };
@@ -93,6 +96,7 @@ static NON_DEFAULT: Rule = Rule {
     reason: "non-default capabilities",
     detail: ADD_NOT_ALLOWED.detail,
     fix: ADD_NOT_ALLOWED.fix,
+    mend: ADD_NOT_ALLOWED.mend,
     ..Rule::PLAIN
 };
 

@@ -1,4 +1,4 @@
-//! Where in an object a violation is.
+//! Where in an object a violation is, and the edit that mends it there.
 
 use alloc::string::String;
 
@@ -48,6 +48,55 @@ pub enum Offender<'v> {
     Annotation(&'v str),
 }
 
+/// How a program can mend a violation: an edit of the object, which changes nothing else.
+pub struct Mend {
+    /// `set`, `add` (to the list) or `remove`; empty if only a person can mend it.
+    pub(crate) op: &'static str,
+    /// What to set or to add, as JSON.
+    pub(crate) value: &'static str,
+    /// Whether hardly a container needs what this takes away from it.
+    pub(crate) is_usual: bool,
+    /// The edit is at the pod, although the violation is at a container.
+    pub(crate) of_pod: bool,
+}
+
+impl Mend {
+    /// Only a person can mend it.
+    pub const NONE: &'static Self = &Self::new("", "null");
+
+    /// Removes the field or element that the violation is at.
+    pub const REMOVE: &'static Self = &Self::new("remove", "null");
+
+    /// The same, and hardly a container needs the field.
+    pub const REMOVE_USUALLY: &'static Self = &Self::new("remove", "null").usual();
+
+    const fn new(op: &'static str, value: &'static str) -> Self {
+        Self { op, value, is_usual: false, of_pod: false }
+    }
+
+    /// Sets the field to this JSON.
+    pub const fn set(json: &'static str) -> Self {
+        Self::new("set", json)
+    }
+
+    /// Adds this JSON to the list.
+    pub const fn add(json: &'static str) -> Self {
+        Self::new("add", json)
+    }
+
+    /// This edit as one that hardly a container suffers from.
+    #[must_use]
+    pub const fn usual(self) -> Self {
+        Self { is_usual: true, ..self }
+    }
+
+    /// This edit in the security context of the pod, from which containers inherit.
+    #[must_use]
+    pub const fn of_pod(self) -> Self {
+        Self { of_pod: true, ..self }
+    }
+}
+
 /// A place in the object, and the value there.
 #[derive(Clone, Copy)]
 pub struct Place<'v> {
@@ -61,6 +110,8 @@ pub struct Place<'v> {
     is_outside: bool,
     /// What else helps to fix it; empty if nothing does.
     pub(crate) hint: &'static str,
+    /// How a program can mend it; `None` for the way of the rule.
+    pub(crate) mend: Option<&'static Mend>,
 }
 
 impl<'v> Place<'v> {
@@ -73,6 +124,7 @@ impl<'v> Place<'v> {
             name: None,
             is_outside: matches!(offender, Offender::Workload),
             hint: "",
+            mend: None,
         }
     }
 
@@ -112,6 +164,19 @@ impl<'v> Place<'v> {
     #[must_use]
     pub fn hint(mut self, hint: &'static str) -> Self {
         self.hint = hint;
+        self
+    }
+
+    /// This place, which a program mends in this way, and not in that of the rule.
+    #[must_use]
+    pub fn mend(mut self, mend: &'static Mend) -> Self {
+        self.mend = Some(mend);
+        self
+    }
+
+    /// The place of the same field of the pod.
+    pub(crate) fn of_pod(mut self) -> Self {
+        self.offender = Offender::Pod;
         self
     }
 

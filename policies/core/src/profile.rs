@@ -4,6 +4,7 @@ use alloc::{string::String, vec};
 
 use crate::{
     decode::List,
+    place::{Mend, Place},
     pod::{Container, Edits, Pod},
     text::{own, put, quote},
 };
@@ -37,6 +38,14 @@ pub enum Refusal {
 }
 
 impl<'s> Profile<'s> {
+    /// Sets the type of a profile to the runtime's own.
+    pub const DEFAULT: &'static Mend = &Self::SET_DEFAULT;
+
+    /// The same at the pod.
+    pub const POD_DEFAULT: &'static Mend = &Self::SET_DEFAULT.of_pod();
+
+    const SET_DEFAULT: Mend = Mend::set("\"RuntimeDefault\"").usual();
+
     /// Reads a setting, in the spelling of the fields or of the old annotations.
     pub fn of_setting(spelled: &'s str) -> Self {
         match spelled {
@@ -89,6 +98,12 @@ impl<'s> Profile<'s> {
             why = otherwise;
         }
         Some(why)
+    }
+
+    /// The place of a profile, which no program mends if the runtime's own is not allowed. Nor one that names a file,
+    /// which Kubernetes refuses beside the type `RuntimeDefault`.
+    pub fn mended<'v>(place: Place<'v>, has_file: bool, is_default_allowed: bool) -> Place<'v> {
+        if has_file || !is_default_allowed { place.mend(Mend::NONE) } else { place }
     }
 
     /// The object with the fields `type` and `localhostProfile`, as JSON.

@@ -5,7 +5,7 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{
     decode::{List, Located, Object},
-    place::{Offender, Place},
+    place::{Mend, Offender, Place},
     schema::{Field, types},
     settings::Settings,
     text::{LONGEST, is, own, push, put, put_more, put_number, put_start, quote_start, sort_by, split},
@@ -29,6 +29,8 @@ pub struct Rule {
     pub detail: &'static str,
     /// How to fix it.
     pub fix: &'static str,
+    /// How a program fixes it, unless the place has another way.
+    pub mend: &'static Mend,
     /// What stands once before the details of all rules that have the same one. Its placeholders are
     /// filled in from all of these.
     pub lead: &'static str,
@@ -38,7 +40,8 @@ pub struct Rule {
 
 impl Rule {
     /// A rule that needs no more than its own texts, to be filled in.
-    pub const PLAIN: Self = Self { control: "", reason: "", detail: "", fix: "", lead: "", setting: None };
+    pub const PLAIN: Self =
+        Self { control: "", reason: "", detail: "", fix: "", mend: Mend::NONE, lead: "", setting: None };
 }
 
 /// The bytes that a count of what is left out may take: `, and 10000 more`, `,{"more":10000}`.
@@ -163,7 +166,8 @@ impl<'v> Violations<'v> {
     /// Every violation as compact JSON: `[{"control","reason","message","container","path","value","fix"}]`, of at most
     /// this many bytes: the last element is `{"more":7}` if seven do not fit. Paths start at the object. A message is
     /// what the text of the verdict would be in parentheses, were it the only violation. Of a long text, only the start
-    /// is there, and a long value is the start of its JSON, as a string.
+    /// is there, and a long value is the start of its JSON, as a string. What a program can mend has as last member
+    /// `"edit":{"op","path","value","usual"}`, see [`Mend`].
     pub(crate) fn to_json(&self, settings: Option<&Settings>, most: usize) -> String {
         let mut json = own("[");
         for (index, violation) in self.found.iter().enumerate() {
@@ -197,6 +201,19 @@ impl<'v> Violations<'v> {
             put(&mut fix, if place.hint.is_empty() { "" } else { "; " });
             put(&mut fix, place.hint);
             put_member(&mut element, ",\"fix\":", &fix);
+            let mend = place.mend.unwrap_or(rule.mend);
+            if !mend.op.is_empty() {
+                put(&mut element, ",\"edit\":{\"op\":\"");
+                put(&mut element, mend.op);
+                if mend.of_pod {
+                    path = String::new();
+                    place.of_pod().put_path(violation.pod, &mut path);
+                }
+                put_member(&mut element, "\",\"path\":", &path);
+                put(&mut element, ",\"value\":");
+                put(&mut element, mend.value);
+                put(&mut element, if mend.is_usual { ",\"usual\":true}" } else { ",\"usual\":false}" });
+            }
             put(&mut element, "}");
             if json.len() + element.len() + MORE > most {
                 put(&mut json, "{\"more\":");

@@ -5,7 +5,7 @@
 //! others share.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
+use podfence_core::{Mend, Pod, Rule, Settings, String, Violations, problem};
 
 podfence_core::fields! {
     HOST_NETWORK: Bool = Pod "hostNetwork",
@@ -39,6 +39,7 @@ static HOST: Rule = Rule {
     reason: "host namespaces",
     detail: "{list}",
     fix: "set the field to false or remove it",
+    mend: Mend::REMOVE_USUALLY,
     ..Rule::PLAIN
 };
 
@@ -47,6 +48,7 @@ static SHARED: Rule = Rule {
     reason: "shared process namespace",
     detail: "shareProcessNamespace=true",
     fix: "set shareProcessNamespace to false or remove it",
+    mend: Mend::REMOVE,
     ..Rule::PLAIN
 };
 
@@ -67,7 +69,9 @@ pub fn check_host<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violat
         (HOST_IPC, ALLOW_IPC, "hostIPC=true"),
     ] {
         if pod.get(field) == Some(true) && !settings.is(setting) {
-            found.add(&HOST, pod.at(field).named(name));
+            let place = pod.at(field).named(name);
+            // A pod that is reached at the node's address, or sees its network, cannot do without.
+            found.add(&HOST, if field.path == HOST_NETWORK.path { place.mend(Mend::NONE) } else { place });
         }
     }
 }

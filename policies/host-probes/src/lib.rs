@@ -4,7 +4,7 @@
 //! services and the cloud's metadata. Without a host, it connects to the pod, which is what probes are for.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Field, Pod, Rule, Settings, Violations, types};
+use podfence_core::{Field, Mend, Pod, Rule, Settings, Violations, types};
 
 podfence_core::fields! {
     LIVENESS_HTTP: String = Container "livenessProbe.httpGet.host",
@@ -42,6 +42,7 @@ static RULE: Rule = Rule {
     reason: "probe or lifecycle host",
     detail: "{sorted} {sorted:uses|use} probe or lifecycle {values:host|hosts} {values}",
     fix: "remove the host; without it, the pod itself is asked",
+    mend: Mend::REMOVE,
     setting: Some(ALLOWED.path),
     ..Rule::PLAIN
 };

@@ -10,7 +10,7 @@
 use podfence_allow_privilege_escalation as allow_privilege_escalation;
 use podfence_apparmor as apparmor;
 use podfence_capabilities as capabilities;
-use podfence_core::{Declaration, Pod, Rule, Scope, Settings, String, Vec, Violations, problem, sort};
+use podfence_core::{Declaration, Mend, Pod, Rule, Scope, Settings, String, Vec, Violations, problem, sort};
 use podfence_host_namespaces as host_namespaces;
 use podfence_host_ports as host_ports;
 use podfence_host_probes as host_probes;
@@ -342,6 +342,7 @@ static SECCOMP_ANNOTATIONS: Rule = Rule {
     reason: "seccompProfile",
     detail: "forbidden {who} {numbers}",
     fix: "set the annotation to runtime/default or remove it",
+    mend: Mend::REMOVE_USUALLY,
     ..Rule::PLAIN
 };
 

@@ -4,7 +4,7 @@
 //! restriction of the pod protects the node any more.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Pod, Role, Rule, Settings, Violations};
+use podfence_core::{Mend, Pod, Role, Rule, Settings, Violations};
 
 podfence_core::fields! {
     PRIVILEGED: Bool = Container "securityContext.privileged",
@@ -26,6 +26,7 @@ static RULE: Rule = Rule {
     reason: "privileged",
     detail: "{who} must not set securityContext.privileged=true",
     fix: "set securityContext.privileged to false or remove it; add the capabilities that are needed instead",
+    mend: Mend::REMOVE_USUALLY,
     ..Rule::PLAIN
 };
 

@@ -5,7 +5,7 @@
 //! container lack the privileges to use them.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Pod, Rule, Settings, String, Violations, problem};
+use podfence_core::{Mend, Pod, Rule, Settings, String, Violations, problem};
 
 podfence_core::fields! {
     HOST_USERS: Bool = Pod "hostUsers";
@@ -32,6 +32,7 @@ static FORBIDDEN: Rule = Rule {
     reason: "procMount",
     detail: "{who} must not set securityContext.procMount to {values}",
     fix: "remove securityContext.procMount",
+    mend: Mend::REMOVE_USUALLY,
     setting: Some(ALLOWED.path),
     ..Rule::PLAIN
 };

@@ -4,7 +4,7 @@
 //! root, a container writes only to volumes, which the pod has to name.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Edits, Pod, Rule, Settings, String, Violations, vec};
+use podfence_core::{Edits, Mend, Pod, Rule, Settings, String, Violations, vec};
 
 podfence_core::fields! {
     READ_ONLY_ROOT: Bool = Container "securityContext.readOnlyRootFilesystem",
@@ -20,11 +20,15 @@ podfence_core::settings! {
 
 podfence_core::policy! { name: "read-only-root-filesystem", check: check, mutate: mutate }
 
+/// What the field must be, as JSON.
+const YES: &str = "true";
+
 static RULE: Rule = Rule {
     control: "readOnlyRootFilesystem",
     reason: "readOnlyRootFilesystem != true",
     detail: "{who} must set securityContext.readOnlyRootFilesystem=true",
     fix: "set securityContext.readOnlyRootFilesystem to true, and mount an emptyDir where the container writes",
+    mend: &Mend::set(YES),
     ..Rule::PLAIN
 };
 
@@ -48,7 +52,7 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
     }
     for container in pod.containers() {
         if container.get(READ_ONLY_ROOT).is_none() {
-            edits.container(&container, "securityContext", vec![("readOnlyRootFilesystem", String::from("true"))]);
+            edits.container(&container, "securityContext", vec![("readOnlyRootFilesystem", String::from(YES))]);
         }
     }
 }

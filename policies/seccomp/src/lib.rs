@@ -6,7 +6,8 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Container, Edits, Field, Object, Place, Pod, Profile, Refusal, Rule, Settings, String, Violations, quote, types,
+    Container, Edits, Field, Mend, Object, Place, Pod, Profile, Refusal, Rule, Settings, String, Violations, quote,
+    types,
 };
 
 podfence_core::fields! {
@@ -42,6 +43,7 @@ static FORBIDDEN_TYPE: Rule = Rule {
     reason: "seccompProfile",
     detail: "{who} must not set securityContext.seccompProfile.type to {values}",
     fix: "set securityContext.seccompProfile.type to RuntimeDefault",
+    mend: Profile::DEFAULT,
     setting: Some(ALLOWED.path),
     ..Rule::PLAIN
 };
@@ -68,6 +70,7 @@ static MISSING: Rule = Rule {
     reason: "seccompProfile",
     detail: "pod or {who} must set securityContext.seccompProfile.type to {allowed}",
     fix: "set securityContext.seccompProfile.type of the pod to RuntimeDefault",
+    mend: Profile::POD_DEFAULT,
     setting: Some(ALLOWED.path),
     ..Rule::PLAIN
 };
@@ -84,7 +87,9 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     // Windows has no seccomp, so no profile can be required there.
     let is_required = settings.is(REQUIRED) && !pod.is_windows();
     let missing = if Profile::are_types(settings.strings(ALLOWED)) { &MISSING } else { &MISSING_ANY };
-    check_profiles(pod, |is| violated(is, settings), if is_required { Some(missing) } else { None }, found);
+    let is_default_allowed = violated(Profile::RuntimeDefault, settings).is_none();
+    let missing = if is_required { Some(missing) } else { None };
+    check_profiles(pod, |is| violated(is, settings), missing, is_default_allowed, found);
 }
 
 static BASELINE: Rule = Rule { control: "seccompProfile_baseline", setting: None, ..FORBIDDEN_TYPE };
@@ -94,17 +99,18 @@ static RESTRICTED: Rule = Rule { control: "seccompProfile_restricted", ..BASELIN
 static RESTRICTED_MISSING: Rule = Rule {
     detail: "pod or {who} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\"",
     fix: MISSING.fix,
+    mend: MISSING.mend,
     ..RESTRICTED
 };
 
 /// Checks the baseline control of the Pod Security Standards, as it is since 1.19.
 pub fn check_baseline<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    check_profiles(pod, |is| violated_by_standard(is, &BASELINE), None, found);
+    check_profiles(pod, |is| violated_by_standard(is, &BASELINE), None, true, found);
 }
 
 /// Checks the restricted control of the Pod Security Standards.
 pub fn check_restricted<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    check_profiles(pod, |is| violated_by_standard(is, &RESTRICTED), Some(&RESTRICTED_MISSING), found);
+    check_profiles(pod, |is| violated_by_standard(is, &RESTRICTED), Some(&RESTRICTED_MISSING), true, found);
 }
 
 fn violated_by_standard(is: Profile<'_>, rule: &'static Rule) -> Violated {
@@ -120,13 +126,15 @@ fn check_profiles<'v>(
     pod: &Pod<'v>,
     violated: impl Fn(Profile<'v>) -> Violated,
     missing: Option<&'static Rule>,
+    is_default_allowed: bool,
     found: &mut Violations<'v>,
 ) {
     let mut missing = missing;
     let mut check = |profile: Option<Object<'v>>, at: &dyn Fn(Field<types::String>) -> Place<'v>| {
         let Some(profile) = profile else { return };
         if let Some((rule, field)) = violated(Profile::of_fields(profile.get(TYPE), profile.get(FILE))) {
-            found.add(rule, at(field).value(profile.at(field)));
+            let place = at(field).value(profile.at(field));
+            found.add(rule, Profile::mended(place, profile.at(FILE).is_some(), is_default_allowed));
             missing = None;
         }
     };
@@ -137,7 +145,10 @@ fn check_profiles<'v>(
     }
     let Some(missing) = missing else { return };
     for container in pod.containers().filter(|container| container.effective(PROFILE).is_none()) {
-        found.add(missing, container.at(TYPE));
+        let place = container.at(TYPE);
+        // The pod's would reach exempt containers.
+        let place = if pod.has_exempt_containers() { place.mend(Profile::DEFAULT) } else { place };
+        found.add(missing, Profile::mended(place, false, is_default_allowed));
     }
 }
 

@@ -5,7 +5,7 @@
 //! containers do no harm, and a level only separates containers from each other.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Field, Object, Place, Pod, Rule, Settings, String, Violations, problem, types};
+use podfence_core::{Field, Mend, Object, Place, Pod, Rule, Settings, String, Violations, problem, types};
 
 podfence_core::fields! {
     OPTIONS: Object = Both "securityContext.seLinuxOptions",
@@ -52,6 +52,7 @@ const CONTROL: Rule = Rule {
     control: "seLinuxOptions",
     reason: "seLinuxOptions",
     fix: "remove it from securityContext.seLinuxOptions",
+    mend: Mend::REMOVE_USUALLY,
     ..Rule::PLAIN
 };
 
@@ -66,6 +67,7 @@ static FORBIDDEN_ROLE: Rule = Rule { lead: LEAD, detail: "role may not be set", 
 static NOT_ALLOWED: Rule = Rule {
     detail: "{who} set forbidden securityContext.seLinuxOptions: {list}",
     fix: "set securityContext.seLinuxOptions to options that are allowed, or remove it",
+    mend: Mend::NONE,
     setting: Some(ALLOWED.path),
     ..CONTROL
 };
@@ -73,6 +75,7 @@ static NOT_ALLOWED: Rule = Rule {
 static MISSING: Rule = Rule {
     detail: "pod or {who} must set securityContext.seLinuxOptions",
     fix: "set securityContext.seLinuxOptions of the pod to options that are allowed",
+    mend: Mend::NONE,
     setting: Some(ALLOWED.path),
     ..CONTROL
 };
@@ -133,7 +136,9 @@ pub fn check_types<'v>(pod: &Pod<'v>, types: &[&str], is_required: bool, found: 
                 (set, false) => set.is_empty(),
             };
             if !is_allowed {
-                found.add(rule, at(field).value(options.at(field)));
+                let place = at(field).value(options.at(field));
+                // A required type cannot be removed, and which one is right is not known.
+                found.add(rule, if is_required { place.mend(Mend::NONE) } else { place });
             }
         }
     });

@@ -7,7 +7,8 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Container, Edits, Field, FieldType, Object, Place, Pod, Rule, Settings, String, Vec, Violations, problem, types,
+    Container, Edits, Field, FieldType, Mend, Object, Place, Pod, Rule, Settings, String, Vec, Violations, problem,
+    types,
 };
 
 podfence_core::fields! {
@@ -122,6 +123,12 @@ podfence_core::settings! {
 
 podfence_core::policy! { name: "users", check: check, mutate: mutate, validate: validate }
 
+/// What `runAsNonRoot` must be, as JSON.
+const YES: &str = "true";
+
+/// What `supplementalGroupsPolicy` must be, as JSON.
+const STRICT: &str = "\"Strict\"";
+
 static NON_ROOT_FALSE: Rule = Rule {
     control: "runAsNonRoot",
     reason: "runAsNonRoot != true",
@@ -167,6 +174,7 @@ static GROUPS_NOT_STRICT: Rule = Rule {
     reason: "supplementalGroupsPolicy",
     detail: "{who} must set securityContext.supplementalGroupsPolicy=Strict",
     fix: "set securityContext.supplementalGroupsPolicy of the pod to Strict",
+    mend: &Mend::set(STRICT),
     ..Rule::PLAIN
 };
 
@@ -286,10 +294,57 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
 
 /// Reports pods and containers that may run as root: the control runAsNonRoot of the Pod Security Standards.
 pub fn check_non_root<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    if !forbid(pod, RUN_AS_NON_ROOT, &NON_ROOT_FALSE, found, |value| !value) {
-        for container in pod.containers().filter(|container| container.effective(RUN_AS_NON_ROOT).is_none()) {
-            found.add(&NON_ROOT_UNSET, container.at(RUN_AS_NON_ROOT));
+    // The pod's value reaches exempt containers, of which nothing is known.
+    let exempt = if pod.has_exempt_containers() { User::Unknown } else { User::Other };
+    let worst = pod.containers().fold(exempt, |worst, container| worst.max(User::of(&container)));
+    let mut is_false = pod.get(RUN_AS_NON_ROOT) == Some(false);
+    if is_false {
+        found.add(&NON_ROOT_FALSE, pod.at(RUN_AS_NON_ROOT).mend(worst.mend()));
+    }
+    for container in pod.containers().filter(|container| container.get(RUN_AS_NON_ROOT) == Some(false)) {
+        found.add(&NON_ROOT_FALSE, container.at(RUN_AS_NON_ROOT).mend(User::of(&container).mend()));
+        is_false = true;
+    }
+    if is_false {
+        return;
+    }
+    let at_pod = !pod.has_exempt_containers() && worst != User::Zero;
+    for container in pod.containers().filter(|container| container.effective(RUN_AS_NON_ROOT).is_none()) {
+        let mend = if at_pod { worst.mend_pod() } else { User::of(&container).mend() };
+        found.add(&NON_ROOT_UNSET, container.at(RUN_AS_NON_ROOT).mend(mend));
+    }
+}
+
+/// The user of a container, by what `runAsNonRoot: true` does to it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum User {
+    /// Not root: nothing.
+    Other,
+    /// The image's: it may stop the container.
+    Unknown,
+    /// Root: it stops the container.
+    Zero,
+}
+
+impl User {
+    fn of(container: &Container<'_>) -> Self {
+        match container.effective(RUN_AS_USER) {
+            None => Self::Unknown,
+            Some(0) => Self::Zero,
+            Some(_) => Self::Other,
         }
+    }
+
+    /// How to require it at the container.
+    fn mend(self) -> &'static Mend {
+        const MENDS: [&Mend; 3] = [&Mend::set(YES).usual(), &Mend::set(YES), Mend::NONE];
+        MENDS[self as usize]
+    }
+
+    /// How to require it at the pod, of which this is the worst container.
+    fn mend_pod(self) -> &'static Mend {
+        const MENDS: [&Mend; 3] = [&Mend::set(YES).usual().of_pod(), &Mend::set(YES).of_pod(), Mend::NONE];
+        MENDS[self as usize]
     }
 }
 
@@ -326,7 +381,7 @@ fn check_containers<'v>(
     }
 }
 
-/// Reports wrong values at the pod and at its containers. Returns whether there are any.
+/// Reports wrong values at the pod and at its containers.
 ///
 /// The pod's value counts even if every container overrides it, since a container that is added later inherits it.
 fn forbid<'v, T: FieldType>(
@@ -335,16 +390,13 @@ fn forbid<'v, T: FieldType>(
     rule: &'static Rule,
     found: &mut Violations<'v>,
     is_wrong: impl Fn(T::Value<'v>) -> bool,
-) -> bool {
-    let mut any = pod.get(field).is_some_and(&is_wrong);
-    if any {
+) {
+    if pod.get(field).is_some_and(&is_wrong) {
         found.add(rule, pod.at(field));
     }
     for container in pod.containers().filter(|container| container.get(field).is_some_and(&is_wrong)) {
         found.add(rule, container.at(field));
-        any = true;
     }
-    any
 }
 
 fn check_supplemental_groups<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
@@ -424,13 +476,13 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
             }
         }
         if needs_non_root(pod, &container, settings) {
-            members.push(("runAsNonRoot", String::from("true")));
+            members.push(("runAsNonRoot", String::from(YES)));
         }
         edits.container(&container, "securityContext", members);
     }
     let mut members = Vec::new();
     if needs_strict(pod, settings) && pod.get(GROUPS_POLICY).is_none() {
-        members.push(("supplementalGroupsPolicy", String::from("\"Strict\"")));
+        members.push(("supplementalGroupsPolicy", String::from(STRICT)));
     }
     if let (None, Some(first)) = (pod.get(FS_GROUP), FS.first(settings)) {
         members.push(("fsGroup", String::from(first)));
