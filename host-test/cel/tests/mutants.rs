@@ -1,6 +1,7 @@
 //! Random changes to valid expressions: none panics, and each that compiles evaluates to a value or an error.
 
 use podfence_cel::{Environment, Expression, Inputs, Returns};
+use podfence_support::Random;
 use serde_json::json;
 
 const SEEDS: [&str; 14] = [
@@ -64,36 +65,24 @@ const PIECES: [&str; 40] = [
     "dyn(",
 ];
 
-/// A generator that gives the same numbers in each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit.max(1) as u64) as usize
-    }
-
-    fn mutant(&mut self) -> String {
-        let mut characters: Vec<char> = SEEDS[self.below(SEEDS.len())].chars().collect();
-        for _ in 0..=self.below(3) {
-            let at = self.below(characters.len() + 1);
-            let end = (at + self.below(6)).min(characters.len());
-            match self.below(4) {
-                0 => drop(characters.drain(at..end)),
-                1 => drop(characters.splice(at..end, PIECES[self.below(PIECES.len())].chars())),
-                2 => drop(characters.splice(at..at, PIECES[self.below(PIECES.len())].chars())),
-                _ => {
-                    let other: Vec<char> = SEEDS[self.below(SEEDS.len())].chars().collect();
-                    let from = self.below(other.len());
-                    let to = (from + self.below(20)).min(other.len());
-                    drop(characters.splice(at..at, other[from..to].iter().copied()));
-                }
+fn mutant(random: &mut Random) -> String {
+    let mut characters: Vec<char> = random.of(&SEEDS).chars().collect();
+    for _ in 0..=random.below(3) {
+        let at = random.below(characters.len() + 1);
+        let end = (at + random.below(6)).min(characters.len());
+        match random.below(4) {
+            0 => drop(characters.drain(at..end)),
+            1 => drop(characters.splice(at..end, random.of(&PIECES).chars())),
+            2 => drop(characters.splice(at..at, random.of(&PIECES).chars())),
+            _ => {
+                let other: Vec<char> = random.of(&SEEDS).chars().collect();
+                let from = random.below(other.len());
+                let to = (from + random.below(20)).min(other.len());
+                drop(characters.splice(at..at, other[from..to].iter().copied()));
             }
         }
-        characters.into_iter().collect()
     }
+    characters.into_iter().collect()
 }
 
 #[test]
@@ -109,10 +98,10 @@ fn no_mutant_panics() {
     for seed in SEEDS {
         Expression::compile(seed, &environment).unwrap_or_else(|error| panic!("{seed}: {error}"));
     }
-    let mut random = Random(4711);
+    let mut random = Random::new(4711);
     let mut compiled = 0;
     for _ in 0..3_000 {
-        let mutant = random.mutant();
+        let mutant = mutant(&mut random);
         let outcome = Expression::compile(&mutant, &environment).map(|expression| expression.evaluate(&inputs));
         compiled += usize::from(outcome.is_ok());
         let words = match outcome {

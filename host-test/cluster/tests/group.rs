@@ -6,6 +6,7 @@ use podfence_cluster::expression::Expression;
 use podfence_cluster::group::Group;
 use podfence_host::{AdmissionResponse, Host, Limits, Mode, Policy};
 use podfence_scan::request;
+use podfence_support::replying;
 use serde_json::{Value, json};
 
 const MEMBERS: [(&str, &str); 5] = [
@@ -18,20 +19,9 @@ const MEMBERS: [(&str, &str); 5] = [
 
 /// A policy whose module has this reply to everything.
 fn member(host: &Host, name: &str, reply: &str) -> Policy {
-    let data: String = reply.bytes().map(|byte| format!("\\{byte:02x}")).collect();
-    let text = format!(
-        r#"(module
-          (import "wapc" "__guest_response" (func $response (param i32 i32)))
-          (memory (export "memory") 1)
-          (data (i32.const 0) "{data}")
-          (func (export "__guest_call") (param i32 i32) (result i32)
-            (call $response (i32.const 0) (i32.const {}))
-            (i32.const 1)))"#,
-        reply.len()
-    );
     Policy {
         name: name.to_owned(),
-        module: host.load(&wat::parse_str(text).expect("a module")).expect("a policy"),
+        module: host.load(&wat::parse_str(replying(reply)).expect("a module")).expect("a policy"),
         settings: serde_json::Map::new(),
         mode: Mode::Protect,
         allowed_to_mutate: false,

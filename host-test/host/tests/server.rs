@@ -3,6 +3,7 @@
 use podfence_host::evaluate::{settings_text, validate_payload};
 use podfence_host::{Host, Limits, Mode, Policy};
 use podfence_scan::AdmissionRequest;
+use podfence_support::replying;
 use serde_json::{Map, Value, json};
 
 fn settings() -> Map<String, Value> {
@@ -33,21 +34,11 @@ fn keys_of_objects_options_and_settings_are_sorted() {
 
 #[test]
 fn operations_of_a_patch_are_in_the_order_of_sorted_keys() {
-    const REPLY: &str = r#"{\"accepted\":true,\"mutated_object\":{\"n\":{\"q\":1,\"p\":2},\"z\":{\"b\":2},\"a\":3}}"#;
-    let length = REPLY.replace('\\', "").len();
-    let text = format!(
-        r#"(module
-          (import "wapc" "__guest_response" (func $response (param i32 i32)))
-          (memory (export "memory") 1)
-          (data (i32.const 0) "{REPLY}")
-          (func (export "__guest_call") (param i32 i32) (result i32)
-            (call $response (i32.const 0) (i32.const {length}))
-            (i32.const 1)))"#
-    );
+    const REPLY: &str = r#"{"accepted":true,"mutated_object":{"n":{"q":1,"p":2},"z":{"b":2},"a":3}}"#;
     let host = Host::new(Limits::default()).expect("an engine");
     let policy = Policy {
         name: "mutates".to_owned(),
-        module: host.load(&wat::parse_str(text).expect("a module")).expect("a policy"),
+        module: host.load(&wat::parse_str(replying(REPLY)).expect("a module")).expect("a policy"),
         settings: settings(),
         mode: Mode::Protect,
         allowed_to_mutate: true,

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use podfence_fixtures::discover;
 use podfence_scan::custom_kinds;
-use podfence_support::{Printed, Workplace, policies};
+use podfence_support::{Printed, Workplace, escaped, policies};
 use serde_json::{Value, json};
 
 const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n";
@@ -44,9 +44,8 @@ fn replying(reply: &str, more: &str) -> Vec<u8> {
 
 /// A module that tells `validate_settings` (17 letters) from `protocol_version` (16) and `validate`.
 fn module(settings: &str, validate: &str, more: &str) -> Vec<u8> {
-    let data = |text: &str| -> String { text.bytes().map(|byte| format!("\\{byte:02x}")).collect() };
-    let (settings_data, settings_length) = (data(settings), settings.len());
-    let (validate_data, validate_length) = (data(validate), validate.len());
+    let (settings_data, settings_length) = (escaped(settings), settings.len());
+    let (validate_data, validate_length) = (escaped(validate), validate.len());
     let text = format!(
         r#"(module
           (import "wapc" "__guest_response" (func $response (param i32 i32)))

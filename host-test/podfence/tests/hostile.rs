@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::process::Command;
 
-use podfence_support::Workplace;
+use podfence_support::{Workplace, escaped};
 
 const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n";
 
@@ -156,7 +156,6 @@ const FLOOD: usize = 4 << 20;
 /// A module that replies so.
 fn flood(flood: Flood) -> Vec<u8> {
     let [before, again, behind] = flood;
-    let data = |text: &str| -> String { text.bytes().map(|byte| format!("\\{byte:02x}")).collect() };
     let (length, end) = (again.len(), before.len() + repetitions(flood) * again.len());
     let text = format!(
         r#"(module
@@ -174,9 +173,9 @@ fn flood(flood: Flood) -> Vec<u8> {
             (memory.init $behind (local.get $at) (i32.const 0) (i32.const {}))
             (call $response (i32.const 0) (i32.const {}))
             (i32.const 1)))"#,
-        data(before),
-        data(again),
-        data(behind),
+        escaped(before),
+        escaped(again),
+        escaped(behind),
         before.len(),
         behind.len(),
         end + behind.len(),
@@ -301,7 +300,6 @@ fn no_text_steers_a_terminal_or_a_ci_server() {
     );
     let rule = format!(r#"{{"apiGroups":["*"],"apiVersions":["*"],"resources":["*"],"operations":[{json}]}}"#);
     let metadata = format!(r#"{{"mutating":true,"annotations":{{{json}:{json}}},"rules":[{rule},{json}],{json}:1}}"#);
-    let data = |text: &str| -> String { text.bytes().map(|byte| format!("\\{byte:02x}")).collect() };
     let module = wat::parse_str(format!(
         r#"(module
           (@custom "io.kubewarden.metadata" "{}")
@@ -311,9 +309,9 @@ fn no_text_steers_a_terminal_or_a_ci_server() {
           (func (export "__guest_call") (export "{}") (param i32 i32) (result i32)
             (call $response (i32.const 0) (i32.const {}))
             (i32.const 1)))"#,
-        data(&metadata),
-        data(&reply),
-        data(EVIL),
+        escaped(&metadata),
+        escaped(&reply),
+        escaped(EVIL),
         reply.len(),
     ));
     let fixtures =

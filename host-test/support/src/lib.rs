@@ -1,4 +1,5 @@
-//! For tests: finds the repository, its policies, the built modules and the corpus, and makes temporary directories.
+//! For tests: finds the repository, its policies, the built modules and the corpus, and makes temporary directories,
+//! random numbers and modules with one reply.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
@@ -44,6 +45,55 @@ pub fn corpus(name: &str) -> Option<Vec<String>> {
     let file = File::open(&path).ok()?;
     let lines = BufReader::new(GzDecoder::new(file)).lines().map(|line| line.unwrap_or_else(|error| at(&error)));
     Some(lines.filter(|line| !line.trim().is_empty()).collect())
+}
+
+/// A waPC module, as text, that has this reply to everything.
+pub fn replying(reply: &str) -> String {
+    format!(
+        r#"(module
+          (import "wapc" "__guest_response" (func $response (param i32 i32)))
+          (memory (export "memory") 1)
+          (data (i32.const 0) "{}")
+          (func (export "__guest_call") (param i32 i32) (result i32)
+            (call $response (i32.const 0) (i32.const {}))
+            (i32.const 1)))"#,
+        escaped(reply),
+        reply.len()
+    )
+}
+
+/// A text as it stands between quotes in the text of a module.
+pub fn escaped(text: &str) -> String {
+    text.bytes().map(|byte| format!("\\{byte:02x}")).collect()
+}
+
+/// A generator (xorshift) that gives the same numbers in each run.
+pub struct Random(u64);
+
+impl Random {
+    /// Starts at this seed, which is not 0.
+    pub fn new(seed: u64) -> Random {
+        assert_ne!(seed, 0, "xorshift stays at 0");
+        Random(seed)
+    }
+
+    /// A number below this limit; 0 if that is 0.
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit.max(1) as u64) as usize
+    }
+
+    /// An element of a list that has some.
+    pub fn of<'l, T>(&mut self, list: &'l [T]) -> &'l T {
+        &list[self.below(list.len())]
+    }
+
+    /// True once in so many times.
+    pub fn is(&mut self, one_in: usize) -> bool {
+        self.below(one_in) == 0
+    }
 }
 
 /// A temporary directory to run a program in. Dropping it removes the directory and its files.

@@ -4,30 +4,11 @@
 use std::collections::BTreeMap;
 
 use podfence_cluster::migrate::{Effect, Migration, migrate};
+use podfence_support::Random;
 use serde_json::{Value, json};
 
 use crate::fence::{Fence, User, pod_of};
 use crate::{ASPECTS, Aspect, cases, gatekeeper, is_laxer, is_of_kubewarden, options, pairs, psp, sources, stricter};
-
-/// Numbers that look random, and are the same in each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit as u64) as usize
-    }
-
-    fn of<'l, T>(&mut self, list: &'l [T]) -> &'l T {
-        &list[self.below(list.len())]
-    }
-
-    fn is(&mut self, one_in: usize) -> bool {
-        self.below(one_in) == 0
-    }
-}
 
 const NAMESPACES: [&str; 3] = ["a", "b", "kube-system"];
 
@@ -138,7 +119,7 @@ fn pod_security_policies_count_for_whom_rbac_says() {
     let pool = policies();
     let aspects: Vec<Vec<Aspect>> = serde_saphyr::from_str(ASPECTS).unwrap();
     let pods = pairs(&aspects);
-    let (mut random, mut wrong) = (Random(4711), Vec::new());
+    let (mut random, mut wrong) = (Random::new(4711), Vec::new());
     let (mut allowed, mut refused) = (0, 0);
     for _ in 0..40 {
         let given: Vec<Value> = (0..=random.below(3))
@@ -288,7 +269,7 @@ fn namespace_labels(random: &mut Random, versions: &[&str]) -> BTreeMap<String, 
 
 #[test]
 fn namespaces_get_the_levels_of_their_labels() {
-    let (mut random, mut wrong, mut judged) = (Random(42), Vec::new(), 0);
+    let (mut random, mut wrong, mut judged) = (Random::new(42), Vec::new(), 0);
     for _ in 0..80 {
         let is_configured = random.is(2);
         let mut defaults = json!({});
@@ -381,7 +362,7 @@ fn is_like(pattern: &str, name: &str) -> bool {
 fn constraints_match_the_pods_that_gatekeeper_matched() {
     const PATTERNS: [&str; 7] = ["a", "kube-*", "*-system", "*team*", "kube-system", "*", "b'"];
     const NAMES: [&str; 6] = ["a", "kube-system", "mesh-system", "x-team-y", "kube", "b"];
-    let (mut random, mut refused) = (Random(7), 0);
+    let (mut random, mut refused) = (Random::new(7), 0);
     for _ in 0..300 {
         let mut list =
             |most: usize| -> Vec<&str> { (0..random.below(most)).map(|_| *random.of(&PATTERNS[..])).collect() };
@@ -472,7 +453,7 @@ fn rules_match(rules: &[Value], group: &str, resource: &str) -> bool {
 fn rules_of_kubewarden_match_what_they_matched_and_holds_a_pod() {
     const ADDED: &str =
         "no rule matched pods, so what was not made from a workload was not evaluated; rules for pods are added";
-    let (mut random, mut refused) = (Random(99), 0);
+    let (mut random, mut refused) = (Random::new(99), 0);
     let template = json!({"spec": {"containers": [{"name": "app", "securityContext": {"privileged": true}}]}});
     for _ in 0..300 {
         let mut pick = |names: &[&'static str]| -> Vec<&'static str> {
@@ -558,7 +539,7 @@ fn any_value_may_be_odd() {
         "apiVersion": "constraints.gatekeeper.sh/v1beta1", "kind": "K8sPSPHostProcess", "metadata": {"name": "beside"},
     });
     let inputs: Vec<Vec<Value>> = cases().iter().map(|case| sources(case)).collect();
-    let mut random = Random(12);
+    let mut random = Random::new(12);
     for round in 0..4000 {
         let mut input = Value::Array(random.of(&inputs).clone());
         for _ in 0..=random.below(3) {
