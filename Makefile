@@ -55,6 +55,12 @@ $(PODFENCE): toolchain
 	@echo 'podfence (the first time, its dependencies take some minutes)'
 	@cargo build --locked --release -p podfence
 
+# In a directory of its own, the binary stays when $(PODFENCE) is built again; what it is built from is shared.
+standalone: package ## Build the command with the packaged modules in it: target/standalone/podfence
+	@cargo build --locked --release -p podfence --features embedded
+	@mkdir -p target/standalone
+	@cp $(PODFENCE) target/standalone/podfence
+
 publish-tools: toolchain ## Build the command with publishing: target/publish/release/podfence
 	@echo 'podfence with publishing'
 	@cargo build $(RELEASE) $(PUBLISH) $(HARNESS)
@@ -65,6 +71,7 @@ test: lint modules registry ## Pass all tests and gates
 	cargo test $(RELEASE) $(HARNESS) --test without_publishing
 	$(PUBLISHER) test
 	$(MAKE) --no-print-directory reproducible
+	cargo test $(RELEASE) --features podfence/embedded $(HARNESS) --test embedded
 
 # A visible skip: what needs Go and etcd is not needed to work on the policies.
 cluster-test: ## Test the policies in a living cluster: API server and controllers from source (ten minutes the first time)
@@ -201,4 +208,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all new-policy modules $(PODFENCE) publish-tools test cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible bench bless lint fuzz deny clean registry toolchain
+.PHONY: help all new-policy modules $(PODFENCE) standalone publish-tools test cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible bench bless lint fuzz deny clean registry toolchain

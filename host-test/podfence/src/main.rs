@@ -6,14 +6,21 @@ mod markdown;
 mod report;
 mod text;
 
-use std::io;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
+use std::{env, io};
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 fn main() -> ExitCode {
-    let outcome = commands::Cli::parse().run();
-    match outcome {
+    let cli = commands::Cli::try_parse().unwrap_or_else(|error| {
+        if error.kind() == ErrorKind::DisplayVersion && env::args_os().any(|of| of == "-v" || of == "--verbose") {
+            anstream::print!("{}", commands::version());
+            process::exit(0);
+        }
+        error.exit()
+    });
+    match cli.run() {
         Ok(code) => code,
         // The reader has gone; nobody is left to tell.
         Err(error) if is_broken_pipe(&error) => ExitCode::from(commands::COULD_NOT_JUDGE),

@@ -18,10 +18,11 @@ use podfence_scan::AdmissionRequest;
 use podfence_scan::request::Sender;
 use serde::Serialize;
 
+use super::modules::Place;
 use super::scan::Bench;
-use super::{Output, read_module, read_requests, read_settings};
+use super::{Output, read_requests, read_settings};
 use crate::report::{number, table};
-use crate::text::{module_name, origin, pretty_json, visible};
+use crate::text::{origin, pretty_json, visible};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,7 +40,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The policies: waPC modules
+    /// The policies: waPC modules, or names of Podfence's policies
     #[arg(required_unless_present = "scan", value_name = "MODULE")]
     modules: Vec<PathBuf>,
 
@@ -214,7 +215,8 @@ impl Arguments {
 }
 
 fn candidate(path: &Path, payload: Vec<u8>) -> Result<Candidate> {
-    Ok(Candidate { name: module_name(path), bytes: read_module(path)?, payload })
+    let place = Place::named(path)?;
+    Ok(Candidate { name: place.policy(), bytes: place.read()?.into_owned(), payload })
 }
 
 /// Replaces a part of a Markdown file.

@@ -9,7 +9,8 @@ use clap::Args;
 use podfence_host::inspect::{Inspection, MemorySize, inspect};
 use serde_json::Value;
 
-use super::{DENIED, LimitArguments, Output, read_module};
+use super::modules::Place;
+use super::{DENIED, LimitArguments, Output};
 use crate::text::{pretty_json, visible, write_some};
 
 const EXAMPLES: &str = "\
@@ -22,7 +23,7 @@ Example:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The policy: a waPC module
+    /// The policy: a waPC module, or the name of one of Podfence's policies
     module: PathBuf,
 
     /// What to print
@@ -35,7 +36,7 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let bytes = read_module(&self.module)?;
+        let bytes = Place::named(&self.module)?.read()?;
         let inspection = inspect(&self.limits.host()?, &bytes);
         let mut out = anstream::stdout().lock();
         match self.output {

@@ -29,6 +29,8 @@ use serde_json::{Map, Value};
 
 use crate::text::origin;
 
+pub(crate) use modules::version;
+
 /// The exit code of a denied request or a failed fixture.
 pub(crate) const DENIED: u8 = 1;
 
@@ -37,7 +39,7 @@ pub(crate) const COULD_NOT_JUDGE: u8 = 2;
 
 /// Runs Kubernetes pod-security policies as a Kubewarden policy-server does.
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, after_help = "`podfence --version -v` lists the modules in this program.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

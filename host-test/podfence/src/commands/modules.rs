@@ -1,6 +1,8 @@
 //! Finds the modules of policies, and compiles them.
 
+use std::borrow::Cow;
 use std::env;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +14,7 @@ use podfence_host::{Host, Module, inspect};
 use serde_json::Value;
 
 use crate::commands::read_module;
-use crate::text::origin;
+use crate::text::{module_name, origin};
 
 /// A compiled module.
 pub(super) struct Loaded {
@@ -30,16 +32,80 @@ pub(super) struct Loaded {
     pub(super) rules: Option<Value>,
 }
 
+include!(concat!(env!("OUT_DIR"), "/modules.rs"));
+
+/// Where a module is.
+pub(super) enum Place {
+    /// In a file.
+    File(PathBuf),
+    /// In this program: its name, and its bytes.
+    Embedded(&'static str, &'static [u8]),
+}
+
+impl Place {
+    /// The module that is named by its path, or as one of Podfence's policies.
+    ///
+    /// # Errors
+    /// It is a policy's name, and its module is nowhere.
+    pub(super) fn named(module: &Path) -> Result<Place> {
+        match module.to_str().filter(|name| !module.exists() && published::find(name).is_some()) {
+            Some(policy) => Places::new(None).find(policy),
+            None => Ok(Place::File(module.to_owned())),
+        }
+    }
+
+    /// The bytes of the module.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn read(&self) -> Result<Cow<'static, [u8]>> {
+        match self {
+            Place::File(path) => read_module(path).map(Cow::Owned),
+            Place::Embedded(_, bytes) => Ok(Cow::Borrowed(bytes)),
+        }
+    }
+
+    /// How messages call the module.
+    pub(super) fn origin(&self) -> String {
+        match self {
+            Place::File(path) => origin(path),
+            Place::Embedded(name, _) => (*name).to_owned(),
+        }
+    }
+
+    /// How messages call the policy: the name without `.wasm`.
+    pub(super) fn policy(&self) -> String {
+        match self {
+            Place::File(path) => module_name(path),
+            Place::Embedded(name, _) => (*name).to_owned(),
+        }
+    }
+}
+
+/// The version of this program, with the name and the digest of each module in it.
+pub(crate) fn version() -> String {
+    let mut text = format!("podfence {}\n", env!("CARGO_PKG_VERSION"));
+    for (name, bytes) in EMBEDDED {
+        let _ = writeln!(text, "{name} sha256:{}", inspect::sha256(bytes));
+    }
+    if EMBEDDED.is_empty() {
+        text.push_str("no modules in this program; it looks for them in policies/ and packages/ beside it\n");
+    }
+    text
+}
+
 /// Where modules are looked for, as `NAME.wasm`.
 pub(super) struct Places {
     /// The directory that the user names.
     given: Option<PathBuf>,
-    /// Where Podfence's own are.
+    /// What is in this program.
+    embedded: &'static [(&'static str, &'static [u8])],
+    /// Where Podfence's own are, if none are in this program.
     own: Vec<PathBuf>,
 }
 
 impl Places {
-    /// The directory that the user names, and those beside this program.
+    /// The directory that the user names, or else what is in this program, or else the directories beside it.
     pub(super) fn new(given: Option<&Path>) -> Places {
         let program = env::current_exe().unwrap_or_default();
         let parents = program.ancestors().skip(1).take(3).filter(|parent| !parent.as_os_str().is_empty());
@@ -47,29 +113,34 @@ impl Places {
             .iter()
             .flat_map(|directory| parents.clone().map(move |parent| parent.join(directory)))
             .collect();
-        Places { given: given.map(Path::to_owned), own }
+        Places { given: given.map(Path::to_owned), embedded: EMBEDDED, own }
     }
 
     /// Only this directory of Podfence's own modules.
     #[cfg(test)]
     pub(super) fn of_own(directory: PathBuf) -> Places {
-        Places { given: None, own: vec![directory] }
+        Places { given: None, embedded: &[], own: vec![directory] }
     }
 
-    /// Where a module is, and whether it is one of Podfence's own.
+    /// Where a module is.
     ///
     /// # Errors
     /// It is nowhere.
-    pub(super) fn find(&self, name: &str) -> Result<(PathBuf, bool)> {
+    pub(super) fn find(&self, name: &str) -> Result<Place> {
         // Who names a directory wants the modules that are there, and no others.
-        let own = self.own.iter().filter(|_| self.given.is_none()).map(|directory| (directory, true));
-        let places: Vec<_> = self.given.iter().map(|directory| (directory, false)).chain(own).collect();
+        let directories = match &self.given {
+            Some(given) => std::slice::from_ref(given),
+            None if self.embedded.is_empty() => &self.own,
+            None => match self.embedded.iter().find(|(of, _)| *of == name) {
+                Some((name, bytes)) => return Ok(Place::Embedded(name, bytes)),
+                None => bail!("no module {name} in this program: name a directory of modules with --modules"),
+            },
+        };
         let file = format!("{name}.wasm");
-        let found = places.iter().map(|(directory, is_own)| (directory.join(&file), *is_own));
-        match found.into_iter().find(|(path, _)| path.is_file()) {
-            Some(found) => Ok(found),
+        match directories.iter().map(|directory| directory.join(&file)).find(|path| path.is_file()) {
+            Some(path) => Ok(Place::File(path)),
             None => {
-                let looked: Vec<String> = places.iter().map(|(place, _)| place.display().to_string()).collect();
+                let looked: Vec<String> = directories.iter().map(|place| place.display().to_string()).collect();
                 bail!(
                     "no module {file} in {}: build the modules with `make modules`, or name a directory of modules \
                      with --modules",
@@ -104,17 +175,18 @@ impl Places {
     }
 
     fn load_one(&self, host: &Host, name: &str) -> Result<Loaded> {
-        let (path, is_pure) = self.find(name)?;
-        let bytes = read_module(&path)?;
-        let module = host.load(&bytes).with_context(|| origin(&path))?;
+        let place = self.find(name)?;
+        let bytes = place.read()?;
+        let module = host.load(&bytes).with_context(|| place.origin())?;
         let (docs, rules) = match published::find(name) {
             Some(published) => (published.docs.clone(), Some(published.rules.clone())),
             None => {
-                let mut metadata = inspect::metadata(&bytes).with_context(|| origin(&path))?.unwrap_or_default();
+                let mut metadata = inspect::metadata(&bytes).with_context(|| place.origin())?.unwrap_or_default();
                 let docs = metadata["annotations"]["io.kubewarden.policy.url"].as_str().unwrap_or_default().to_owned();
                 (docs, metadata.get_mut("rules").map(Value::take))
             }
         };
+        let is_pure = self.given.is_none();
         Ok(Loaded { name: name.to_owned(), module, is_pure, sha256: inspect::sha256(&bytes), docs, rules })
     }
 }

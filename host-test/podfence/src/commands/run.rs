@@ -3,7 +3,7 @@
 mod answer;
 mod documents;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -17,9 +17,8 @@ use podfence_scan::request::Sender;
 use podfence_scan::{AdmissionRequest, custom_kinds};
 use serde_json::{Map, Value};
 
-use super::modules::Places;
-use super::{KindsArgument, LimitArguments, Output, read_module, read_requests, read_settings};
-use crate::text::{module_name, origin};
+use super::modules::Place;
+use super::{KindsArgument, LimitArguments, Output, read_requests, read_settings};
 
 use answer::{Answer, Printer, Unseen};
 use documents::Cluster;
@@ -137,7 +136,7 @@ impl Arguments {
             return cluster.run(&self.limits.host()?, &requests, self.output, self.allow_empty);
         }
         let module = self.module.as_deref().context("name a module, or policy documents with --policies")?;
-        let module = &file_of(module)?;
+        let module = &Place::named(module)?;
         let (policy, rules) = self.policy(module)?;
         let requests = self.requests(&sender)?;
         policy.validate_settings().map_err(|error| settings_refused(module, error))?;
@@ -169,15 +168,15 @@ impl Arguments {
     }
 
     /// The policy, and the rules that it is published with.
-    fn policy(&self, path: &Path) -> Result<(Policy, Option<Value>)> {
-        let origin = || origin(path);
-        let bytes = read_module(path)?;
+    fn policy(&self, place: &Place) -> Result<(Policy, Option<Value>)> {
+        let origin = || place.origin();
+        let bytes = place.read()?;
         let module = self.limits.host()?.load(&bytes).with_context(origin)?;
         let mut settings = read_settings(self.settings.as_deref())?;
         custom_kinds::add_to_settings(&self.kinds.get(), &mut settings);
         let metadata = inspect::metadata(&bytes).with_context(origin)?;
         let mutating = metadata.as_ref().is_none_or(|metadata| metadata["mutating"] == Value::Bool(true));
-        let name = module_name(path);
+        let name = place.policy();
         let published = || published::find(&name).map(|published| published.rules.clone());
         let rules = metadata.map(|mut metadata| metadata["rules"].take()).filter(Value::is_array).or_else(published);
         let policy = Policy {
@@ -189,14 +188,6 @@ impl Arguments {
             message: self.message.clone(),
         };
         Ok((policy, rules))
-    }
-}
-
-/// The file of a module that is named by its path, or as one of Podfence's policies.
-fn file_of(module: &Path) -> Result<PathBuf> {
-    match module.to_str().filter(|name| !module.exists() && published::find(name).is_some()) {
-        Some(policy) => Ok(Places::new(None).find(policy)?.0),
-        None => Ok(module.to_owned()),
     }
 }
 
@@ -216,11 +207,11 @@ fn sees(rules: &Value, settings: &Map<String, Value>, request: &AdmissionRequest
         || described.any(|of| of["group"] == request.kind.group && of["kind"] == request.kind.kind)
 }
 
-fn settings_refused(module: &Path, error: SettingsError) -> anyhow::Error {
+fn settings_refused(module: &Place, error: SettingsError) -> anyhow::Error {
     let message = match error {
         SettingsError::Invalid(message) => format!("invalid settings: {message}"),
         SettingsError::Call(error) => format!("cannot validate settings: {}", error.reason()),
         other => other.to_string(),
     };
-    anyhow::anyhow!("{}: {message}", origin(module))
+    anyhow::anyhow!("{}: {message}", module.origin())
 }

@@ -12,9 +12,9 @@ use podfence_host::{Host, Mode, Module};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::request;
 
+use super::Output;
 use super::answer::{Answer, Printer, Unseen};
-use super::{Output, read_module};
-use crate::commands::modules::Places;
+use crate::commands::modules::{Place, Places};
 use crate::commands::{document_files, read_documents};
 use crate::text::{origin, printable};
 
@@ -136,11 +136,11 @@ impl Cluster<'_> {
                 if let Some(module) = modules.get(name) {
                     return Ok(Module::clone(module));
                 }
-                let path = match self.modules {
-                    Some(modules) => modules.join(format!("{name}.wasm")),
-                    None => Places::new(None).find(name).with_context(|| document.name.clone())?.0,
+                let place = match self.modules {
+                    Some(modules) => Place::File(modules.join(format!("{name}.wasm"))),
+                    None => Places::new(None).find(name).with_context(|| document.name.clone())?,
                 };
-                let module = read_module(&path).and_then(|bytes| host.load(&bytes).with_context(|| origin(&path)));
+                let module = place.read().and_then(|bytes| host.load(&bytes).with_context(|| place.origin()));
                 let module = module.with_context(|| document.name.clone())?;
                 modules.insert(name.to_owned(), module.clone());
                 anyhow::Ok(module)
