@@ -7,6 +7,7 @@
 pub mod baseline;
 pub mod config;
 pub mod custom_kinds;
+pub mod document;
 pub mod file;
 pub mod finding;
 pub mod fingerprint;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use podfence_support::{corpus, corpus_path};
 use serde_json::{Value, json};
 
-use super::{text, workplace};
+use super::{findings, text, workplace};
 
 /// The lines of a corpus, or a message that the test is skipped.
 fn cases(name: &str) -> Option<Vec<Value>> {
@@ -37,7 +37,8 @@ fn rejected(objects: &[Value], arguments: &[&str]) -> BTreeSet<String> {
     let summary = &report["summary"];
     let counted = ["judged", "notSelected", "exempt"].iter().filter_map(|of| summary[*of].as_u64()).sum::<u64>();
     assert_eq!(counted, objects.len() as u64, "{arguments:?}: {summary}");
-    let errors = report["findings"].as_array().into_iter().flatten().filter(|finding| finding["severity"] == "error");
+    let findings = findings(&report);
+    let errors = findings.iter().filter(|finding| finding["severity"] == "error");
     errors.map(|finding| text(&finding["object"]["name"]).to_owned()).collect()
 }
 
@@ -100,4 +101,41 @@ fn objects_are_rejected_by_constraints_as_in_the_suites_of_gatekeeper() {
         "default-seccomp-required example-allowed-global",
     ];
     assert_eq!(different, known);
+}
+
+/// The most bytes of `--format json` for each object of real repositories, with the default policies.
+const MOST_BYTES: usize = 3_000;
+
+#[test]
+fn reports_of_real_workloads_are_small() {
+    let Some(lines) = cases("real-workloads") else { return };
+    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut objects = 0;
+    for line in lines.iter().filter(|line| line["object"].is_object()) {
+        let mut file = format!("{}/{}", text(&line["repo"]), text(&line["path"]));
+        if ![".yaml", ".yml", ".json"].iter().any(|extension| file.ends_with(extension)) {
+            file += ".yaml";
+        }
+        files.entry(file).or_default().push(serde_json::to_string_pretty(&line["object"]).expect("JSON"));
+        objects += 1;
+    }
+    let workplace = workplace();
+    for (file, documents) in &files {
+        workplace.write(&format!("tree/{file}"), documents.join("\n---\n"));
+    }
+    let others = ["sarif", "gitlab", "openreports", "junit", "concise"];
+    let outputs: Vec<String> = others.iter().map(|format| format!("{format}=report.{format}")).collect();
+    let mut command = vec!["scan", "tree", "--no-ignore", "--format", "json"];
+    command.extend(outputs.iter().flat_map(|output| ["--output", output]));
+    let json = workplace.run(&command).out;
+    let report: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(report["summary"]["documents"], objects);
+    assert!(findings(&report).len() > 10_000);
+
+    let per_object = |bytes: usize| bytes / objects;
+    eprintln!("bytes an object: json {}", per_object(json.len()));
+    for format in others {
+        eprintln!("bytes an object: {format} {}", per_object(workplace.read(&format!("report.{format}")).len()));
+    }
+    assert!(per_object(json.len()) <= MOST_BYTES, "{} bytes an object", per_object(json.len()));
 }

@@ -55,8 +55,24 @@ fn run(workplace: &Workplace, arguments: &[&str], input: &str) -> Printed {
     Printed::of(child.wait_with_output().expect("the program ends"))
 }
 
+/// The findings of a report in the order of files and lines, each with the members of its object.
+fn findings(report: &Value) -> Vec<Value> {
+    let mut findings = Vec::new();
+    for object in report["objects"].as_array().into_iter().flatten() {
+        for finding in object["findings"].as_array().into_iter().flatten() {
+            let mut finding = finding.clone();
+            for member in ["file", "via", "object"] {
+                finding[member] = object[member].clone();
+            }
+            findings.push(finding);
+        }
+    }
+    findings.sort_by_key(|finding| (text(&finding["file"]).to_owned(), finding["bytes"][0].as_u64()));
+    findings
+}
+
 fn place(finding: &Value) -> String {
-    format!("{}:{}:{}", text(&finding["file"]), finding["span"]["start"]["line"], finding["span"]["start"]["col"])
+    format!("{}:{}:{}", text(&finding["file"]), finding["line"], finding["col"])
 }
 
 fn text(value: &Value) -> &str {
@@ -114,7 +130,8 @@ fn check(case: &Case) -> Vec<String> {
     };
     let said = if is_said { String::new() } else { error };
     compare("error", String::new(), said);
-    compare("findings", case.finds.join("\n           "), list(&report["findings"], shown).join("\n           "));
+    let found: Vec<String> = findings(&report).iter().map(shown).collect();
+    compare("findings", case.finds.join("\n           "), found.join("\n           "));
     let mut problems = list(&report["problems"], problem);
     for (found, expected) in problems.iter_mut().zip(&case.problems) {
         if let Some(start) = expected.strip_suffix('*').filter(|start| found.starts_with(start)) {

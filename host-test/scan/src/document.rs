@@ -1,0 +1,195 @@
+//! The report as one JSON document, `podfence/scan/v1`: what programs read.
+//!
+//! What many findings share is in it once: the object and its file, the page about a policy, and the usual fix of a
+//! control. A tree of a thousand workloads has ten thousand findings, and these are most of their bytes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::finding::{Finding, ObjectName, Problem, Severity, Span, Suppressed};
+use crate::report::{Judging, Report, Skipped, Summary};
+
+/// A report as it is written.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document<'r> {
+    version: &'static str,
+    tool: Tool,
+    policies: &'r [Judging],
+    /// By policy.
+    help: BTreeMap<&'r str, Help<'r>>,
+    /// Those with findings.
+    objects: Vec<Reported<'r>>,
+    problems: &'r [Problem],
+    #[serde(skip_serializing_if = "<[Skipped]>::is_empty")]
+    skipped: &'r [Skipped],
+    summary: &'r Summary,
+}
+
+#[derive(Debug, Serialize)]
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// What the findings of a policy share.
+#[derive(Debug, Default, Serialize)]
+struct Help<'r> {
+    /// A page about the policy.
+    docs: &'r str,
+    /// By control, the fix that most findings have.
+    fixes: BTreeMap<&'r str, &'r str>,
+}
+
+/// An object of a file with its findings.
+#[derive(Debug, Serialize)]
+struct Reported<'r> {
+    file: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<&'r str>,
+    /// None for what is about no object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<&'r ObjectName>,
+    findings: Vec<Entry<'r>>,
+}
+
+/// A finding without what it shares with others.
+#[derive(Debug, Serialize)]
+struct Entry<'r> {
+    policy: &'r str,
+    control: &'r str,
+    severity: Severity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'r str>,
+    path: &'r str,
+    /// None where nothing stands.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    value: &'r Value,
+    message: &'r str,
+    /// Where it is not that of the help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fix: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    docs: Option<&'r str>,
+    #[serde(flatten)]
+    place: Place,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    related: Vec<Place>,
+    fingerprint: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppressed: Option<&'r Suppressed>,
+}
+
+/// A part of a file, short: line and column where it starts, both where it ends, and the bytes from and to.
+#[derive(Debug, Serialize)]
+struct Place {
+    line: usize,
+    col: usize,
+    end: [usize; 2],
+    bytes: [usize; 2],
+}
+
+impl From<&Span> for Place {
+    fn from(&Span { start, end }: &Span) -> Place {
+        Place { line: start.line, col: start.col, end: [end.line, end.col], bytes: [start.byte, end.byte] }
+    }
+}
+
+impl<'r> From<&'r Report> for Document<'r> {
+    fn from(Report { policies, findings, problems, skipped, summary }: &'r Report) -> Document<'r> {
+        let help = help(findings);
+        let mut objects: Vec<Reported<'r>> = Vec::new();
+        let mut indexes = BTreeMap::new();
+        for finding in findings {
+            let index = *indexes.entry((&finding.file, &finding.via, &finding.object)).or_insert_with(|| {
+                objects.push(Reported::of(finding));
+                objects.len() - 1
+            });
+            objects[index].findings.push(Entry::of(finding, &help));
+        }
+        let tool = Tool { name: "podfence", version: env!("CARGO_PKG_VERSION") };
+        Document { version: "podfence/scan/v1", tool, policies, help, objects, problems, skipped, summary }
+    }
+}
+
+impl<'r> Reported<'r> {
+    /// Without findings yet.
+    fn of(finding: &'r Finding) -> Reported<'r> {
+        let ObjectName { api_version, kind, namespace: _, name } = &finding.object;
+        let is_object = [api_version, kind, name].iter().any(|text| !text.is_empty());
+        Reported {
+            file: &finding.file,
+            via: finding.via.as_deref(),
+            object: is_object.then_some(&finding.object),
+            findings: Vec::new(),
+        }
+    }
+}
+
+impl<'r> Entry<'r> {
+    // Every member is named: one that comes must be written here or left out on purpose.
+    fn of(finding: &'r Finding, help: &BTreeMap<&str, Help<'_>>) -> Entry<'r> {
+        let Finding {
+            policy,
+            control,
+            severity,
+            level,
+            object: _,
+            container,
+            path,
+            value,
+            message,
+            fix,
+            docs,
+            file: _,
+            via: _,
+            span,
+            related,
+            fingerprint,
+            suppressed,
+        } = finding;
+        let shared = &help[policy.as_str()];
+        Entry {
+            policy,
+            control,
+            severity: *severity,
+            level: level.as_deref(),
+            container: container.as_deref(),
+            path,
+            value,
+            message,
+            fix: (shared.fixes[control.as_str()] != fix).then_some(fix),
+            docs: (shared.docs != docs).then_some(docs),
+            place: span.into(),
+            related: related.iter().map(Place::from).collect(),
+            fingerprint,
+            suppressed: suppressed.as_ref(),
+        }
+    }
+}
+
+fn help(findings: &[Finding]) -> BTreeMap<&str, Help<'_>> {
+    let (mut docs, mut fixes) = (BTreeMap::new(), BTreeMap::new());
+    for Finding { policy, control, fix, docs: page, .. } in findings {
+        *docs.entry(policy.as_str()).or_insert_with(BTreeMap::new).entry(page.as_str()).or_insert(0) += 1;
+        let of_control = fixes.entry((policy.as_str(), control.as_str())).or_insert_with(BTreeMap::new);
+        *of_control.entry(fix.as_str()).or_insert(0) += 1;
+    }
+    let mut help: BTreeMap<&str, Help<'_>> = BTreeMap::new();
+    for (policy, pages) in docs {
+        help.entry(policy).or_default().docs = most(pages);
+    }
+    for ((policy, control), texts) in fixes {
+        help.entry(policy).or_default().fixes.insert(control, most(texts));
+    }
+    help
+}
+
+/// The text with the greatest count; the first in the alphabet of several.
+fn most(counts: BTreeMap<&str, usize>) -> &str {
+    counts.into_iter().min_by_key(|(_, count)| std::cmp::Reverse(*count)).map_or("", |(text, _)| text)
+}
