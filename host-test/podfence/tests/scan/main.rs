@@ -4,6 +4,8 @@ mod corpora;
 mod formats;
 #[cfg(unix)]
 mod hostile;
+#[cfg(unix)]
+mod render;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

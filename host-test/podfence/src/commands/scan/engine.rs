@@ -14,7 +14,7 @@ use podfence_scan::scanned::Scanned;
 use podfence_scan::yaml;
 
 use super::judge::{Judge, Worker};
-use super::walk::Input;
+use super::walk::{Input, Source};
 
 /// The most that is read of a file that is named and of standard input, in bytes.
 const LARGEST: u64 = 1 << 30;
@@ -39,9 +39,9 @@ impl<'e> Engine<'e> {
     }
 
     /// Scans files, the bytes of which come from a function of their index and the file.
-    pub(super) fn scan_with<'b, R>(&self, inputs: &[Input], read: R) -> Scanned
+    pub(super) fn scan_with<'b, R>(&self, inputs: &'b [Input], read: R) -> Scanned
     where
-        R: Fn(usize, &Input) -> Result<Cow<'b, [u8]>, InputError> + Sync,
+        R: Fn(usize, &'b Input) -> Result<Cow<'b, [u8]>, InputError> + Sync,
     {
         let next = AtomicUsize::new(0);
         let work = || {
@@ -77,10 +77,11 @@ impl<'e> Engine<'e> {
     }
 }
 
-pub(super) fn read<'s>(input: &Input, standard_input: Option<&'s [u8]>) -> Result<Cow<'s, [u8]>, InputError> {
-    match &input.path {
-        None => Ok(standard_input.unwrap_or_default().into()),
-        Some(path) => {
+pub(super) fn read<'s>(input: &'s Input, standard_input: Option<&'s [u8]>) -> Result<Cow<'s, [u8]>, InputError> {
+    match &input.source {
+        Source::StandardInput => Ok(standard_input.unwrap_or_default().into()),
+        Source::Rendered(text) => Ok(Cow::Borrowed(text)),
+        Source::File(path) => {
             let limit = if input.is_walked { LARGEST_FOUND } else { LARGEST };
             read::up_to(File::open(path)?, limit).map(Cow::Owned)
         }

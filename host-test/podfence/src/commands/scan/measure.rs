@@ -128,7 +128,7 @@ impl Bench<'_> {
         own.scan(&ten.iter().map(PathBuf::as_path).collect::<Vec<_>>(), "json")?;
         memory.ten_times = largest_child()?;
 
-        let bytes: Vec<Cow<'static, [u8]>> =
+        let bytes: Vec<Cow<'_, [u8]>> =
             inputs.iter().map(|input| engine::read(input, None)).collect::<Result<_, InputError>>()?;
         let texts: Vec<Cow<'_, str>> = bytes.iter().map(|bytes| yaml::decode(bytes)).collect();
         let selection = Selection { modules: self.modules.map(Path::to_owned), ..Selection::default() };

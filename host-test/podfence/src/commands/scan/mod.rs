@@ -3,7 +3,7 @@
 mod engine;
 mod judge;
 mod measure;
-
+mod render;
 mod report;
 mod select;
 mod walk;
@@ -15,7 +15,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
@@ -30,7 +30,7 @@ use podfence_scan::scanned::Scanned;
 use podfence_scan::suppress;
 use podfence_scan::yaml;
 
-use super::{COULD_NOT_JUDGE, DENIED, LimitArguments, read_settings};
+use super::{COULD_NOT_JUDGE, DENIED, LimitArguments, read_settings, seconds};
 use crate::text::origin;
 
 use engine::Engine;
@@ -38,7 +38,7 @@ use judge::Judge;
 pub(super) use measure::Bench;
 use report::Format;
 use select::{Selection, Single};
-use walk::{Input, Walk};
+use walk::{Input, Source, Walk};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,6 +71,15 @@ pub(super) struct Arguments {
     /// Reads what ignore files leave out
     #[arg(long)]
     no_ignore: bool,
+
+    /// Renders Helm charts and kustomizations, and judges what they render to instead of their files. Runs the helm,
+    /// kustomize or kubectl on the PATH, which do what the files say, and may fetch others
+    #[arg(long, conflicts_with = "untrusted")]
+    render: bool,
+
+    /// Seconds that rendering a directory may take
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    render_timeout: Duration,
 
     /// How standard input is called
     #[arg(long, value_name = "PATH", default_value = "<stdin>")]
@@ -232,8 +241,12 @@ impl Arguments {
             as_walked: self.as_walked,
             excludes: &excludes,
         };
-        let found = walk.find()?;
-        let standard_input = match found.inputs.iter().any(|input| input.path.is_none()) {
+        let mut found = walk.find()?;
+        let jobs = self.jobs.map_or_else(processors, NonZeroUsize::get);
+        if self.render {
+            render::render(&mut found, jobs, self.render_timeout);
+        }
+        let standard_input = match found.inputs.iter().any(|input| input.source == Source::StandardInput) {
             true if self.selected.policies.iter().any(|path| path.as_os_str() == "-") => {
                 bail!("-: standard input is either manifests or --policies")
             }
@@ -267,7 +280,7 @@ impl Arguments {
                 ran: &ran,
             },
             standard_input: standard_input.as_deref(),
-            jobs: self.jobs.map_or_else(processors, NonZeroUsize::get),
+            jobs,
         };
         let mut scanned = engine.scan(&found.inputs);
         scanned.problems.splice(0..0, found.problems);
@@ -277,14 +290,18 @@ impl Arguments {
             notes.push(format!("{links} not followed; a file that is named is read"));
         }
         scanned.summary.notes = notes;
-        if scanned.summary.templates > 0 {
+        if scanned.summary.templates > 0 && !self.render {
             scanned.summary.hints.push(
-                "Helm templates are judged as they are rendered: helm template CHART | podfence scan -".to_owned(),
+                "Helm templates are judged as they are rendered: podfence scan --render, or helm template CHART | \
+                 podfence scan -"
+                    .to_owned(),
             );
         }
-        if found.has_kustomization {
+        if !found.kustomizations.is_empty() && !self.render {
             scanned.summary.hints.push(
-                "kustomizations are judged as they are built: kubectl kustomize DIR | podfence scan -".to_owned(),
+                "kustomizations are judged as they are built: podfence scan --render, or kubectl kustomize DIR | \
+                 podfence scan -"
+                    .to_owned(),
             );
         }
         self.accept(&configured, &found.inputs, &modules, &mut scanned)?;
@@ -301,7 +318,7 @@ impl Arguments {
             scanned.problems.push(self.nothing_judged(&scanned.summary));
         }
         let report = scanned.report(judge.judging());
-        self.print(&report, standard_input.as_deref())?;
+        self.print(&report, &found.inputs, standard_input.as_deref())?;
         self.exit_code(&report, fail_on)
     }
 
@@ -510,10 +527,21 @@ impl Arguments {
         Ok(ExitCode::from(if scanned.problems.is_empty() { 0 } else { COULD_NOT_JUDGE }))
     }
 
-    fn print(&self, report: &Report, standard_input: Option<&[u8]>) -> Result<()> {
+    fn print(&self, report: &Report, inputs: &[Input], standard_input: Option<&[u8]>) -> Result<()> {
+        let held: BTreeMap<&str, &[u8]> = inputs
+            .iter()
+            .filter_map(|input| match &input.source {
+                Source::StandardInput => Some((input.name.as_str(), standard_input?)),
+                Source::Rendered(text) => Some((input.name.as_str(), text)),
+                Source::File(_) => None,
+            })
+            .collect();
         let mut source = |file: &str| {
-            let bytes = if file == self.stdin_name { standard_input?.to_vec() } else { fs::read(file).ok()? };
-            Some(yaml::decode(&bytes).into_owned())
+            let text = match held.get(file) {
+                Some(bytes) => yaml::decode(bytes).into_owned(),
+                None => yaml::decode(&fs::read(file).ok()?).into_owned(),
+            };
+            Some(text)
         };
         let mut out: Box<dyn Write> = match self.format {
             // Control characters are escaped in them, so that there is nothing to strip.

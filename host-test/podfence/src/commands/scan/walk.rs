@@ -1,6 +1,6 @@
 //! Which files a scan reads: those that are named, and those that are found in directories.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -14,15 +14,26 @@ const IGNORE_FILE: &str = ".podfenceignore";
 /// What files are called that are read when a directory is walked.
 const EXTENSIONS: [&str; 4] = ["yaml", "yml", "json", "kyaml"];
 
+/// What kustomize looks for in a directory.
+const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Input {
     /// As output names it: relative to the working directory, with `/`.
     pub(super) name: String,
-    /// None for standard input.
-    pub(super) path: Option<PathBuf>,
+    pub(super) source: Source,
     /// Whether it was found in a directory, where all kinds of files are.
     pub(super) is_walked: bool,
+}
+
+/// Where the text of an input is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    StandardInput,
+    File(PathBuf),
+    /// It was rendered, and is here.
+    Rendered(Vec<u8>),
 }
 
 /// How files are found.
@@ -46,8 +57,10 @@ pub(super) struct Found {
     pub(super) inputs: Vec<Input>,
     /// Directories and files that could not be read.
     pub(super) problems: Vec<Problem>,
-    /// Whether there is a `kustomization.yaml` among them.
-    pub(super) has_kustomization: bool,
+    /// The directories of Helm charts, by their names, each with its `Chart.yaml`.
+    pub(super) charts: BTreeMap<String, PathBuf>,
+    /// The directories of kustomizations, by their names, each with its `kustomization.yaml`.
+    pub(super) kustomizations: BTreeMap<String, PathBuf>,
     /// Symbolic links, which are not followed.
     pub(super) links: usize,
 }
@@ -67,7 +80,11 @@ impl Walk<'_> {
         };
         for path in self.paths {
             if path.as_os_str() == "-" {
-                inputs.insert(Input { name: self.stdin_name.to_owned(), path: None, is_walked: false });
+                inputs.insert(Input {
+                    name: self.stdin_name.to_owned(),
+                    source: Source::StandardInput,
+                    is_walked: false,
+                });
             } else if path.is_dir() {
                 self.walk(path, &mut found, &mut inputs);
             } else if path.is_file() || std::fs::symlink_metadata(path).is_ok() {
@@ -103,7 +120,7 @@ impl Walk<'_> {
     }
 
     fn add_named(&self, path: &Path, inputs: &mut BTreeSet<Input>) {
-        inputs.insert(Input { name: name(path), path: Some(path.to_owned()), is_walked: self.as_walked });
+        inputs.insert(Input { name: name(path), source: Source::File(path.to_owned()), is_walked: self.as_walked });
     }
 
     fn builder(&self, root: &Path) -> WalkBuilder {
@@ -135,12 +152,20 @@ impl Walk<'_> {
                 found.links += usize::from(entry.path_is_symlink());
                 continue;
             }
-            let kustomizations = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-            found.has_kustomization |= kustomizations.iter().any(|name| path.ends_with(name));
+            let file = name(path);
+            if (self.excludes)(&file) {
+                continue;
+            }
+            let directory = || (name(path.parent().unwrap_or(path)), path.to_owned());
+            if path.ends_with("Chart.yaml") {
+                found.charts.extend([directory()]);
+            }
+            if KUSTOMIZATIONS.iter().any(|name| path.ends_with(name)) {
+                found.kustomizations.extend([directory()]);
+            }
             let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-            let name = name(path);
-            if EXTENSIONS.contains(&extension) && !(self.excludes)(&name) {
-                inputs.insert(Input { name, path: Some(path.to_owned()), is_walked: true });
+            if EXTENSIONS.contains(&extension) {
+                inputs.insert(Input { name: file, source: Source::File(path.to_owned()), is_walked: true });
             }
         }
     }
@@ -178,7 +203,7 @@ impl Walk<'_> {
         };
         inputs.retain(|input| {
             let is_relative = Path::new(&input.name).is_relative() && !input.name.starts_with("../");
-            let is_inside = input.path.is_some() && is_relative;
+            let is_inside = matches!(input.source, Source::File(_)) && is_relative;
             !is_inside || !(self.excludes)(&input.name) && (!self.has_ignore_files || walked.contains(&input.name))
         });
     }

@@ -1,0 +1,404 @@
+//! Renders the Helm charts and the kustomizations of a tree with the programs of their projects.
+//!
+//! The tree decides what these programs do, so that this is asked for by a flag alone, and never with `--untrusted`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use podfence_scan::finding::Problem;
+use podfence_scan::read::{self, LARGEST_DOCUMENT};
+use serde_json::Value;
+
+use super::walk::{Found, Input, Source, name};
+
+/// The most that a program may print, in bytes.
+const LARGEST: usize = 64 << 20;
+
+/// The most that is kept of all that programs print, in bytes. Each thread may hold [`LARGEST`] more.
+const LARGEST_IN_ALL: usize = 256 << 20;
+
+/// How much of the end of standard error a message shows, in bytes.
+const WORDS: usize = 2_000;
+
+/// How long what a program printed to standard error is waited for once it has ended.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Renders what was found, in the place of the files that it is made of. What cannot be rendered is a problem.
+pub(super) fn render(found: &mut Found, jobs: usize, limit: Duration) {
+    let plan = Plan::of(found);
+    let (next, used, rendered) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some((directory, kind)) = plan.tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let outcome = kind.render(directory, limit).and_then(|text| {
+                let is_too_much = used.fetch_add(text.len(), Ordering::Relaxed) + text.len() > LARGEST_IN_ALL;
+                let most = LARGEST_IN_ALL >> 20;
+                let message = format!("all directories together render to more than {most} MiB: scan this one alone");
+                if is_too_much { Err(message) } else { Ok(text) }
+            });
+            rendered.lock().expect("no thread panics").push((shown(directory).to_owned(), outcome));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..jobs.min(plan.tasks.len()) {
+            scope.spawn(work);
+        }
+    });
+    found.inputs.retain(|input| !input.is_walked || !plan.leaves_out(&input.name));
+    let mut rendered = rendered.into_inner().expect("no thread panics");
+    rendered.sort_by(|(one, _), (other, _)| one.cmp(other));
+    for (name, outcome) in rendered {
+        match outcome {
+            Ok(text) if is_blank(&text) => {}
+            Ok(text) => found.inputs.push(Input { name, source: Source::Rendered(text), is_walked: false }),
+            Err(message) => found.problems.push(Problem { file: name, position: None, message }),
+        }
+    }
+    found.inputs.sort();
+}
+
+/// How output names a directory.
+fn shown(directory: &str) -> &str {
+    if directory.is_empty() { "." } else { directory }
+}
+
+/// Whether a text holds no document: a chart may render to nothing with its default values.
+fn is_blank(text: &[u8]) -> bool {
+    let is_blank = |line: &[u8]| line.trim_ascii().is_empty() || line.starts_with(b"#") || line.trim_ascii() == b"---";
+    text.split(|byte| *byte == b'\n').all(is_blank)
+}
+
+/// Which directories are rendered, and which files are judged as a part of what they render to.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan {
+    /// Directories by their names in output; the working directory has the empty one.
+    tasks: Vec<(String, Kind)>,
+    /// What the names of files of charts start with that are not read.
+    prefixes: Vec<String>,
+    /// Files of kustomizations that are not read.
+    files: BTreeSet<String>,
+}
+
+impl Plan {
+    /// Plans for what was found. A chart is rendered unless it is a subchart, which its chart renders, or a library. A
+    /// kustomization is built unless it is a component, or another one that is built refers to it.
+    fn of(found: &Found) -> Plan {
+        let mut plan = Plan { tasks: Vec::new(), prefixes: Vec::new(), files: BTreeSet::new() };
+        // A chart comes before what is in it.
+        for (directory, file) in &found.charts {
+            if !plan.leaves_out(&within(directory, "Chart.yaml")) && document(file)["type"] != "library" {
+                plan.tasks.push((directory.clone(), Kind::Chart));
+                plan.prefixes.extend(["templates/", "charts/"].map(|part| within(directory, part)));
+            }
+        }
+        let kustomizations: BTreeMap<&str, Kustomization> = found
+            .kustomizations
+            .iter()
+            .filter(|(directory, _)| !plan.leaves_out(&within(directory, "kustomization.yaml")))
+            .map(|(directory, file)| (directory.as_str(), Kustomization::read(directory, file)))
+            .collect();
+        let mut referred = BTreeSet::new();
+        for (directory, of) in &kustomizations {
+            referred.extend(of.refers_to.iter().map(String::as_str).filter(|other| other != directory));
+        }
+        // Those that nothing refers to, and then those that refer to each other in a circle.
+        let (tops, others): (Vec<_>, Vec<_>) =
+            kustomizations.keys().copied().partition(|directory| !referred.contains(directory));
+        let mut reached = BTreeSet::new();
+        for directory in tops.into_iter().chain(others) {
+            if kustomizations[directory].is_component || reached.contains(directory) {
+                continue;
+            }
+            plan.tasks.push((directory.to_owned(), Kind::Kustomization));
+            let mut ahead = vec![directory];
+            while let Some(directory) = ahead.pop() {
+                if let Some((directory, of)) = kustomizations.get_key_value(directory)
+                    && reached.insert(*directory)
+                {
+                    plan.files.extend(of.refers_to.iter().cloned());
+                    ahead.extend(of.refers_to.iter().map(String::as_str));
+                }
+            }
+        }
+        plan
+    }
+
+    /// Whether a file is judged as a part of what is rendered.
+    fn leaves_out(&self, name: &str) -> bool {
+        self.files.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
+    }
+}
+
+fn within(directory: &str, name: &str) -> String {
+    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+}
+
+/// The first document of a file. What cannot be read is left to the program that renders it, which says why.
+fn document(file: &Path) -> Value {
+    let documents = read::file(file, LARGEST_DOCUMENT).and_then(|bytes| read::parse(&bytes));
+    documents.ok().and_then(|documents| documents.into_iter().next()).unwrap_or_default()
+}
+
+/// What a kustomization is made of.
+struct Kustomization {
+    /// Whether it is a part of others, and cannot be built.
+    is_component: bool,
+    /// Files and directories, by their names in output.
+    refers_to: Vec<String>,
+}
+
+impl Kustomization {
+    fn read(directory: &str, file: &Path) -> Kustomization {
+        let document = document(file);
+        let items = |key: &str| document[key].as_array().into_iter().flatten();
+        let lists = ["resources", "bases", "components", "patchesStrategicMerge"];
+        let listed = lists.iter().flat_map(|key| items(key));
+        let patches = ["patches", "patchesJson6902"].iter().flat_map(|key| items(key)).map(|patch| &patch["path"]);
+        let refers_to = listed.chain(patches).filter_map(Value::as_str);
+        Kustomization {
+            is_component: document["kind"] == "Component",
+            refers_to: refers_to.map(|of| name(Path::new(&within(directory, of)))).collect(),
+        }
+    }
+}
+
+/// What a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Chart,
+    Kustomization,
+}
+
+impl Kind {
+    /// What the directory renders to, or why it does not.
+    fn render(self, directory: &str, limit: Duration) -> Result<Vec<u8>, String> {
+        let programs: &[_] = match self {
+            Kind::Chart => &[("helm", "template")],
+            Kind::Kustomization => &[("kustomize", "build"), ("kubectl", "kustomize")],
+        };
+        let mut on_path = programs.iter().filter_map(|(program, verb)| Some((find(program)?, program, verb)));
+        let Some((path, program, verb)) = on_path.next() else {
+            let names: Vec<&str> = programs.iter().map(|(program, _)| *program).collect();
+            let names = names.join(" or ");
+            return Err(format!(
+                "--render needs {names}, and the PATH has none: install it, or leave the directory out"
+            ));
+        };
+        // No directory is taken for an option.
+        let directory =
+            if Path::new(directory).is_absolute() { directory.to_owned() } else { format!("./{directory}") };
+        let mut command = Command::new(path);
+        // git, which fetches what a kustomization refers to, asks nobody for a password.
+        command.args([verb, directory.as_str()]).env("GIT_TERMINAL_PROMPT", "0");
+        run(command, limit).map_err(|why| format!("`{program} {verb}` {why}"))
+    }
+}
+
+/// A program on the PATH. A directory of the PATH that is relative may be one of the tree, and does not count.
+fn find(program: &str) -> Option<PathBuf> {
+    let directories = env::var_os("PATH")?;
+    let file = format!("{program}{}", env::consts::EXE_SUFFIX);
+    env::split_paths(&directories)
+        .filter(|directory| directory.is_absolute())
+        .map(|directory| directory.join(&file))
+        .find(|path| is_program(path))
+}
+
+#[cfg(unix)]
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|of| of.is_file() && of.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_program(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// What a command prints, or why it failed. It gets no input, and is ended with its children at the limits.
+fn run(mut command: Command, limit: Duration) -> Result<Vec<u8>, String> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A group of its own, which can be ended as a whole.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let start = Instant::now();
+    let mut child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
+    let out = in_background(child.stdout.take(), |out, text| out.take(LARGEST as u64 + 1).read_to_end(text).map(drop));
+    let words = in_background(child.stderr.take(), |out, text| read_end(out, text));
+    let too_long = |child: &mut Child| {
+        end(child);
+        Err(format!("took longer than {} s: --render-timeout gives it more", limit.as_secs_f64()))
+    };
+    let Ok(text) = out.recv_timeout(limit) else { return too_long(&mut child) };
+    if text.len() > LARGEST {
+        end(&mut child);
+        return Err(format!("printed more than {} MiB, the limit", LARGEST >> 20));
+    }
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if start.elapsed() > limit => return too_long(&mut child),
+            Ok(None) => thread::sleep(Duration::from_millis(1)),
+            Err(error) => return Err(format!("cannot be waited for: {error}")),
+        }
+    };
+    if status.success() {
+        return Ok(text);
+    }
+    let words = words.recv_timeout(LAST_WORDS).unwrap_or_default();
+    let words = String::from_utf8_lossy(&words);
+    Err(format!("failed ({status}): {}", words.trim()))
+}
+
+/// Reads in a thread, which nobody waits for: a process that left the group may hold the pipe open.
+fn in_background<R: Read + Send + 'static>(
+    source: Option<R>,
+    read: impl FnOnce(R, &mut Vec<u8>) -> io::Result<()> + Send + 'static,
+) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(source) = source {
+            // What was read before an error is all that there is.
+            let _ = read(source, &mut text);
+            text.shrink_to_fit();
+        }
+        let _ = sender.send(text);
+    });
+    receiver
+}
+
+/// Reads to the end, and keeps the end.
+fn read_end(mut source: impl Read, text: &mut Vec<u8>) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        match source.read(&mut buffer)? {
+            0 => return Ok(()),
+            length => text.extend_from_slice(&buffer[..length]),
+        }
+        text.drain(..text.len().saturating_sub(WORDS));
+    }
+}
+
+/// Ends a process with its group.
+fn end(child: &mut Child) {
+    #[cfg(unix)]
+    if let Ok(id) = i32::try_from(child.id()) {
+        use nix::sys::signal::{Signal, killpg};
+        let _ = killpg(nix::unistd::Pid::from_raw(id), Signal::SIGKILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is rendered of a tree, and which of its files are not read.
+    fn planned(files: &[(&str, &str)]) -> (Vec<(String, Kind)>, Vec<String>) {
+        let place = podfence_support::Workplace::new("");
+        let mut found = Found::default();
+        for (file, text) in files {
+            place.write(file, text);
+            let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
+            if file.ends_with("Chart.yaml") {
+                found.charts.insert(directory, place.path(file));
+            } else if file.ends_with("kustomization.yaml") {
+                found.kustomizations.insert(directory, place.path(file));
+            }
+        }
+        let plan = Plan::of(&found);
+        let left_out = files.iter().map(|(file, _)| (*file).to_owned()).filter(|file| plan.leaves_out(file)).collect();
+        (plan.tasks, left_out)
+    }
+
+    #[test]
+    fn what_renders_another_directory_is_rendered() {
+        use Kind::{Chart, Kustomization};
+        type Case<'c> = (&'c str, &'c [(&'c str, &'c str)], &'c [(&'c str, Kind)], &'c [&'c str]);
+        let cases: &[Case<'_>] = &[
+            (
+                "a chart with a subchart",
+                &[
+                    ("Chart.yaml", "name: a"),
+                    ("templates/a.yaml", ""),
+                    ("charts/b/Chart.yaml", "name: b"),
+                    ("charts/b/templates/b.yaml", ""),
+                    ("crds/a.yaml", ""),
+                    ("chartsof/c/Chart.yaml", "name: c"),
+                ],
+                &[("", Chart), ("chartsof/c", Chart)],
+                &["templates/a.yaml", "charts/b/Chart.yaml", "charts/b/templates/b.yaml"],
+            ),
+            (
+                "a library",
+                &[("a/Chart.yaml", "type: library"), ("a/templates/a.yaml", ""), ("b/Chart.yaml", "a: [")],
+                &[("b", Chart)],
+                &[],
+            ),
+            (
+                "an overlay, with its base, a component and patches",
+                &[
+                    ("base/kustomization.yaml", "resources: [a.yaml]"),
+                    ("base/a.yaml", ""),
+                    ("base/other.yaml", ""),
+                    ("part/kustomization.yaml", "kind: Component\nresources: [c.yaml]"),
+                    ("part/c.yaml", ""),
+                    (
+                        "prod/kustomization.yaml",
+                        "resources: [../base, https://example.com/x]\ncomponents: [../part]\npatches: [{path: p.yaml}, \
+                         {patch: x}]",
+                    ),
+                    ("prod/p.yaml", ""),
+                ],
+                &[("prod", Kustomization)],
+                &["base/a.yaml", "part/c.yaml", "prod/p.yaml"],
+            ),
+            (
+                "a component alone",
+                &[("part/kustomization.yaml", "kind: Component\nresources: [c.yaml]"), ("part/c.yaml", "")],
+                &[],
+                &[],
+            ),
+            (
+                "a circle, and one that refers to itself",
+                &[
+                    ("a/kustomization.yaml", "resources: [../b]"),
+                    ("b/kustomization.yaml", "resources: [../a, x.yaml]"),
+                    ("b/x.yaml", ""),
+                    ("c/kustomization.yaml", "resources: [.]"),
+                ],
+                &[("c", Kustomization), ("a", Kustomization)],
+                &["b/x.yaml"],
+            ),
+            (
+                "what kustomize cannot read",
+                &[("a/kustomization.yaml", "resources: ["), ("a/x.yaml", "")],
+                &[("a", Kustomization)],
+                &[],
+            ),
+        ];
+        for (case, files, tasks, left_out) in cases {
+            let tasks: Vec<_> = tasks.iter().map(|(directory, kind)| ((*directory).to_owned(), *kind)).collect();
+            let left_out = left_out.iter().map(|file| (*file).to_owned()).collect();
+            assert_eq!(planned(files), (tasks, left_out), "{case}");
+        }
+    }
+
+    #[test]
+    fn comments_are_no_document() {
+        for (text, expected) in
+            [("", true), ("---\n# Source: a\n\n--- \n", true), ("---\na: 1\n", false), (" x", false)]
+        {
+            assert_eq!(is_blank(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+}
