@@ -1,9 +1,11 @@
 //! Reads the arguments, and holds what the commands share.
 
 mod bench;
+mod completions;
 mod deploy;
 mod explain;
 mod inspect;
+mod man;
 mod migrate;
 mod modules;
 mod publish;
@@ -57,6 +59,8 @@ enum Command {
     Bench(bench::Arguments),
     Deploy(deploy::Arguments),
     Migrate(migrate::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 impl Cli {
@@ -71,6 +75,8 @@ impl Cli {
             Command::Bench(arguments) => arguments.run(),
             Command::Deploy(arguments) => arguments.run(),
             Command::Migrate(arguments) => arguments.run(),
+            Command::Completions(arguments) => arguments.run(),
+            Command::Man(arguments) => arguments.run(),
         }
     }
 }

@@ -1,0 +1,4 @@
+//! How podfence comes to laptops and pipelines.
+#![cfg(unix)]
+
+mod generated;
