@@ -17,6 +17,17 @@ PUBLISH   := --features podfence/publish
 # Selected together, they have the same dependencies in each of these builds.
 HARNESS   := $(foreach crate,$(patsubst host-test/%/Cargo.toml,%,$(wildcard host-test/*/Cargo.toml)),-p $(patsubst podfence-podfence,podfence,podfence-$(crate)))
 
+# What is installed and released has publishing, and the modules in it.
+FEATURES_RELEASED := podfence/publish,podfence/embedded
+VERSION  := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
+SCRIPTS  := host-test/podfence/install
+PREFIX   ?= /usr/local
+# Of `make dist`: this machine, without a C library to depend on.
+TARGET   ?= $(shell uname -m)-unknown-linux-musl
+PROGRAM  ?= target/dist/$(TARGET)/dist/podfence
+# What can be run here, to print completions and man pages.
+RUNNABLE ?= $(PROGRAM)
+
 CARGO_HOME ?= $(HOME)/.cargo
 # The same bytes wherever the repository and cargo's files are.
 REMAP := target.wasm32-unknown-unknown.rustflags=["--remap-path-prefix=$(CURDIR)=/podfence","--remap-path-prefix=$(CARGO_HOME)=/cargo"]
@@ -64,6 +75,31 @@ standalone: package ## Build the command with the packaged modules in it: target
 publish-tools: toolchain ## Build the command with publishing: target/publish/release/podfence
 	@echo 'podfence with publishing'
 	@cargo build $(RELEASE) $(PUBLISH) $(HARNESS)
+
+install: package ## Install the command with its modules, completions and man pages: PREFIX=/usr/local, DESTDIR
+	@echo 'podfence with its modules'
+	@cargo build $(RELEASE) --features $(FEATURES_RELEASED) $(HARNESS)
+	@$(SCRIPTS)/check.sh $(PUBLISHER)
+	@install -d '$(DESTDIR)$(PREFIX)/bin'
+	@install -m 755 $(PUBLISHER) '$(DESTDIR)$(PREFIX)/bin/podfence'
+	@$(SCRIPTS)/share.sh $(PUBLISHER) '$(DESTDIR)$(PREFIX)/share'
+
+dist: package ## Build a static release for this machine: target/dist/podfence-<version>-<target>.tar.gz
+	@rustup target list --installed | grep -qx $(TARGET) || rustup target add $(TARGET)
+	@echo 'podfence for $(TARGET) (the first time, its dependencies take some minutes)'
+	@cargo build --locked --profile dist --target $(TARGET) --target-dir target/dist -p podfence --features $(FEATURES_RELEASED)
+	@$(SCRIPTS)/check.sh $(PROGRAM)
+	@$(MAKE) --no-print-directory archive
+
+archive: ## Pack a built program: TARGET, PROGRAM; RUNNABLE, where PROGRAM is for another machine
+	@$(SCRIPTS)/archive.sh $(PROGRAM) podfence-$(VERSION)-$(TARGET) $(RUNNABLE)
+
+image: ## Lay out the context of the container image: target/image, of the archives for Linux in target/dist
+	@$(SCRIPTS)/image.sh $(VERSION)
+
+# A visible skip: what needs PyPI or root is not needed to work on the policies.
+install-test: dist ## Test the static release: in an empty directory as a container has it, and as a hook of pre-commit
+	@$(SCRIPTS)/test.sh target/dist/podfence-$(VERSION)-$(TARGET).tar.gz
 
 test: lint modules registry ## Pass all tests and gates
 	cargo test --locked
@@ -208,4 +244,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all new-policy modules $(PODFENCE) standalone publish-tools test cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible bench bless lint fuzz deny clean registry toolchain
+.PHONY: help all install dist archive image install-test new-policy modules $(PODFENCE) standalone publish-tools test cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible bench bless lint fuzz deny clean registry toolchain
