@@ -99,6 +99,7 @@ image: ## Lay out the context of the container image: target/image, of the archi
 
 # A visible skip: what needs PyPI or root is not needed to work on the policies.
 install-test: dist ## Test the static release: in an empty directory as a container has it, and as a hook of pre-commit
+	@if command -v shellcheck > /dev/null; then shellcheck $(SCRIPTS)/*.sh; else echo 'skipped: shellcheck, for there is none'; fi
 	@$(SCRIPTS)/test.sh target/dist/podfence-$(VERSION)-$(TARGET).tar.gz
 
 test: lint modules registry ## Pass all tests and gates

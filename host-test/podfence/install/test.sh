@@ -26,7 +26,7 @@ mkdir -p "$work/image/work"
 tar -xzf "$archive" -C "$work/image" --strip-components 1
 cp "$root"/host-test/podfence/tests/scan/shop/*.yaml "$work/image/work"
 chmod -R go+rX "$work"
-found='2 errors, 8 warnings in 2 files'
+found='2 errors, 8 warnings in 2'
 
 # No interpreter, no library: it runs where nothing else is, as USER and WORKDIR of the Containerfile say.
 if readelf --program-headers "$work/image/podfence" | grep -q INTERP; then
