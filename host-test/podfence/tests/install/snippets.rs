@@ -50,10 +50,10 @@ fn the_readme_shows_the_same() {
 fn versions_are_this_version() {
     for page in [PAGE, "README.md"] {
         let text = text(page);
-        for before in ["podfence@v", "rev: v", "releases/download/v", "refs/tags/v", "podfence-0", "podfence:v"] {
-            for (at, _) in text.match_indices(before) {
-                let version = text[at..].trim_start_matches(before.trim_end_matches('0'));
-                assert!(version.starts_with(VERSION), "{page}: {}", text[at..].lines().next().unwrap_or_default());
+        for before in ["podfence@v", "rev: v", "releases/download/v", "refs/tags/v", "podfence-", "podfence:v"] {
+            let after = text.match_indices(before).map(|(at, _)| &text[at + before.len()..]);
+            for version in after.filter(|after| after.starts_with(|letter: char| letter.is_ascii_digit())) {
+                assert!(version.starts_with(VERSION), "{page}: {before}{}", version.lines().next().unwrap_or_default());
             }
         }
     }
