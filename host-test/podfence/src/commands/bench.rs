@@ -52,7 +52,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "COMMAND", requires = "scan")]
     beside: Vec<String>,
 
-    /// Where the modules of the scan are, as NAME.wasm [default: beside the command]
+    /// Where the modules of the scan are, as NAME.wasm [default: in this program, or beside it]
     #[arg(long = "modules", id = "directory", value_name = "DIR", requires = "scan")]
     directory: Option<PathBuf>,
 

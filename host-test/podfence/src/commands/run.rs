@@ -47,7 +47,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["module", "settings", "kinds", "allowed_to_mutate", "message"])]
     policies: Option<PathBuf>,
 
-    /// Where the modules of --policies are, each under the last part of its URL: NAME.wasm [default: beside the command]
+    /// Where the modules of --policies are, each under the last part of its URL: NAME.wasm [default: in this program, or
+    /// beside it]
     #[arg(long, value_name = "DIR", requires = "policies")]
     modules: Option<PathBuf>,
 

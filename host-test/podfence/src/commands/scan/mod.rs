@@ -149,7 +149,7 @@ struct SelectedArguments {
     #[arg(long, value_name = "NAME[=SETTINGS]")]
     policy: Vec<String>,
 
-    /// Where the modules are, as NAME.wasm [default: beside the command]
+    /// Where the modules are, as NAME.wasm [default: in this program, or beside it]
     #[arg(long, value_name = "DIR")]
     modules: Option<PathBuf>,
 
