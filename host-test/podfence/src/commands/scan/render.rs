@@ -231,7 +231,7 @@ fn run(mut command: Command, limit: Duration) -> Result<Vec<u8>, String> {
     let start = Instant::now();
     let mut child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
     let out = in_background(child.stdout.take(), |out, text| out.take(LARGEST as u64 + 1).read_to_end(text).map(drop));
-    let words = in_background(child.stderr.take(), |out, text| read_end(out, text));
+    let words = in_background(child.stderr.take(), read_end);
     let too_long = |child: &mut Child| {
         end(child);
         Err(format!("took longer than {} s: --render-timeout gives it more", limit.as_secs_f64()))
