@@ -2,74 +2,12 @@
 //! of the API server.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde_json::{Map, Value};
+pub use podfence_scan::standard::Standard;
+use podfence_scan::standard::{LATEST, Level, is_version, level};
+use serde_json::Value;
 
 use crate::migrate::psa::{self, PREFIX};
-use crate::standards::Level;
-
-const LATEST: &str = "latest";
-
-/// A level in a version.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Standard {
-    /// None for `privileged`, which asks for nothing.
-    pub level: Option<Level>,
-    /// `latest`, or for example `v1.31`.
-    pub version: String,
-}
-
-impl Standard {
-    /// A level in the newest version.
-    pub fn latest(level: Option<Level>) -> Self {
-        Self { level, version: LATEST.to_owned() }
-    }
-
-    /// Reads `LEVEL` or `LEVEL:VERSION`.
-    ///
-    /// # Errors
-    /// It is something else; what is expected.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let (name, version) = text.split_once(':').unwrap_or((text, LATEST));
-        let level = level(name)
-            .ok_or_else(|| format!("no level {name:?}: expected privileged, baseline or restricted, and maybe a version behind it, as in baseline:v1.31"))?;
-        if !psa::is_version(version) {
-            return Err(format!("no version {version:?}: expected latest or v1.x, as in {name}:v1.31"));
-        }
-        Ok(Self { level, version: version.to_owned() })
-    }
-
-    /// Its settings of `pod-security-standards`; none if it asks for nothing.
-    pub fn settings(&self) -> Option<Map<String, Value>> {
-        let mut settings = Map::new();
-        // The defaults are left out: a policy does not parse settings of `{}`.
-        match self.level? {
-            Level::Restricted => {}
-            level => drop(settings.insert("level".to_owned(), level.name().into())),
-        }
-        if self.version != LATEST {
-            settings.insert("version".to_owned(), self.version.as_str().into());
-        }
-        Some(settings)
-    }
-}
-
-impl fmt::Display for Standard {
-    /// As [`Standard::parse`] reads it, in its shortest form.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.level.map_or("privileged", Level::name))?;
-        if self.version == LATEST { Ok(()) } else { write!(out, ":{}", self.version) }
-    }
-}
-
-/// The level of a name, `None` inside for `privileged`.
-fn level(name: &str) -> Option<Option<Level>> {
-    if name == "privileged" {
-        return Some(None);
-    }
-    Level::ALL.into_iter().find(|level| level.name() == name).map(Some)
-}
 
 /// What is evaluated in a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +52,7 @@ impl Levels {
             }
             let key = format!("{PREFIX}{mode}-version");
             if let Some(version) = labels.get(&key) {
-                let is_right = psa::is_version(version);
+                let is_right = is_version(version);
                 if !is_right {
                     wrong(&key, version, "must be \"latest\" or \"v1.x\"");
                 }
@@ -178,21 +116,6 @@ mod tests {
         let labels = labels.iter().map(|(key, value)| (format!("{PREFIX}{key}"), (*value).to_owned())).collect();
         let (levels, problems) = Levels::of_labels(&labels, &Levels::default());
         ([levels.enforce, levels.audit, levels.warn].map(|of| of.to_string()), problems)
-    }
-
-    #[test]
-    fn a_standard_is_a_level_and_maybe_a_version() {
-        for (text, shown) in [
-            ("baseline", "baseline"),
-            ("restricted:latest", "restricted"),
-            ("privileged:v1.0", "privileged:v1.0"),
-            ("baseline:v1.31", "baseline:v1.31"),
-        ] {
-            assert_eq!(Standard::parse(text).unwrap().to_string(), shown);
-        }
-        for text in ["", "Baseline", "baseline:", "baseline:1.31", "baseline:v1.031", ":latest"] {
-            assert!(Standard::parse(text).unwrap_err().contains(": expected "), "{text}");
-        }
     }
 
     #[test]

@@ -3,31 +3,10 @@
 //! `pod-security-standards` decides a level at once, in every version and in the words of the built-in
 //! admission. The single policies are for those who want settings: together they decide as its newest version.
 
+pub use podfence_scan::standard::Level;
 use serde_json::json;
 
 use crate::gatekeeper::{Equivalent, Parameters, object};
-
-/// A level of the standards that asks for something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// No known way out of a container.
-    Baseline,
-    /// A hardened pod.
-    Restricted,
-}
-
-impl Level {
-    /// All of them, the stricter one last.
-    pub const ALL: [Level; 2] = [Level::Baseline, Level::Restricted];
-
-    /// The name in the standards.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Level::Baseline => "baseline",
-            Level::Restricted => "restricted",
-        }
-    }
-}
 
 /// The policies and the settings that together decide as the newest version of a level: what one of them
 /// rejects is rejected.

@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use podfence_scan::AdmissionRequest;
+use podfence_scan::payload::check_size;
+pub use podfence_scan::payload::{CreationText, LARGEST_BODY, TooLarge};
+pub use podfence_scan::settings::settings_text;
+use podfence_scan::settings::sorted;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::engine::Module;
 use crate::wapc::CallError;
-
-/// The policy-server answers larger bodies with HTTP 413, before a policy sees them. In bytes.
-pub const LARGEST_BODY: usize = 2 << 20;
 
 /// What the server does with a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,11 +77,8 @@ pub enum Failure {
     )]
     MutatedNothing,
     /// The request is larger than [`LARGEST_BODY`].
-    #[error("the request has {size} bytes; a policy-server refuses more than {LARGEST_BODY} (HTTP 413)")]
-    TooLarge {
-        /// The request as compact JSON, in bytes.
-        size: usize,
-    },
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
 }
 
 impl Failure {
@@ -270,70 +268,12 @@ fn payload(request: &AdmissionRequest, settings: &Map<String, Value>) -> Vec<u8>
     serde_json::to_vec(&Payload { request, settings: &sorted(settings) }).expect("JSON values serialise")
 }
 
-/// Settings as a module gets them: compact JSON with sorted keys.
-pub fn settings_text(settings: &Map<String, Value>) -> String {
-    sorted(settings).to_string()
-}
-
-/// The server's JSON values keep no order of keys.
-fn sorted(settings: &Map<String, Value>) -> Value {
-    let mut settings = Value::Object(settings.clone());
-    settings.sort_all_objects();
-    settings
-}
-
 /// A request as the server has read it: the keys of what it does not know the types of are sorted.
 fn as_sent(request: &AdmissionRequest) -> AdmissionRequest {
     let mut request = request.clone();
     let untyped = [&mut request.object, &mut request.old_object, &mut request.options];
     untyped.into_iter().flatten().for_each(Value::sort_all_objects);
     request
-}
-
-/// A request to create an object, as the text that all policies get, each with its own settings behind it.
-///
-/// The object is never parsed here: what has it as text pays for no tree of values. So its keys stay in the order of the
-/// text, which a server sorts. No verdict of Podfence's policies depends on that order, and of their texts only these:
-/// which of several places that cannot be read is named, the order of violations of several annotations, of templates
-/// that a custom kind has below an object, and of the keys in a value that is an object.
-#[derive(Debug, Clone, Default)]
-pub struct CreationText {
-    payload: Vec<u8>,
-    /// Where the request ends.
-    end: usize,
-}
-
-impl CreationText {
-    /// Takes the place of the request before, in the same memory: `request` without its object, and the object as
-    /// JSON.
-    pub fn set(&mut self, request: &AdmissionRequest, object: &str) {
-        self.payload.clear();
-        self.payload.extend_from_slice(br#"{"request":"#);
-        serde_json::to_writer(&mut self.payload, request).expect("JSON values serialise");
-        let brace = self.payload.pop();
-        debug_assert_eq!(brace, Some(b'}'), "a request is an object");
-        self.payload.extend_from_slice(br#","object":"#);
-        self.payload.extend_from_slice(object.as_bytes());
-        self.payload.push(b'}');
-        self.end = self.payload.len();
-    }
-
-    /// The payload of `validate`, which says the same as that of [`validate_payload`]. `settings` are JSON.
-    ///
-    /// # Errors
-    /// It is larger than [`LARGEST_BODY`].
-    pub fn payload(&mut self, settings: &str) -> Result<&[u8], Failure> {
-        self.payload.truncate(self.end);
-        self.payload.extend_from_slice(br#","settings":"#);
-        self.payload.extend_from_slice(settings.as_bytes());
-        self.payload.push(b'}');
-        check_size(&self.payload)?;
-        Ok(&self.payload)
-    }
-}
-
-fn check_size(payload: &[u8]) -> Result<(), Failure> {
-    if payload.len() > LARGEST_BODY { Err(Failure::TooLarge { size: payload.len() }) } else { Ok(()) }
 }
 
 impl Policy {

@@ -101,7 +101,7 @@ fn a_payload_of_texts_has_the_limit_of_a_server() {
     let request = AdmissionRequest { object: None, ..requests().remove(0) };
     let mut text = CreationText::default();
     text.set(&request, &format!("{:?}", "a".repeat(LARGEST_BODY)));
-    assert!(matches!(text.payload("{}"), Err(Failure::TooLarge { size }) if size > LARGEST_BODY));
+    assert!(text.payload("{}").is_err_and(|error| error.size > LARGEST_BODY));
     text.set(&request, "{}");
     assert!(text.payload("{}").is_ok());
 }

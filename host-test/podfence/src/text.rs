@@ -1,9 +1,9 @@
 //! Prepares texts for a terminal: names of inputs, and what modules wrote.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
+use podfence_scan::json::{escaped_json, is_hidden};
 use serde::Serialize;
 
 /// The most that is shown of a text that a module wrote, in bytes.
@@ -104,37 +104,6 @@ pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<String> {
 /// It is no JSON.
 pub(crate) fn pretty_json(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(escaped_json(&serde_json::to_string_pretty(value)?).into_owned())
-}
-
-/// JSON, or what is in one of its strings, that says the same without a character that is not seen and without the
-/// commands of [`escaped`]: it may be printed into a CI log.
-pub(crate) fn escaped_json(json: &str) -> Cow<'_, str> {
-    let is_to_escape =
-        |last: char, character| is_hidden(character) && character != '\n' || last == '#' && character == '#';
-    let mut last = ' ';
-    if !json.chars().any(|character| is_to_escape(std::mem::replace(&mut last, character), character)) {
-        return Cow::Borrowed(json);
-    }
-    let mut escaped = String::with_capacity(json.len());
-    last = ' ';
-    for character in json.chars() {
-        if is_to_escape(last, character) {
-            let mut units = [0; 2];
-            character.encode_utf16(&mut units).iter().for_each(|unit| escaped += &format!("\\u{unit:04x}"));
-        } else {
-            escaped.push(character);
-        }
-        last = character;
-    }
-    Cow::Owned(escaped)
-}
-
-/// Characters that steer a terminal, change the order of what it shows, end a line for some programs, or are not seen.
-/// Joiners are not among them: scripts and emoji need them.
-pub(crate) fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
-        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::yaml;
+
 /// A custom kind, and where it holds pods.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -33,8 +35,10 @@ pub struct PodPath {
     pub optional: bool,
 }
 
-static PROJECTS: LazyLock<BTreeMap<String, Vec<CustomKind>>> =
-    LazyLock::new(|| serde_saphyr::from_str(include_str!("custom-kinds.yaml")).expect("custom-kinds.yaml is valid"));
+static PROJECTS: LazyLock<BTreeMap<String, Vec<CustomKind>>> = LazyLock::new(|| {
+    let document = yaml::documents(include_str!("custom-kinds.yaml")).next().and_then(Result::ok);
+    serde_json::from_str(&document.expect("custom-kinds.yaml is YAML").json).expect("custom-kinds.yaml is valid")
+});
 
 /// The projects by name, each with its custom kinds.
 pub fn projects() -> impl Iterator<Item = (&'static str, &'static [CustomKind])> {

@@ -4,6 +4,7 @@
 //! Knows no engine and no registry, and builds for `wasm32-unknown-unknown` as well.
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod baseline;
 pub mod config;
 pub mod custom_kinds;
@@ -11,15 +12,19 @@ pub mod document;
 pub mod file;
 pub mod finding;
 pub mod fingerprint;
+pub mod json;
 pub mod judge;
 pub mod kinds;
 pub mod lines;
 pub mod locate;
 pub mod object;
+pub mod payload;
 pub mod read;
 pub mod report;
 pub mod request;
 pub mod scanned;
+pub mod settings;
+pub mod standard;
 pub mod stored;
 pub mod suppress;
 pub mod yaml;

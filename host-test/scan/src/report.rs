@@ -40,7 +40,7 @@ pub struct Skipped {
 pub struct Judging {
     /// For example `privileged`.
     pub name: String,
-    /// Of the module: `sha256:` and 64 hexadecimal digits.
+    /// Of the module: `sha256:` and 64 hexadecimal digits; empty for a policy that is linked in.
     pub digest: String,
     /// The settings that it was evaluated with.
     pub settings: Map<String, Value>,

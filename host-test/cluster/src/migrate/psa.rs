@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use podfence_host::Mode;
+use podfence_scan::standard::{LATEST, is_version};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -21,14 +22,6 @@ pub(crate) const PREFIX: &str = "pod-security.kubernetes.io/";
 
 /// A mode, and what it judges.
 pub(crate) const MODES: [&str; 3] = ["enforce", "audit", "warn"];
-
-const LATEST: &str = "latest";
-
-pub(crate) fn is_version(version: &str) -> bool {
-    let minor = version.strip_prefix("v1.").unwrap_or_default();
-    let is_number = minor.bytes().all(|digit| digit.is_ascii_digit()) && (minor == "0" || !minor.starts_with('0'));
-    version == "latest" || !minor.is_empty() && minor.len() <= 9 && is_number
-}
 
 /// `PodSecurityConfiguration`.
 #[derive(Deserialize, Default)]

@@ -1,22 +1,25 @@
 //! The configuration of a repository, `podfence.yaml`.
 
 mod date;
+#[cfg(feature = "files")]
+mod file;
+mod glob;
+#[cfg(feature = "files")]
 mod located;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher};
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use serde_saphyr::Location;
 
 pub use date::{Date, DateError};
-use located::Node;
+#[cfg(feature = "files")]
+pub use file::ConfigError;
+pub use glob::Glob;
 
-use crate::finding::{Position, Severity};
+use crate::finding::Severity;
 
 /// The name of the file.
 pub const FILE: &str = "podfence.yaml";
@@ -118,72 +121,39 @@ pub enum FailOn {
     Never,
 }
 
-/// A glob of files.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Glob(GlobMatcher);
-
-/// A configuration cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {}, column {}: {message}", position.line, position.col)]
-pub struct ConfigError {
-    /// Where in the file.
-    pub position: Position,
-    /// The field, what was expected and what was found.
-    pub message: String,
-}
-
 /// Translates file names: output names files relative to the working directory, globs and baselines relative to the
 /// directory of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Base(Vec<String>);
 
 impl Config {
-    /// Reads a configuration. An empty one sets nothing.
+    /// Takes a configuration that is JSON.
     ///
     /// # Errors
-    /// When it is not YAML, or a field is unknown, is missing or has a value that it cannot have.
-    pub fn read(text: &str) -> Result<Self, ConfigError> {
-        let error = |location: Location, message| ConfigError { position: position(text, location), message };
-        // In YAML 1.2, `yes` is a string.
-        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
-        let root: Node = serde_saphyr::from_str_with_options(text, options).map_err(|broken| {
-            let location = broken.location().unwrap_or(Location::UNKNOWN);
-            let message = broken.render_with_formatter(&serde_saphyr::UserMessageFormatter);
-            let place = format!(" at line {}, column {}", location.line(), location.column());
-            error(location, message.strip_suffix(&place).unwrap_or(&message).to_owned())
-        })?;
-        let value = root.value();
-        if value.is_null() {
-            return Ok(Self::default());
-        }
+    /// A field is unknown, is missing or has a value that it cannot have.
+    pub fn of_json(value: Value) -> Result<Self, String> {
         // serde would read a list as the fields of a structure in their order.
-        let structures = [(String::new(), &root)].into_iter().chain(root.under("policy")).chain(root.under("ignore"));
-        for (path, node) in structures {
-            if node.is_list() {
-                return Err(error(node.location(), format!("{}expected a map of fields, found a list", prefix(&path))));
-            }
-        }
-        let mut config: Self = serde_path_to_error::deserialize(value).map_err(|wrong| {
-            let (path, message) = (wrong.path().to_string(), wrong.inner().to_string());
-            // The key is the place, and the message names it.
-            let (location, path) = match message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) {
-                Some((key, _)) => (
-                    root.key_at(wrong.path()),
-                    path.strip_suffix(key).map_or(&*path, |path| path.trim_end_matches('.')),
-                ),
-                None => (root.at(wrong.path()), &*path),
+        let lists = [("", &value)].into_iter().chain(["policy", "ignore"].map(|key| (key, &value[key])));
+        for (path, of) in lists {
+            let inner: Vec<&Value> = match of {
+                Value::Object(members) if path == "policy" => members.values().collect(),
+                Value::Array(elements) if path == "ignore" => elements.iter().collect(),
+                other if path.is_empty() => vec![other],
+                _ => continue,
             };
-            error(location, format!("{}{}", prefix(path), expected_first(&message)))
-        })?;
-        for (entry, (path, node)) in config.ignore.iter_mut().zip(root.under("ignore")) {
-            if entry.policy.is_none() && entry.control.is_none() {
-                let message = format!("{path}: expected `policy` or `control` or both, found neither");
-                return Err(error(node.location(), message));
+            if inner.iter().any(|of| of.is_array()) {
+                return Err(format!("{}expected a map of fields, found a list", prefix(path)));
             }
-            entry.line = node.location().line() as usize;
         }
-        Ok(config)
+        let config: Self = serde_path_to_error::deserialize(value).map_err(|wrong| {
+            let (path, message) = (wrong.path().to_string(), wrong.inner().to_string());
+            let path = within(&path, &message);
+            format!("{}{}", prefix(path), expected_first(&message))
+        })?;
+        match config.ignore.iter().position(|entry| !entry.has_target()) {
+            Some(index) => Err(format!("ignore[{index}]: {NO_TARGET}")),
+            None => Ok(config),
+        }
     }
 
     /// Finds the configuration for a working directory, which must be absolute: the nearest one in it or above it, up
@@ -199,40 +169,6 @@ impl Config {
     /// Whether a file, named relative to the directory of the configuration, is not scanned.
     pub fn excludes(&self, file: &str) -> bool {
         self.exclude.iter().any(|glob| glob.is_match(file))
-    }
-}
-
-impl Glob {
-    /// Whether it matches a file, named relative to the directory of the configuration.
-    pub fn is_match(&self, file: &str) -> bool {
-        self.0.is_match(file)
-    }
-}
-
-impl fmt::Display for Glob {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.0.glob().glob())
-    }
-}
-
-impl TryFrom<String> for Glob {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let glob = text.strip_prefix("./").unwrap_or(&text);
-        if glob.is_empty() {
-            return Err(format!("expected a glob of files, found `{text}`"));
-        }
-        if glob.starts_with('/') {
-            return Err(format!("expected a glob relative to the directory of this file, found `{text}`"));
-        }
-        if glob.ends_with('/') {
-            return Err(format!("expected a glob of files such as `{text}**`, found `{text}`"));
-        }
-        // A backslash means the same on every system.
-        let glob = GlobBuilder::new(glob).literal_separator(true).backslash_escape(true).build();
-        glob.map(|glob| Self(glob.compile_matcher()))
-            .map_err(|error| format!("expected a glob, found `{text}`: {}", error.kind()))
     }
 }
 
@@ -263,6 +199,26 @@ impl Base {
         }
         names.join("/")
     }
+}
+
+impl Ignore {
+    fn has_target(&self) -> bool {
+        self.policy.is_some() || self.control.is_some()
+    }
+}
+
+const NO_TARGET: &str = "expected `policy` or `control` or both, found neither";
+
+/// The path of what has an unknown field, which the message names; else the path itself.
+fn within<'p>(path: &'p str, message: &str) -> &'p str {
+    match unknown_field(message) {
+        Some(key) => path.strip_suffix(key).map_or(path, |path| path.trim_end_matches('.')),
+        None => path,
+    }
+}
+
+fn unknown_field(message: &str) -> Option<&str> {
+    message.strip_prefix("unknown field `")?.split_once('`').map(|(key, _)| key)
 }
 
 /// Whether a person has written a reason.
@@ -321,13 +277,6 @@ fn local(text: String) -> Result<PathBuf, String> {
         return Err(format!("expected the path of a file or directory, found `{text}`"));
     }
     Ok(text.into())
-}
-
-fn position(text: &str, location: Location) -> Position {
-    let (line, col) = (location.line().max(1) as usize, location.column().max(1) as usize);
-    let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
-    let before: usize = text[start..].chars().take(col - 1).map(char::len_utf8).sum();
-    Position { line, col, byte: start + before }
 }
 
 /// Returns what a message about a path starts with.

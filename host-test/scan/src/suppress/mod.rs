@@ -5,8 +5,10 @@
 
 mod comments;
 mod entries;
+#[cfg(feature = "files")]
 mod exceptions;
 
 pub use comments::{Comment, CommentOutcome, ContainerLines, DocumentPlace, Source, Target, by_comments, check_name};
 pub use entries::{ConfigOutcome, by_config};
+#[cfg(feature = "files")]
 pub use exceptions::exceptions;

@@ -8,27 +8,22 @@ use podfence_cluster::expression::Expression;
 use podfence_cluster::matching::{Matching, Namespaces, UnknownLabel};
 use podfence_cluster::pod_security::{Levels, Standard};
 use podfence_host::Reused;
-use podfence_host::evaluate::{CreationText, Failure, ValidationResponse, mutation_refused, settings_text};
+use podfence_host::evaluate::{CreationText, Failure, ValidationResponse, mutation_refused};
 use podfence_scan::AdmissionRequest;
-use podfence_scan::custom_kinds::{self, CustomKind};
+use podfence_scan::answer::{Answer, Rejection, Tally, whole_object};
 use podfence_scan::finding::Severity;
-use podfence_scan::judge::{Outcome, State, UNREADABLE, Verdict, Violation};
+use podfence_scan::judge::{Outcome, State, Verdict};
 use podfence_scan::kinds::{self, Known};
 use podfence_scan::object::Object;
 use podfence_scan::report::Judging;
 use podfence_scan::request::{Metadata, creation};
+use podfence_scan::settings::SettingsText;
+use podfence_scan::standard::STANDARDS;
 use podfence_scan::stored::as_stored;
-use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use crate::commands::modules::Loaded;
-
-/// The policy that evaluates the levels of the Pod Security Standards.
-pub(super) const STANDARDS: &str = "pod-security-standards";
-
-/// What policies say when there was no pod to evaluate.
-const NO_POD: [&str; 2] = ["the kind holds no pod", "the object has no pod template"];
 
 /// The policies that judge, with their modules.
 pub(crate) struct Judge {
@@ -91,37 +86,6 @@ pub(super) struct Run {
     pub(super) is_mutating: bool,
 }
 
-/// Settings as JSON.
-pub(super) struct SettingsText {
-    plain: String,
-    /// With the places of the pods in a custom kind. A policy reads its settings in each call, so that each object
-    /// comes with no more of them than it needs.
-    custom: Vec<(&'static CustomKind, String)>,
-}
-
-impl SettingsText {
-    /// As they are.
-    pub(super) fn plain(settings: &Map<String, Value>) -> Self {
-        Self { plain: settings_text(settings), custom: Vec::new() }
-    }
-
-    /// With the custom kinds of the table.
-    pub(super) fn with_custom_kinds(settings: &Map<String, Value>) -> Self {
-        let with = |kind| {
-            let mut settings = settings.clone();
-            custom_kinds::add_to_settings(&[kind], &mut settings);
-            settings_text(&settings)
-        };
-        let kinds = custom_kinds::projects().flat_map(|(_, kinds)| kinds);
-        Self { plain: settings_text(settings), custom: kinds.map(|kind| (kind, with(kind))).collect() }
-    }
-
-    fn of(&self, known: &Known) -> &str {
-        let Known::Custom(kind) = *known else { return &self.plain };
-        self.custom.iter().find(|(of, _)| std::ptr::eq(*of, kind)).map_or(&self.plain, |(_, settings)| settings)
-    }
-}
-
 /// The levels of the Pod Security Standards.
 pub(super) struct Standards {
     /// The index of its module.
@@ -173,21 +137,6 @@ impl Plan {
         }
         Plan { levels, steps }
     }
-}
-
-/// What a module says of an object.
-enum Answer {
-    Accepted,
-    Skipped(String),
-    Rejected(Rejection),
-    Failed(String),
-}
-
-struct Rejection {
-    message: String,
-    violations: Vec<Violation>,
-    /// How many violations the policy left out of its list.
-    left_out: u64,
 }
 
 impl Judge {
@@ -248,7 +197,7 @@ impl Judge {
         Judging {
             name: module.name.clone(),
             digest: format!("sha256:{}", module.sha256),
-            settings: serde_json::from_str(&run.settings.plain).expect("settings are an object"),
+            settings: run.settings.object(),
         }
     }
 
@@ -291,7 +240,7 @@ impl Judge {
                         let violations = vec![whole_object("matchConditions", &why)];
                         let verdict =
                             Verdict { severity: Severity::Warning, violations, ..policy.verdict(String::new()) };
-                        tally.verdicts.push(verdict);
+                        tally.report(verdict);
                         tally.skip(why);
                     }
                     Call::Refused(why) => {
@@ -312,8 +261,7 @@ impl Judge {
             asking.set_mutated(None);
             asking.ask_standards(standards, &mut tally);
         }
-        let state = tally.state().unwrap_or_else(|| unseen(known, object));
-        Outcome { verdicts: tally.verdicts, state }
+        tally.outcome(known, object)
     }
 
     fn sees(
@@ -356,64 +304,6 @@ impl Policy {
 /// Why a policy cannot tell whether it gets to see an object, and what to do.
 fn unknowable(unknown: &UnknownLabel) -> String {
     format!("{unknown}: add the Namespace {} to the files that are scanned", unknown.namespace)
-}
-
-/// The state of an object that no policy gets to see.
-fn unseen(known: Known, object: &Object) -> State {
-    match known {
-        Known::Workload | Known::Custom(_) => State::NotSelected,
-        Known::OtherVersion(why) | Known::Miswritten(why) => State::NotJudged(why),
-        Known::Other => match kinds::containers(&object.json) {
-            None => State::NoPod,
-            Some(path) => State::NotJudged(format!(
-                "kind {:?} of group {:?} is not known, and has containers at {path}: say where its pods are with the \
-                 setting podSpecPaths of a policy",
-                object.kind.kind, object.kind.group
-            )),
-        },
-    }
-}
-
-/// What the policies said so far.
-#[derive(Default)]
-struct Tally {
-    verdicts: Vec<Verdict>,
-    is_judged: bool,
-    skipped: Option<String>,
-}
-
-impl Tally {
-    /// Keeps the verdict of a policy, if it is not that the object is accepted.
-    fn add(&mut self, answer: Answer, verdict: impl FnOnce() -> Verdict) {
-        match answer {
-            Answer::Accepted => self.is_judged = true,
-            Answer::Skipped(reason) => self.skip(reason),
-            Answer::Rejected(Rejection { message, violations, left_out }) => {
-                self.is_judged = true;
-                let failure =
-                    (left_out > 0).then(|| format!("{left_out} more violations: the policy lists no more than these"));
-                self.verdicts.push(Verdict { message, violations, failure, ..verdict() });
-            }
-            Answer::Failed(why) => {
-                self.is_judged = true;
-                self.verdicts.push(Verdict { failure: Some(why), ..verdict() });
-            }
-        }
-    }
-
-    fn skip(&mut self, reason: String) {
-        self.skipped.get_or_insert(reason);
-    }
-
-    /// The state, unless no policy got to see the object.
-    fn state(&self) -> Option<State> {
-        match &self.skipped {
-            _ if self.is_judged => Some(State::Judged),
-            Some(reason) if NO_POD.contains(&reason.as_str()) => Some(State::NoPod),
-            Some(reason) => Some(State::Skipped(reason.clone())),
-            None => None,
-        }
-    }
 }
 
 /// One object, and who is asked about it.
@@ -528,21 +418,10 @@ impl Asking<'_, '_> {
             let reason = format!("the level of namespace {namespace:?} is privileged");
             return tally.skip(reason);
         }
-        let first = tally.verdicts.len();
+        let first = tally.count();
         for Step { level, severity, run } in steps {
             let mut answer = self.ask(run);
-            if let Answer::Rejected(rejection) = &mut answer {
-                let before = tally.verdicts.get(first..).unwrap_or_default();
-                rejection.violations.retain(|of| {
-                    let is_same = |other: &Violation| {
-                        other.path == of.path && other.container == of.container && other.value == of.value
-                    };
-                    !before.iter().flat_map(|verdict| &verdict.violations).any(is_same)
-                });
-                if rejection.violations.is_empty() && rejection.left_out == 0 {
-                    answer = Answer::Accepted;
-                }
-            }
+            answer.leave_out(tally.since(first));
             tally.add(answer, || Verdict {
                 policy: STANDARDS.to_owned(),
                 document: None,
@@ -605,58 +484,8 @@ impl Asking<'_, '_> {
                 _ => Answer::Accepted,
             };
         }
+        let violations = response.audit_annotations.as_ref().and_then(|of| of.get("violations"));
         let message = response.message.unwrap_or_default();
-        let listed =
-            response.audit_annotations.as_ref().and_then(|annotations| read_list(annotations.get("violations")?));
-        let (violations, left_out) = match listed {
-            Some(listed) => listed,
-            None if response.code == Some(400) => (vec![unreadable(&message)], 0),
-            None => (vec![whole_object(name, &message)], 0),
-        };
-        Answer::Rejected(Rejection { message, violations, left_out })
+        Answer::Rejected(Rejection::read(name, message, response.code, violations.map(String::as_str)))
     }
-}
-
-/// An element of the audit annotation.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Element {
-    Violation(Box<Violation>),
-    More { more: u64 },
-}
-
-/// The violations of an audit annotation, and how many it leaves out; `None` if it is no list of them.
-fn read_list(annotation: &str) -> Option<(Vec<Violation>, u64)> {
-    // Nearly always, nothing is left out, and then the elements need not be told apart.
-    if let Ok(violations) = serde_json::from_str::<Vec<Violation>>(annotation) {
-        return (!violations.is_empty()).then_some((violations, 0));
-    }
-    let elements: Vec<Element> = serde_json::from_str(annotation).ok()?;
-    let (mut violations, mut left_out) = (Vec::new(), 0);
-    for element in elements {
-        match element {
-            Element::Violation(violation) => violations.push(*violation),
-            Element::More { more } => left_out += more,
-        }
-    }
-    (!violations.is_empty()).then_some((violations, left_out))
-}
-
-fn whole_object(control: &str, message: &str) -> Violation {
-    Violation {
-        control: control.to_owned(),
-        reason: message.to_owned(),
-        message: None,
-        container: None,
-        path: String::new(),
-        value: Value::Null,
-        fix: String::new(),
-    }
-}
-
-/// What cannot be read, where the message says: `spec.containers[0].image: expected a string, found a number`.
-fn unreadable(message: &str) -> Violation {
-    let is_path = |path: &&str| !path.contains(' ') && !path.starts_with("request.") && !path.starts_with("settings");
-    let path = message.split_once(": ").map(|(path, _)| path).filter(is_path).unwrap_or_default();
-    Violation { path: path.to_owned(), ..whole_object(UNREADABLE, message) }
 }

@@ -18,10 +18,12 @@ use podfence_host::{Host, Mode};
 use podfence_scan::custom_kinds::{self, CustomKind};
 use podfence_scan::finding::Severity;
 use podfence_scan::request::plural;
+use podfence_scan::settings::{self, SettingsText};
+use podfence_scan::standard::STANDARDS;
 use podfence_scan::suppress;
 use serde_json::{Map, Value, json};
 
-use super::judge::{Body, Judge, Plan, Policy, Run, STANDARDS, SettingsText, Standards};
+use super::judge::{Body, Judge, Plan, Policy, Run, Standards};
 use crate::commands::modules::{Loaded, Places};
 use documents::Documents;
 
@@ -270,12 +272,7 @@ impl Making<'_> {
 
     /// Takes out exemptions of users and groups: a file has neither.
     fn without_requesters(&mut self, origin: &str, mut settings: Map<String, Value>) -> Map<String, Value> {
-        let Some(exempt) = settings.get_mut("exempt").and_then(Value::as_object_mut) else { return settings };
-        let removed: Vec<&str> = ["users", "groups"].into_iter().filter(|key| exempt.remove(*key).is_some()).collect();
-        if !removed.is_empty() {
-            let removed = removed.iter().map(|key| format!("exempt.{key}")).collect::<Vec<_>>().join(" and ");
-            self.notes.push(format!("{origin}: {removed} do not count in a scan: nobody sends a request"));
-        }
+        self.notes.extend(settings::take_out_requesters(&mut settings).map(|note| format!("{origin}: {note}")));
         settings
     }
 

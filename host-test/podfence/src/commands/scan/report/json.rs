@@ -1,127 +1,13 @@
-use std::io::{self, Write};
-
-use podfence_scan::document::Document;
-use podfence_scan::report::Report;
-use serde::Serialize as _;
-use serde_json::Serializer;
-use serde_json::ser::Formatter;
-
-use crate::text::escaped_json;
-
-/// The whole report as one JSON document, with each finding on a line of its own.
-///
-/// # Errors
-/// When `out` cannot be written.
-pub(crate) fn json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    Document::from(report).serialize(&mut Serializer::with_formatter(&mut *out, Lines::default()))?;
-    writeln!(out)
-}
-
-/// How deep values start a line: members of the document, and elements and members of those.
-const DEPTH: usize = 2;
-
-/// How deep an array is whose elements start a line: the findings of an object.
-const FINDINGS: usize = 4;
-
-/// Starts lines at the top, and with findings: few enough to stay small, and enough to compare two reports line by line.
-#[derive(Default)]
-struct Lines {
-    depth: usize,
-    has_value: bool,
-}
-
-/// What holds a value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Holder {
-    Array,
-    Object,
-}
-
-impl Lines {
-    fn begin(&mut self, out: &mut (impl Write + ?Sized), bracket: &[u8]) -> io::Result<()> {
-        self.depth += 1;
-        self.has_value = false;
-        out.write_all(bracket)
-    }
-
-    fn next(&self, out: &mut (impl Write + ?Sized), holder: Holder, first: bool) -> io::Result<()> {
-        if !first {
-            out.write_all(b",")?;
-        }
-        self.start_line(out, holder, 2)
-    }
-
-    fn end(&mut self, out: &mut (impl Write + ?Sized), holder: Holder, bracket: &[u8]) -> io::Result<()> {
-        if self.has_value {
-            self.start_line(out, holder, 0)?;
-        }
-        self.depth -= 1;
-        out.write_all(bracket)
-    }
-
-    /// Starts a line where values of the holder have one, with so many columns more than the holder has.
-    fn start_line(&self, out: &mut (impl Write + ?Sized), holder: Holder, more: usize) -> io::Result<()> {
-        let indent = match self.depth {
-            depth if depth <= DEPTH => 2 * (depth - 1),
-            FINDINGS if holder == Holder::Array => 2 * DEPTH,
-            _ => return Ok(()),
-        };
-        write!(out, "\n{:1$}", "", indent + more)
-    }
-}
-
-impl Formatter for Lines {
-    fn write_string_fragment<W: Write + ?Sized>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        out.write_all(escaped_json(fragment).as_bytes())
-    }
-
-    fn begin_array<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
-        self.begin(out, b"[")
-    }
-
-    fn begin_array_value<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.next(out, Holder::Array, first)
-    }
-
-    fn end_array_value<W: Write + ?Sized>(&mut self, _: &mut W) -> io::Result<()> {
-        self.has_value = true;
-        Ok(())
-    }
-
-    fn end_array<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
-        self.end(out, Holder::Array, b"]")
-    }
-
-    fn begin_object<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
-        self.begin(out, b"{")
-    }
-
-    fn begin_object_key<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.next(out, Holder::Object, first)
-    }
-
-    fn begin_object_value<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
-        out.write_all(if self.depth <= DEPTH { b": " } else { b":" })
-    }
-
-    fn end_object_value<W: Write + ?Sized>(&mut self, _: &mut W) -> io::Result<()> {
-        self.has_value = true;
-        Ok(())
-    }
-
-    fn end_object<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
-        self.end(out, Holder::Object, b"}")
-    }
-}
+pub(crate) use podfence_scan::json::write as json;
 
 #[cfg(test)]
 mod tests {
+    use podfence_scan::document::Document;
     use podfence_scan::finding::{Finding, ObjectName, Severity, Suppressed, SuppressionKind};
-    use podfence_scan::report::Judging;
+    use podfence_scan::report::{Judging, Report};
     use serde_json::{Value, json};
 
     use super::super::sample::{WEB, finding, flush, missing, problem, report, span};
-    use super::*;
 
     fn written(report: &Report) -> String {
         let mut bytes = Vec::new();

@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use podfence_scan::finding::{Severity, Span};
+use podfence_scan::json::is_hidden;
 use unicode_width::UnicodeWidthChar;
 
-use crate::text::{is_hidden, without_commands};
+use crate::text::without_commands;
 
 /// The most columns that are shown of a line.
 const WIDEST: usize = 160;

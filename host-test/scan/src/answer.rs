@@ -1,0 +1,185 @@
+//! From what policies answer of an object to what came of it.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::judge::{Outcome, State, UNREADABLE, Verdict, Violation};
+use crate::kinds::{self, Known};
+use crate::object::Object;
+
+/// What policies say when there was no pod to evaluate.
+const NO_POD: [&str; 2] = ["the kind holds no pod", "the object has no pod template"];
+
+/// What a policy answers of an object.
+pub enum Answer {
+    /// It was judged, and nothing is wrong.
+    Accepted,
+    /// It was not judged: why.
+    Skipped(String),
+    /// It was judged, and something is wrong.
+    Rejected(Rejection),
+    /// It could not be judged: why.
+    Failed(String),
+}
+
+/// What is wrong with an object.
+pub struct Rejection {
+    /// The policy's message.
+    pub message: String,
+    /// At least one.
+    pub violations: Vec<Violation>,
+    /// How many violations the policy left out of its list.
+    pub left_out: u64,
+}
+
+impl Rejection {
+    /// Reads the reply of a policy: its message and code, and its audit annotation `violations`.
+    pub fn read(policy: &str, message: String, code: Option<u16>, violations: Option<&str>) -> Rejection {
+        let (violations, left_out) = match violations.and_then(read_list) {
+            Some(listed) => listed,
+            None if code == Some(400) => (vec![unreadable(&message)], 0),
+            None => (vec![whole_object(policy, &message)], 0),
+        };
+        Rejection { message, violations, left_out }
+    }
+}
+
+impl Answer {
+    /// Leaves out the violations that verdicts report already.
+    pub fn leave_out(&mut self, reported: &[Verdict]) {
+        let Answer::Rejected(rejection) = self else { return };
+        rejection.violations.retain(|of| {
+            let is_same =
+                |other: &Violation| other.path == of.path && other.container == of.container && other.value == of.value;
+            !reported.iter().flat_map(|verdict| &verdict.violations).any(is_same)
+        });
+        if rejection.violations.is_empty() && rejection.left_out == 0 {
+            *self = Answer::Accepted;
+        }
+    }
+}
+
+/// The state of an object that no policy gets to see.
+fn unseen(known: Known, object: &Object) -> State {
+    match known {
+        Known::Workload | Known::Custom(_) => State::NotSelected,
+        Known::OtherVersion(why) | Known::Miswritten(why) => State::NotJudged(why),
+        Known::Other => match kinds::containers(&object.json) {
+            None => State::NoPod,
+            Some(path) => State::NotJudged(format!(
+                "kind {:?} of group {:?} is not known, and has containers at {path}: say where its pods are with the \
+                 setting podSpecPaths of a policy",
+                object.kind.kind, object.kind.group
+            )),
+        },
+    }
+}
+
+/// What the policies said so far.
+#[derive(Default)]
+pub struct Tally {
+    verdicts: Vec<Verdict>,
+    is_judged: bool,
+    skipped: Option<String>,
+}
+
+impl Tally {
+    /// Keeps the verdict of a policy, if it is not that the object is accepted.
+    pub fn add(&mut self, answer: Answer, verdict: impl FnOnce() -> Verdict) {
+        match answer {
+            Answer::Accepted => self.is_judged = true,
+            Answer::Skipped(reason) => self.skip(reason),
+            Answer::Rejected(Rejection { message, violations, left_out }) => {
+                self.is_judged = true;
+                let failure =
+                    (left_out > 0).then(|| format!("{left_out} more violations: the policy lists no more than these"));
+                self.verdicts.push(Verdict { message, violations, failure, ..verdict() });
+            }
+            Answer::Failed(why) => {
+                self.is_judged = true;
+                self.verdicts.push(Verdict { failure: Some(why), ..verdict() });
+            }
+        }
+    }
+
+    /// Keeps why a policy did not judge.
+    pub fn skip(&mut self, reason: String) {
+        self.skipped.get_or_insert(reason);
+    }
+
+    /// Keeps a verdict without counting the object as judged.
+    pub fn report(&mut self, verdict: Verdict) {
+        self.verdicts.push(verdict);
+    }
+
+    /// How many verdicts there are.
+    pub fn count(&self) -> usize {
+        self.verdicts.len()
+    }
+
+    /// The verdicts from the one with this index on.
+    pub fn since(&self, first: usize) -> &[Verdict] {
+        self.verdicts.get(first..).unwrap_or_default()
+    }
+
+    /// What came of the object, of the kind of which this is known.
+    pub fn outcome(self, known: Known, object: &Object) -> Outcome {
+        let state = self.state().unwrap_or_else(|| unseen(known, object));
+        Outcome { verdicts: self.verdicts, state }
+    }
+
+    /// The state, unless no policy got to see the object.
+    fn state(&self) -> Option<State> {
+        match &self.skipped {
+            _ if self.is_judged => Some(State::Judged),
+            Some(reason) if NO_POD.contains(&reason.as_str()) => Some(State::NoPod),
+            Some(reason) => Some(State::Skipped(reason.clone())),
+            None => None,
+        }
+    }
+}
+
+/// An element of the audit annotation.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Element {
+    Violation(Box<Violation>),
+    More { more: u64 },
+}
+
+/// The violations of an audit annotation, and how many it leaves out; `None` if it is no list of them.
+fn read_list(annotation: &str) -> Option<(Vec<Violation>, u64)> {
+    // Nearly always, nothing is left out, and then the elements need not be told apart.
+    if let Ok(violations) = serde_json::from_str::<Vec<Violation>>(annotation) {
+        return (!violations.is_empty()).then_some((violations, 0));
+    }
+    let elements: Vec<Element> = serde_json::from_str(annotation).ok()?;
+    let (mut violations, mut left_out) = (Vec::new(), 0);
+    for element in elements {
+        match element {
+            Element::Violation(violation) => violations.push(*violation),
+            Element::More { more } => left_out += more,
+        }
+    }
+    (!violations.is_empty()).then_some((violations, left_out))
+}
+
+/// A violation of the object as a whole.
+pub fn whole_object(control: &str, message: &str) -> Violation {
+    Violation {
+        control: control.to_owned(),
+        reason: message.to_owned(),
+        message: None,
+        container: None,
+        path: String::new(),
+        value: Value::Null,
+        fix: String::new(),
+    }
+}
+
+/// What cannot be read, where the message says: `spec.containers[0].image: expected a string, found a number`.
+fn unreadable(message: &str) -> Violation {
+    let is_path = |path: &&str| !path.contains(' ') && !path.starts_with("request.") && !path.starts_with("settings");
+    let path = message.split_once(": ").map(|(path, _)| path).filter(is_path).unwrap_or_default();
+    Violation { path: path.to_owned(), ..whole_object(UNREADABLE, message) }
+}
