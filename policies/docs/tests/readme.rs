@@ -10,7 +10,7 @@ use podfence_docs::generate;
 use podfence_fixtures::{discover, generated};
 
 /// The entries of `policies/` that are not policies.
-const OTHERS: [&str; 5] = [ALIASES, "FIELDS.md", "core", "docs", "fixtures"];
+const OTHERS: [&str; 6] = [ALIASES, "FIELDS.md", "core", "docs", "fixtures", "link"];
 const ALIASES: &str = "ALIASES.md";
 
 /// The files of a policy: first those that are written by hand, then those that are generated.
