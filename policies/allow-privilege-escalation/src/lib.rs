@@ -4,7 +4,7 @@
 //! false`. The kernel then ignores setuid bits and file capabilities. Kubernetes allows escalation by default.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Container, Edits, Mend, Pod, Rule, Settings, String, Violations, problem, vec};
+use podfence_core::{Container, Edits, Mend, Pod, Rule, Settings, String, Violations, mend, problem, vec};
 
 podfence_core::fields! {
     ALLOW_ESCALATION: Bool = Container "securityContext.allowPrivilegeEscalation",
@@ -34,7 +34,7 @@ static RULE: Rule = Rule {
     reason: "allowPrivilegeEscalation != false",
     detail: "{who} must set securityContext.allowPrivilegeEscalation=false",
     fix: "set securityContext.allowPrivilegeEscalation to false; a container cannot have that and be privileged or add SYS_ADMIN",
-    mend: &Mend::set(NO).usual(),
+    mend: &mend!(set NO, usual),
     ..Rule::PLAIN
 };
 

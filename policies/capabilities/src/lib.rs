@@ -5,7 +5,7 @@
 //! all of them and adds back what it needs cannot be abused for the rest.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Container, Edits, List, Mend, Pod, Rule, Settings, String, Vec, Violations, quote};
+use podfence_core::{Container, Edits, List, Mend, Pod, Rule, Settings, String, Vec, Violations, mend, quote};
 
 podfence_core::fields! {
     ADD: StringList = Container "securityContext.capabilities.add",
@@ -39,7 +39,7 @@ static DROP_ALL: Rule = Rule {
     reason: "unrestricted capabilities",
     detail: "{who} must set securityContext.capabilities.drop=[\"ALL\"]",
     fix: "set securityContext.capabilities.drop to [\"ALL\"]",
-    mend: &Mend::add("\"ALL\""),
+    mend: &mend!(add "\"ALL\""),
     ..Rule::PLAIN
 };
 

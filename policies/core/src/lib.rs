@@ -63,7 +63,7 @@ pub mod workload;
 pub use alloc::{string::String, vec, vec::Vec};
 pub use arena::Arena;
 pub use decode::{FieldType, List, Object, Value, count_defaults, default_elements, defaults};
-pub use place::{Mend, Place, Role};
+pub use place::{Mend, Place, Role, joined, joined_length};
 pub use pod::{Container, Edits, Pod};
 #[cfg(feature = "docs")]
 pub use policy::broken_rules;

@@ -48,46 +48,29 @@ pub enum Offender<'v> {
     Annotation(&'v str),
 }
 
-/// How a program can mend a violation: an edit of the object, which changes nothing else.
+/// How a program can mend a violation: an edit of the object, which changes nothing else. [`mend!`](crate::mend) makes
+/// one.
 pub struct Mend {
-    /// `set`, `add` (to the list) or `remove`; empty if only a person can mend it.
-    pub(crate) op: &'static str,
-    /// What to set or to add, as JSON.
-    pub(crate) value: &'static str,
-    /// Whether hardly a container needs what this takes away from it.
-    pub(crate) is_usual: bool,
+    /// The edit as a member of the violation's JSON, up to its path: in one piece, since each piece is a call. Empty if
+    /// only a person can mend it.
+    pub(crate) json: &'static str,
     /// The edit is at the pod, although the violation is at a container.
     pub(crate) of_pod: bool,
 }
 
 impl Mend {
     /// Only a person can mend it.
-    pub const NONE: &'static Self = &Self::new("", "null");
+    pub const NONE: &'static Self = &Self::new("");
 
     /// Removes the field or element that the violation is at.
-    pub const REMOVE: &'static Self = &Self::new("remove", "null");
+    pub const REMOVE: &'static Self = &crate::mend!(remove "null");
 
     /// The same, and hardly a container needs the field.
-    pub const REMOVE_USUALLY: &'static Self = &Self::new("remove", "null").usual();
+    pub const REMOVE_USUALLY: &'static Self = &crate::mend!(remove "null", usual);
 
-    const fn new(op: &'static str, value: &'static str) -> Self {
-        Self { op, value, is_usual: false, of_pod: false }
-    }
-
-    /// Sets the field to this JSON.
-    pub const fn set(json: &'static str) -> Self {
-        Self::new("set", json)
-    }
-
-    /// Adds this JSON to the list.
-    pub const fn add(json: &'static str) -> Self {
-        Self::new("add", json)
-    }
-
-    /// This edit as one that hardly a container suffers from.
-    #[must_use]
-    pub const fn usual(self) -> Self {
-        Self { is_usual: true, ..self }
+    #[doc(hidden)]
+    pub const fn new(json: &'static str) -> Self {
+        Self { json, of_pod: false }
     }
 
     /// This edit in the security context of the pod, from which containers inherit.
@@ -95,6 +78,55 @@ impl Mend {
     pub const fn of_pod(self) -> Self {
         Self { of_pod: true, ..self }
     }
+}
+
+/// Makes a [`Mend`] that does `set`, `add` (to the list there) or `remove`, with JSON from a constant. It is `usual` if
+/// hardly a container needs what it takes away.
+///
+/// ```
+/// const NO: &str = "false";
+/// static MENDS: [podfence_core::Mend; 2] = [podfence_core::mend!(set NO, usual), podfence_core::mend!(add "\"ALL\"")];
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! mend {
+    ($op:ident $json:expr) => {
+        $crate::mend!(@ $op, $json, "false")
+    };
+    ($op:ident $json:expr, usual) => {
+        $crate::mend!(@ $op, $json, "true")
+    };
+    (@ $op:ident, $json:expr, $is_usual:literal) => {
+        $crate::Mend::new({
+            const START: &str = concat!(",\"edit\":{\"op\":\"", stringify!($op), "\",\"usual\":", $is_usual, ",\"value\":");
+            const PARTS: [&str; 3] = [START, $json, ",\"path\":"];
+            const JOINED: [u8; $crate::joined_length(PARTS)] = $crate::joined(PARTS);
+            match ::core::str::from_utf8(&JOINED) {
+                Ok(joined) => joined,
+                Err(_) => unreachable!(),
+            }
+        })
+    };
+}
+
+#[doc(hidden)]
+pub const fn joined_length(parts: [&str; 3]) -> usize {
+    parts[0].len() + parts[1].len() + parts[2].len()
+}
+
+#[doc(hidden)]
+pub const fn joined<const N: usize>(parts: [&str; 3]) -> [u8; N] {
+    let mut joined = [0; N];
+    let (mut part, mut at, mut length) = (0, 0, 0);
+    while part < parts.len() {
+        while at < parts[part].len() {
+            joined[length] = parts[part].as_bytes()[at];
+            at += 1;
+            length += 1;
+        }
+        (part, at) = (part + 1, 0);
+    }
+    joined
 }
 
 /// A place in the object, and the value there.
@@ -174,14 +206,9 @@ impl<'v> Place<'v> {
         self
     }
 
-    /// The place of the same field of the pod.
-    pub(crate) fn of_pod(mut self) -> Self {
-        self.offender = Offender::Pod;
-        self
-    }
-
-    /// Puts its path from the object on, in which the pod is at a place.
-    pub(crate) fn put_path(&self, pod: &Located<'_>, path: &mut String) {
+    /// Puts its path from the object on, in which the pod is at a place; of the same field of the pod if `of_pod`.
+    #[inline(never)]
+    pub(crate) fn put_path(&self, pod: &Located<'_>, of_pod: bool, path: &mut String) {
         if !self.is_outside {
             put(path, pod.path);
             put(path, if pod.path.is_empty() { "" } else { "." });
@@ -193,7 +220,9 @@ impl<'v> Place<'v> {
             }
             put(path, if pod.is_spec { "" } else { "spec." });
         }
-        if let Offender::Container { role, index, .. } = self.offender {
+        if let Offender::Container { role, index, .. } = self.offender
+            && !of_pod
+        {
             put(path, role.list().path);
             put_index(path, index);
             put(path, ".");

@@ -253,7 +253,7 @@ impl<'v> Edits<'v> {
         let mut separator = " changed ";
         for (index, merge) in self.merges.iter().enumerate() {
             let mut path = String::new();
-            merge.place.put_path(merge.pod, &mut path);
+            merge.place.put_path(merge.pod, false, &mut path);
             if report.len() + path.len() > most {
                 text::put_more(&mut report, self.merges.len() - index);
                 break;

@@ -44,7 +44,7 @@ impl<'s> Profile<'s> {
     /// The same at the pod.
     pub const POD_DEFAULT: &'static Mend = &Self::SET_DEFAULT.of_pod();
 
-    const SET_DEFAULT: Mend = Mend::set("\"RuntimeDefault\"").usual();
+    const SET_DEFAULT: Mend = crate::mend!(set "\"RuntimeDefault\"", usual);
 
     /// Reads a setting, in the spelling of the fields or of the old annotations.
     pub fn of_setting(spelled: &'s str) -> Self {

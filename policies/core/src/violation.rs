@@ -167,7 +167,7 @@ impl<'v> Violations<'v> {
     /// this many bytes: the last element is `{"more":7}` if seven do not fit. Paths start at the object. A message is
     /// what the text of the verdict would be in parentheses, were it the only violation. Of a long text, only the start
     /// is there, and a long value is the start of its JSON, as a string. What a program can mend has as last member
-    /// `"edit":{"op","path","value","usual"}`, see [`Mend`].
+    /// `"edit":{"op","usual","value","path"}`, see [`Mend`].
     pub(crate) fn to_json(&self, settings: Option<&Settings>, most: usize) -> String {
         let mut json = own("[");
         for (index, violation) in self.found.iter().enumerate() {
@@ -188,7 +188,7 @@ impl<'v> Violations<'v> {
                 _ => put(&mut element, ",\"container\":null"),
             }
             let mut path = String::new();
-            place.put_path(violation.pod, &mut path);
+            place.put_path(violation.pod, false, &mut path);
             put_member(&mut element, ",\"path\":", &path);
             let value = place.value.map_or("null", Object::raw);
             if value.len() > LONGEST {
@@ -202,17 +202,13 @@ impl<'v> Violations<'v> {
             put(&mut fix, place.hint);
             put_member(&mut element, ",\"fix\":", &fix);
             let mend = place.mend.unwrap_or(rule.mend);
-            if !mend.op.is_empty() {
-                put(&mut element, ",\"edit\":{\"op\":\"");
-                put(&mut element, mend.op);
+            if !mend.json.is_empty() {
                 if mend.of_pod {
-                    path = String::new();
-                    place.of_pod().put_path(violation.pod, &mut path);
+                    path.clear();
+                    place.put_path(violation.pod, true, &mut path);
                 }
-                put_member(&mut element, "\",\"path\":", &path);
-                put(&mut element, ",\"value\":");
-                put(&mut element, mend.value);
-                put(&mut element, if mend.is_usual { ",\"usual\":true}" } else { ",\"usual\":false}" });
+                put_member(&mut element, mend.json, &path);
+                put(&mut element, "}");
             }
             put(&mut element, "}");
             if json.len() + element.len() + MORE > most {

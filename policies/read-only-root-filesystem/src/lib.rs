@@ -4,7 +4,7 @@
 //! root, a container writes only to volumes, which the pod has to name.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Edits, Mend, Pod, Rule, Settings, String, Violations, vec};
+use podfence_core::{Edits, Pod, Rule, Settings, String, Violations, mend, vec};
 
 podfence_core::fields! {
     READ_ONLY_ROOT: Bool = Container "securityContext.readOnlyRootFilesystem",
@@ -28,7 +28,7 @@ static RULE: Rule = Rule {
     reason: "readOnlyRootFilesystem != true",
     detail: "{who} must set securityContext.readOnlyRootFilesystem=true",
     fix: "set securityContext.readOnlyRootFilesystem to true, and mount an emptyDir where the container writes",
-    mend: &Mend::set(YES),
+    mend: &mend!(set YES),
     ..Rule::PLAIN
 };
 

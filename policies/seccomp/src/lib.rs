@@ -6,8 +6,7 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Container, Edits, Field, Mend, Object, Place, Pod, Profile, Refusal, Rule, Settings, String, Violations, quote,
-    types,
+    Container, Edits, Field, Object, Place, Pod, Profile, Refusal, Rule, Settings, String, Violations, quote, types,
 };
 
 podfence_core::fields! {

@@ -7,8 +7,8 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Container, Edits, Field, FieldType, Mend, Object, Place, Pod, Rule, Settings, String, Vec, Violations, problem,
-    types,
+    Container, Edits, Field, FieldType, Mend, Object, Place, Pod, Rule, Settings, String, Vec, Violations, mend,
+    problem, types,
 };
 
 podfence_core::fields! {
@@ -174,7 +174,7 @@ static GROUPS_NOT_STRICT: Rule = Rule {
     reason: "supplementalGroupsPolicy",
     detail: "{who} must set securityContext.supplementalGroupsPolicy=Strict",
     fix: "set securityContext.supplementalGroupsPolicy of the pod to Strict",
-    mend: &Mend::set(STRICT),
+    mend: &mend!(set STRICT),
     ..Rule::PLAIN
 };
 
@@ -337,13 +337,13 @@ impl User {
 
     /// How to require it at the container.
     fn mend(self) -> &'static Mend {
-        const MENDS: [&Mend; 3] = [&Mend::set(YES).usual(), &Mend::set(YES), Mend::NONE];
+        const MENDS: [&Mend; 3] = [&mend!(set YES, usual), &mend!(set YES), Mend::NONE];
         MENDS[self as usize]
     }
 
     /// How to require it at the pod, of which this is the worst container.
     fn mend_pod(self) -> &'static Mend {
-        const MENDS: [&Mend; 3] = [&Mend::set(YES).usual().of_pod(), &Mend::set(YES).of_pod(), Mend::NONE];
+        const MENDS: [&Mend; 3] = [&mend!(set YES, usual).of_pod(), &mend!(set YES).of_pod(), Mend::NONE];
         MENDS[self as usize]
     }
 }
