@@ -94,7 +94,13 @@ fn replies_as_the_sdk(opinion: &'static Opinion) {
             let members = violation.as_object().expect("a violation is an object");
             let mut keys: Vec<_> = members.keys().map(String::as_str).collect();
             keys.sort_unstable();
+            keys.retain(|key| *key != "edit");
             assert_eq!(keys, ["container", "control", "fix", "message", "path", "reason", "value"]);
+            if let Some(edit) = members.get("edit") {
+                let mut keys: Vec<_> = edit.as_object().expect("an object").keys().map(String::as_str).collect();
+                keys.sort_unstable();
+                assert_eq!(keys, ["op", "path", "usual", "value"], "{violation}");
+            }
             for key in ["control", "reason", "message", "path", "fix"] {
                 assert!(members[key].is_string(), "{key} in {violation}");
             }

@@ -174,6 +174,7 @@ pub fn whole_object(control: &str, message: &str) -> Violation {
         path: String::new(),
         value: Value::Null,
         fix: String::new(),
+        edit: None,
     }
 }
 

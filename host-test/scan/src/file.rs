@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::finding::{Finding, ObjectName, Position, Problem, Severity, Span};
 use crate::fingerprint::fingerprint;
+use crate::fix::Mend;
 use crate::judge::{Judge, Outcome, State, UNREADABLE, Verdict, Violation};
 use crate::kinds;
 use crate::lines::Lines;
@@ -82,8 +83,18 @@ pub fn scan(options: &Options<'_>, origin: Origin<'_>, text: &str, judge: &mut i
     let mut outcome = FileOutcome::default();
     outcome.summary.files = 1;
     let (comments, places) = (Vec::new(), Vec::new());
-    let mut file =
-        FileScan { options, origin, text, lines: &lines, judge, outcome, comments, places, is_template: false };
+    let mut file = FileScan {
+        options,
+        origin,
+        text,
+        lines: &lines,
+        judge,
+        outcome,
+        comments,
+        places,
+        index: 0,
+        is_template: false,
+    };
     file.scan();
     // They are held until all files are scanned.
     file.outcome.findings.shrink_to_fit();
@@ -116,6 +127,8 @@ struct FileScan<'f, J> {
     outcome: FileOutcome,
     comments: Vec<Comment>,
     places: Vec<DocumentPlace>,
+    /// Which of all documents is read, those included in which there is nothing.
+    index: usize,
     /// Whether all that cannot be read of it looks like a template.
     is_template: bool,
 }
@@ -137,7 +150,8 @@ impl<'f, J: Judge> FileScan<'f, J> {
     fn scan(&mut self) {
         let mut is_object = false;
         self.is_template = self.text.contains("{{");
-        for document in yaml::documents_with_places(self.text) {
+        for (index, document) in yaml::documents_with_places(self.text).enumerate() {
+            self.index = index;
             match document {
                 Ok(document) if document.is_empty() => self.comments_before(&document),
                 Ok(document) => is_object |= self.document(document),
@@ -401,6 +415,7 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
                 "use the kind and the version that the API server serves, or say where its pods are with podSpecPaths \
                   in the settings of --policy or --policies"
                     .to_owned(),
+            edit: None,
         };
         let severity = if self.file.options.is_strict { Severity::Error } else { Severity::Warning };
         let verdict = Verdict {
@@ -439,6 +454,7 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
         owner: Option<&(Key, Option<String>)>,
     ) {
         let place = self.place(object, &violation.path);
+        let mend = violation.edit.map(|edit| Box::new(Mend { edit: *edit, within: object.path.clone() }));
         // Most are sentences, and others are a part of one.
         let is_sentence = |message: &str| ["container ", "pod ", "volume "].iter().any(|who| message.starts_with(who));
         let message = match violation.message {
@@ -458,9 +474,11 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
             value: violation.value,
             message,
             fix: violation.fix,
+            mend,
             docs: verdict.docs.clone(),
             file: self.file.origin.name.to_owned(),
             via: self.via.clone(),
+            document: self.file.index,
             span: place.span,
             related: place.related,
             fingerprint: String::new(),
@@ -525,9 +543,11 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
             value: Value::Null,
             message: String::new(),
             fix: String::new(),
+            mend: None,
             docs: DOCS.to_owned(),
             file: self.file.origin.name.to_owned(),
             via: self.via.clone(),
+            document: self.file.index,
             span,
             related: Vec::new(),
             fingerprint: String::new(),

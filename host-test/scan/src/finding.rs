@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::fix::Mend;
+
 /// How much a finding counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,6 +75,9 @@ pub struct Finding {
     pub message: String,
     /// How to fix it.
     pub fix: String,
+    /// How `--fix` fixes it.
+    #[serde(rename = "edit", skip_serializing_if = "Option::is_none")]
+    pub mend: Option<Box<Mend>>,
     /// A page about the policy.
     pub docs: String,
     /// The file, as it is named in output: relative to the working directory, with `/`.
@@ -80,6 +85,9 @@ pub struct Finding {
     /// The template that a renderer made the object of, from a comment `# Source: PATH`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
+    /// Which of the documents of the file the object is in, from 0.
+    #[serde(skip)]
+    pub document: usize,
     /// Where in the file.
     pub span: Span,
     /// Other places that matter: an alias of an anchor, the first of two equal keys.

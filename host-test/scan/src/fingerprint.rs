@@ -120,6 +120,8 @@ pub(crate) mod tests {
             span: Span { start: place, end: place },
             related: Vec::new(),
             fingerprint: String::new(),
+            mend: None,
+            document: 0,
             suppressed: None,
         };
         finding.fingerprint = fingerprint(&finding);

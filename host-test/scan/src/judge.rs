@@ -1,9 +1,10 @@
 //! What scans ask of that which judges objects, and what it answers.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::finding::Severity;
+use crate::fix::Edit;
 use crate::object::Object;
 
 /// The control of violations that say what cannot be read.
@@ -82,4 +83,12 @@ pub struct Violation {
     /// How to fix it.
     #[serde(default)]
     pub fix: String,
+    /// How a program fixes it.
+    #[serde(default, deserialize_with = "edit")]
+    pub edit: Option<Box<Edit>>,
+}
+
+/// An edit; none where something else stands, since any module may have a member of this name.
+fn edit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Edit>>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(deserializer)?).ok())
 }

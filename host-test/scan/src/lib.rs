@@ -12,6 +12,7 @@ pub mod document;
 pub mod file;
 pub mod finding;
 pub mod fingerprint;
+pub mod fix;
 pub mod json;
 pub mod judge;
 pub mod kinds;

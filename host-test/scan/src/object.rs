@@ -325,12 +325,17 @@ impl Object {
 
     /// A path of this object as one of its document.
     pub fn path_in_document<'p>(&self, path: &'p str) -> Cow<'p, str> {
-        match (self.path.is_empty(), path.is_empty()) {
-            (true, _) => path.into(),
-            (_, true) => self.path.clone().into(),
-            _ if path.starts_with('[') => format!("{}{path}", self.path).into(),
-            _ => format!("{}.{path}", self.path).into(),
-        }
+        path_within(&self.path, path)
+    }
+}
+
+/// A path of an object that is at another path of its document, as one of the document.
+pub fn path_within<'p>(object: &str, path: &'p str) -> Cow<'p, str> {
+    match (object.is_empty(), path.is_empty()) {
+        (true, _) => path.into(),
+        (_, true) => object.to_owned().into(),
+        _ if path.starts_with('[') => format!("{object}{path}").into(),
+        _ => format!("{object}.{path}").into(),
     }
 }
 

@@ -276,6 +276,8 @@ fn unused(source: &Source<'_>, directive: &Directive<'_>) -> Vec<Finding> {
             span: directive.comment.span,
             related: Vec::new(),
             fingerprint: String::new(),
+            mend: None,
+            document: 0,
             suppressed: None,
         };
         finding.fingerprint = fingerprint(&finding);

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub use event::Bytes;
 pub use places::Places;
 pub use text::decode;
-pub use tree::{Duplicate, Element, Found, Tree};
+pub use tree::{Duplicate, Element, Found, Inside, Part, Step, Steps, Tree};
 
 use event::{Events as _, Json, Yaml};
 use split::{Chunk, Chunks, Syntax};

@@ -501,12 +501,65 @@ impl Tree {
         }
     }
 
+    /// The document as a part of itself; none if it is empty.
+    pub fn part(&self) -> Option<Part<'_>> {
+        Some(Part { tree: self, id: self.root? })
+    }
+
     /// The scalars: where each stands, and its JSON. Those that came by an alias stand where their anchor is.
     pub fn scalars(&self) -> impl Iterator<Item = (&Bytes, &str)> {
         self.nodes.iter().filter_map(|node| match &node.content {
             Content::Scalar(json) if node.alias.is_none() => Some((&node.value, json.as_str())),
             _ => None,
         })
+    }
+}
+
+/// A part of a document, as it stands in the text.
+#[derive(Clone, Copy)]
+pub struct Part<'t> {
+    tree: &'t Tree,
+    id: Id,
+}
+
+/// What is in a part.
+pub enum Inside<'t> {
+    /// A scalar, as JSON.
+    Scalar(&'t str),
+    /// The elements of a list.
+    List(Vec<Part<'t>>),
+    /// The members of an object, without keys that stand there twice.
+    Map(Vec<(&'t str, Part<'t>)>),
+}
+
+impl<'t> Part<'t> {
+    /// Its key, of a member of an object.
+    pub fn key(&self) -> Option<&'t Bytes> {
+        self.node().key.as_ref()
+    }
+
+    /// Where it stands; where its anchor is, if it came by an alias.
+    pub fn span(&self) -> &'t Bytes {
+        &self.node().value
+    }
+
+    /// The alias or the merge key that it came by.
+    pub fn alias(&self) -> Option<&'t Bytes> {
+        self.node().alias.as_ref()
+    }
+
+    /// What is in it.
+    pub fn inside(&self) -> Inside<'t> {
+        let part = |id: Id| Part { tree: self.tree, id };
+        match &self.node().content {
+            Content::Scalar(json) => Inside::Scalar(json),
+            Content::List(ids) => Inside::List(ids.iter().map(|&id| part(id)).collect()),
+            Content::Map(entries) => Inside::Map(entries.iter().map(|(key, id)| (key.as_str(), part(*id))).collect()),
+        }
+    }
+
+    fn node(&self) -> &'t Node {
+        &self.tree.nodes[self.id]
     }
 }
 
@@ -521,13 +574,17 @@ fn join(path: &str, key: &str) -> String {
     }
 }
 
-pub(super) enum Step<'p> {
+/// A step of a path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step<'p> {
+    /// Into an object.
     Key(Cow<'p, str>),
+    /// Into a list.
     Index(usize),
 }
 
 /// The steps of a path. What is no path ends it.
-pub(super) struct Steps<'p>(pub(super) &'p str);
+pub struct Steps<'p>(pub &'p str);
 
 impl<'p> Iterator for Steps<'p> {
     type Item = Step<'p>;

@@ -71,6 +71,8 @@ pub(super) fn finding(span: Span) -> Finding {
         span,
         related: Vec::new(),
         fingerprint: "00112233445566778899aabbccddeeff".to_owned(),
+        mend: None,
+        document: 0,
         suppressed: None,
     }
 }
