@@ -52,6 +52,9 @@ fn sarif_is_as_its_schema_says() {
     let expected = ["bad.yaml", "again.yaml", "in-shop.yaml", "accepted.yaml", "a%20b%2C%3A%25%C3%A9.yaml"];
     assert_eq!(uris, HashSet::from(expected));
     assert_eq!(results(run).filter(|result| result.get("suppressions").is_some()).count(), 1);
+    let of_bad = |of: &&Value| of["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "bad.yaml";
+    let fixes: Vec<bool> = results(run).filter(of_bad).map(|result| result.get("fixes").is_some()).collect();
+    assert!(fixes.contains(&true), "{fixes:?}");
     assert_eq!(run["invocations"][0]["executionSuccessful"], false);
     assert!(against(SARIF, &serde_json::json!({"version": "2.1.0"})).contains("runs"), "the schema asks for something");
 }

@@ -1,6 +1,7 @@
 //! `podfence scan` over trees of files: what is found where, what is accepted, and how it ends.
 
 mod corpora;
+mod fixing;
 mod formats;
 #[cfg(unix)]
 mod hostile;

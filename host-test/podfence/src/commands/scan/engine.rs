@@ -38,6 +38,11 @@ impl<'e> Engine<'e> {
         self.scan_with(inputs, |_, input| read(input, self.standard_input))
     }
 
+    /// Scans a file as if it had this text.
+    pub(super) fn scan_text(&self, input: &Input, text: &str) -> Scanned {
+        self.scan_with(std::slice::from_ref(input), |_, _| Ok(text.as_bytes().into()))
+    }
+
     /// Scans files, the bytes of which come from a function of their index and the file.
     pub(super) fn scan_with<'b, R>(&self, inputs: &'b [Input], read: R) -> Scanned
     where

@@ -1,6 +1,7 @@
 //! `podfence scan`
 
 mod engine;
+mod fix;
 mod judge;
 mod measure;
 mod render;
@@ -24,7 +25,7 @@ use podfence_host::Host;
 use podfence_scan::baseline::{self, Baseline};
 use podfence_scan::config::{self, Base, Config, Date, FailOn};
 use podfence_scan::file::{CONTROLS, Options, SCAN};
-use podfence_scan::finding::{Problem, Severity};
+use podfence_scan::finding::{Finding, Problem, Severity};
 use podfence_scan::report::{Report, Summary};
 use podfence_scan::scanned::Scanned;
 use podfence_scan::suppress;
@@ -34,6 +35,7 @@ use super::{COULD_NOT_JUDGE, DENIED, LimitArguments, read_settings, seconds};
 use crate::text::origin;
 
 use engine::Engine;
+use fix::{Fixed, Fixes, Fixing};
 use judge::Judge;
 pub(super) use measure::Bench;
 use report::Format;
@@ -119,6 +121,9 @@ pub(super) struct Arguments {
     #[command(flatten)]
     accepted: AcceptedArguments,
 
+    #[command(flatten)]
+    fixing: FixArguments,
+
     #[command(flatten, next_help_heading = "Limits of a module")]
     limits: LimitArguments,
 }
@@ -186,6 +191,30 @@ struct AcceptedArguments {
     /// Prints all errors as `ignore` entries of a configuration instead of a report, each with a reason to be written
     #[arg(long, conflicts_with = "output")]
     write_exceptions: bool,
+}
+
+/// What is fixed.
+#[derive(Args)]
+#[command(next_help_heading = "Fixes")]
+struct FixArguments {
+    /// Fixes findings in their files, and reports what is left. `usual`: takes away what hardly a container needs;
+    /// `all`: also what stops many images, such as `runAsNonRoot: true` and dropping all capabilities; CONTROL,…: what
+    /// these controls or policies find. Of `-`, the new text is printed, and the report goes to standard error
+    #[arg(
+        long, value_name = "usual|all|CONTROL,…", value_parser = Fixes::read, num_args = 0..=1, require_equals = true,
+        default_missing_value = "usual", conflicts_with_all = ["write_baseline", "write_exceptions"]
+    )]
+    fix: Option<Fixes>,
+
+    /// Prints what --fix would change, and changes nothing. Exit code 1: there is something
+    #[arg(long, conflicts_with_all = ["write_baseline", "write_exceptions", "output"])]
+    diff: bool,
+}
+
+impl FixArguments {
+    fn fixes(&self) -> Option<&Fixes> {
+        self.fix.as_ref().or(self.diff.then_some(&Fixes::Usual))
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -260,6 +289,12 @@ impl Arguments {
                     .map_err(|problem| anyhow!("{}:{}: ignore: {problem}", configured.name, entry.line))?;
             }
         }
+        for name in self.fixing.fixes().iter().flat_map(|fixes| fixes.names()) {
+            suppress::check_name(name, &names).map_err(|problem| anyhow!("--fix: {problem}"))?;
+        }
+        if self.fixing.fix.is_some() && !self.fixing.diff && standard_input.is_some() && found.inputs.len() > 1 {
+            bail!("--fix: found standard input beside files; its new text is printed, so that it must be alone");
+        }
         let modules: BTreeSet<String> = judge.modules().map(|(name, _)| name.to_owned()).collect();
         let mut notes: Vec<String> = judge.notes().to_vec();
         notes.extend(self.set_namespaces(&configured, &mut judge, standard_input.as_deref(), &found.inputs)?);
@@ -306,20 +341,104 @@ impl Arguments {
         }
         self.accept(&configured, &found.inputs, &modules, &mut scanned)?;
         let fail_on = self.fail_on.map_or(configured.config.fail_on, FailOn::from);
+        if let Some(fixes) = self.fixing.fixes() {
+            let accept = self.acceptance(&configured)?;
+            let fixed = Fixing { fixes, engine: &engine, inputs: &found.inputs, accept: &accept }.fix(&scanned);
+            return self.finish_fixing(fixed, &judge, scanned, (&found.inputs, standard_input.as_deref()), fail_on);
+        }
         if self.accepted.write_baseline {
             return self.write_baseline(&configured, &found.inputs, fail_on, scanned);
         }
         if self.accepted.write_exceptions {
             let today = today()?;
             print!("{}", suppress::exceptions(&scanned.findings, &configured.base, today));
-            return self.finish_writing(&scanned);
+            return self.finish_writing(&scanned.problems);
         }
+        let report = self.report(&judge, scanned);
+        self.print(&report, &found.inputs, standard_input.as_deref())?;
+        self.exit_code(&report, fail_on)
+    }
+
+    /// The report of what was scanned, in which it is a problem if nothing was judged.
+    fn report(&self, judge: &Judge, mut scanned: Scanned) -> Report {
         if scanned.summary.judged == 0 && !self.allow_empty {
             scanned.problems.push(self.nothing_judged(&scanned.summary));
         }
-        let report = scanned.report(judge.judging());
-        self.print(&report, &found.inputs, standard_input.as_deref())?;
+        scanned.report(judge.judging())
+    }
+
+    /// Prints the changes, or makes them and reports what is left.
+    fn finish_fixing(
+        &self,
+        fixed: Fixed,
+        judge: &Judge,
+        mut scanned: Scanned,
+        (inputs, standard_input): (&[Input], Option<&[u8]>),
+        fail_on: FailOn,
+    ) -> Result<ExitCode> {
+        let tell_refused = || {
+            for (Finding { file, span, control, .. }, why) in &fixed.refused {
+                let line = format!("{file}:{}: {control} is not fixed: {why}", span.start.line);
+                eprintln!("{}", crate::text::printable(&line));
+            }
+        };
+        if self.fixing.diff {
+            let mut out = BufWriter::new(io::stdout().lock());
+            fixed.files.iter().try_for_each(|file| out.write_all(file.diff().as_bytes()))?;
+            out.flush()?;
+            tell_refused();
+            let code = self.finish_writing(&self.report(judge, scanned).problems)?;
+            let is_changed = !fixed.files.is_empty();
+            return Ok(if code == ExitCode::SUCCESS && is_changed { ExitCode::from(DENIED) } else { code });
+        }
+        let (mut findings, mut files) = (0, 0);
+        let mut printed = standard_input.map(<[u8]>::to_vec);
+        for file in &fixed.files {
+            if file.input.source == Source::StandardInput {
+                printed = Some(file.mended.text.clone().into_bytes());
+            }
+            match file.write() {
+                Ok(()) => {
+                    file.update(&mut scanned);
+                    findings += file.mended.count;
+                    files += 1;
+                }
+                Err(error) => scanned.problems.push(file.unwritten(&error)),
+            }
+        }
+        let report = self.report(judge, scanned);
+        match &printed {
+            None => self.print(&report, inputs, None)?,
+            Some(text) => {
+                let mut out = io::stdout().lock();
+                out.write_all(text).and_then(|()| out.flush())?;
+                let mut source = |_: &str| Some(yaml::decode(text).into_owned());
+                report::write(Format::Human, &report, &mut source, self.verbose, &mut anstream::stderr().lock())?;
+            }
+        }
+        tell_refused();
+        let many = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+        eprintln!("Fixed {} in {}.", many(findings, "finding"), many(files, "file"));
         self.exit_code(&report, fail_on)
+    }
+
+    /// What suppresses findings as [`Self::accept`] does, and tells nothing.
+    fn acceptance(&self, configured: &Configured) -> Result<impl Fn(&mut Vec<Finding>)> {
+        let today = today()?;
+        let baseline = match self.baseline_file(configured) {
+            None => None,
+            Some(path) => {
+                let text = fs::read_to_string(&path).with_context(|| origin(&path))?;
+                Some(Baseline::read(&text).with_context(|| origin(&path))?)
+            }
+        };
+        let (entries, base) = (configured.config.ignore.clone(), configured.base.clone());
+        Ok(move |findings: &mut Vec<Finding>| {
+            suppress::by_config(&entries, findings.iter_mut(), &base, today);
+            if let Some(baseline) = &baseline {
+                baseline.apply(findings.iter_mut());
+            }
+        })
     }
 
     /// Takes the labels of the Namespaces among the manifests, where something asks for them. Returns what is wrong with
@@ -515,16 +634,16 @@ impl Arguments {
         if configured.config.baseline.is_none() && self.accepted.baseline.is_none() {
             eprintln!("To use it: `baseline: {}` in {}, or --baseline", baseline::FILE, config::FILE);
         }
-        self.finish_writing(&scanned)
+        self.finish_writing(&scanned.problems)
     }
 
     /// What could not be read is in no file that was written.
-    fn finish_writing(&self, scanned: &Scanned) -> Result<ExitCode> {
-        for Problem { file, position, message } in &scanned.problems {
+    fn finish_writing(&self, problems: &[Problem]) -> Result<ExitCode> {
+        for Problem { file, position, message } in problems {
             let at = position.map(|at| format!(":{}:{}", at.line, at.col)).unwrap_or_default();
             eprintln!("error: {}", crate::text::printable(&format!("{file}{at}: {message}")));
         }
-        Ok(ExitCode::from(if scanned.problems.is_empty() { 0 } else { COULD_NOT_JUDGE }))
+        Ok(ExitCode::from(if problems.is_empty() { 0 } else { COULD_NOT_JUDGE }))
     }
 
     fn print(&self, report: &Report, inputs: &[Input], standard_input: Option<&[u8]>) -> Result<()> {

@@ -73,7 +73,7 @@ pub(super) fn write(
         Format::Human => human(report, source, Human { verbose: is_verbose, width: WIDTH }, out),
         Format::Concise => concise(report, out),
         Format::Json => json(report, out),
-        Format::Sarif => sarif(report, out),
+        Format::Sarif => sarif(report, source, out),
         Format::Junit => junit(report, out),
         Format::Github => github(report, out),
         Format::Gitlab => gitlab(report, &within_project(), out),

@@ -3,6 +3,8 @@ use std::io::{self, Write};
 
 use podfence_cluster::published;
 use podfence_scan::finding::{Finding, Position, Span, SuppressionKind};
+use podfence_scan::fix::{self, Splice};
+use podfence_scan::lines::Lines;
 use podfence_scan::report::Report;
 use serde_json::{Map, Value, json};
 
@@ -20,9 +22,14 @@ const ROOT: &str = "%SRCROOT%";
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub(crate) fn sarif(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn sarif(
+    report: &Report,
+    source: &mut dyn FnMut(&str) -> Option<String>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let rules = Rules::of(&report.findings);
-    let results: Vec<Value> = report.findings.iter().map(|finding| result(finding, &rules)).collect();
+    let mut results: Vec<Value> = report.findings.iter().map(|finding| result(finding, &rules)).collect();
+    add_fixes(report, source, &mut results);
     let mut notifications: Vec<Value> = report
         .problems
         .iter()
@@ -146,6 +153,37 @@ fn result(finding: &Finding, rules: &Rules) -> Value {
     result
 }
 
+/// So many results have fixes: GitHub shows no more of a run. And so many bytes of documents are read for them.
+const MOST_FIXES: usize = 5_000;
+const MOST_READ: usize = 16 << 20;
+
+/// Adds the edits that `--fix` would make, each for itself. Findings are sorted by file.
+fn add_fixes(report: &Report, source: &mut dyn FnMut(&str) -> Option<String>, results: &mut [Value]) {
+    let is_open = |finding: &Finding| finding.suppressed.is_none() && finding.mend.is_some();
+    let mut open: Vec<usize> = (0..results.len()).filter(|&index| is_open(&report.findings[index])).collect();
+    open.truncate(MOST_FIXES);
+    let mut left = MOST_READ;
+    for of_file in open.chunk_by(|&a, &b| report.findings[a].file == report.findings[b].file) {
+        let file = &report.findings[of_file[0]].file;
+        let Some(text) = source(file) else { continue };
+        let Ok(documents) = fix::editable(&text) else { continue };
+        let lines = Lines::new(&text);
+        for &index in of_file {
+            let Finding { mend: Some(mend), fix: how, .. } = &report.findings[index] else { continue };
+            let Some(document) = documents.get(report.findings[index].document) else { continue };
+            let Some(rest) = left.checked_sub(document.text().len()) else { continue };
+            left = rest;
+            let Ok(splices) = fix::splices(document, &mend.in_document()) else { continue };
+            let replacement = |of: &Splice| json!({"deletedRegion": region(lines.span(&of.at)), "insertedContent": {"text": of.text}});
+            let change = json!({
+                "artifactLocation": location(file, None)["artifactLocation"],
+                "replacements": splices.iter().map(replacement).collect::<Vec<_>>(),
+            });
+            results[index]["fixes"] = json!([{"description": {"text": how}, "artifactChanges": [change]}]);
+        }
+    }
+}
+
 fn location(file: &str, region: Option<Value>) -> Value {
     let mut artifact = Map::from_iter([("uri".to_owned(), json!(uri(file)))]);
     if !file.starts_with('/') {
@@ -178,13 +216,14 @@ fn uri(file: &str) -> String {
 #[cfg(test)]
 mod tests {
     use podfence_scan::finding::{Severity, Suppressed};
+    use podfence_scan::fix::{Edit, Mend, Op};
 
     use super::super::sample::{WEB, finding, missing, problem, report, span};
     use super::*;
 
     fn written(report: &Report) -> Value {
         let mut bytes = Vec::new();
-        sarif(report, &mut bytes).unwrap();
+        sarif(report, &mut |_| Some(WEB.to_owned()), &mut bytes).unwrap();
         serde_json::from_slice(&bytes).unwrap()
     }
 
@@ -251,6 +290,29 @@ mod tests {
             }],
         }]);
         assert_eq!(run["invocations"], invocation);
+    }
+
+    #[test]
+    fn an_edit_is_a_fix_with_what_is_replaced() {
+        let edit = Edit {
+            op: Op::Remove,
+            path: "spec.template.spec.containers[0].securityContext.privileged".to_owned(),
+            value: Value::Null,
+            usual: true,
+        };
+        let mend = Some(Box::new(Mend { edit, within: String::new() }));
+        let report = report(vec![Finding { mend, ..finding(span(WEB, "true")) }]);
+        let fixes = json!([{
+            "description": {"text": "set securityContext.privileged to false or remove it"},
+            "artifactChanges": [{
+                "artifactLocation": {"uri": "deploy/web.yaml", "uriBaseId": "%SRCROOT%"},
+                "replacements": [{
+                    "deletedRegion": {"startLine": 6, "startColumn": 18, "endLine": 8, "endColumn": 27},
+                    "insertedContent": {"text": ""},
+                }],
+            }],
+        }]);
+        assert_eq!(written(&report)["runs"][0]["results"][0]["fixes"], fixes);
     }
 
     #[test]
