@@ -59,6 +59,7 @@ pub(super) fn plan(
     planner.measure(root);
     planner.part(root, &want, false)?;
     let mut splices = planner.splices;
+    splices.retain(|splice| !splice.at.is_empty() || !splice.text.is_empty());
     // What is inserted at one place keeps its order, from the inside to the outside.
     splices.sort_by_key(|splice| (splice.at.start, splice.at.end));
     let is_apart = splices.windows(2).all(|pair| pair[0].at.end <= pair[1].at.start);

@@ -487,7 +487,7 @@ impl Asking<'_, '_> {
         let violations = response.audit_annotations.as_ref().and_then(|of| of.get("violations"));
         let message = response.message.unwrap_or_default();
         let mut rejection = Rejection::read(name, message, response.code, violations.map(String::as_str));
-        // No other module says what is written into files.
+        // A module from elsewhere does not say what is written into files.
         if !self.judge.modules[run.module].is_pure {
             rejection.violations.iter_mut().for_each(|violation| violation.edit = None);
         }
