@@ -558,11 +558,7 @@ impl<'t> Planner<'t> {
                 return part.key().map_or(Ok(span.start), |key| self.colon(key));
             }
             Inside::Scalar(_) => return Ok(span.start + self.text[span.clone()].trim_end().len()),
-            _ if self.is_flow(part) => {
-                // With a comma before the bracket, the parser ends it where the next line begins.
-                let text = self.text[span.clone()].trim_end();
-                return if text.ends_with(['}', ']']) { Ok(span.start + text.len()) } else { Err(WRONG.to_owned()) };
-            }
+            _ if self.is_flow(part) => return self.flow_end(part),
             Inside::List(elements) => elements.last().copied(),
             Inside::Map(members) => members.last().map(|(_, last)| *last),
         };
@@ -571,6 +567,31 @@ impl<'t> Planner<'t> {
             return Err(SHARED.to_owned());
         }
         self.end_of(last)
+    }
+
+    /// Behind the bracket of a part in flow style. With a comma before the bracket, the parser ends the part where the
+    /// next line begins.
+    fn flow_end(&self, part: Part<'_>) -> Result<usize, String> {
+        let last = match part.inside() {
+            Inside::Scalar(_) => None,
+            Inside::List(elements) => elements.last().copied(),
+            Inside::Map(members) => members.last().map(|(_, last)| *last),
+        };
+        let mut at = match last {
+            Some(last) if self.is_merged(last) => return Err(SHARED.to_owned()),
+            Some(last) => self.end_of(last)?,
+            None => part.span().start + 1,
+        };
+        loop {
+            let rest = self.text[at..].trim_start();
+            at = self.text.len() - rest.len();
+            match rest.bytes().next() {
+                Some(b'}' | b']') => return Ok(at + 1),
+                Some(b',') => at += 1,
+                Some(b'#') => at += rest.find('\n').unwrap_or(rest.len()),
+                _ => return Err(WRONG.to_owned()),
+            }
+        }
     }
 
     /// The end of a line on which nothing but a comment comes any more.
