@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::finding::{Finding, ObjectName, Problem, Severity, Span, Suppressed};
+use crate::fix::{Edit, Op};
 use crate::report::{Judging, Report, Skipped, Summary};
 
 /// A report as it is written.
@@ -73,6 +74,9 @@ struct Entry<'r> {
     /// Where it is not that of the help.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<&'r str>,
+    /// How `--fix` fixes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edit: Option<ShortEdit<'r>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     docs: Option<&'r str>,
     #[serde(flatten)]
@@ -82,6 +86,19 @@ struct Entry<'r> {
     fingerprint: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
     suppressed: Option<&'r Suppressed>,
+}
+
+/// An edit, short.
+#[derive(Debug, Serialize)]
+struct ShortEdit<'r> {
+    op: Op,
+    /// Where it is not that of the finding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'r str>,
+    /// None for what is removed.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    value: &'r Value,
+    usual: bool,
 }
 
 /// A part of a file, short: line and column where it starts, both where it ends, and the bytes from and to.
@@ -144,9 +161,11 @@ impl<'r> Entry<'r> {
             value,
             message,
             fix,
+            mend,
             docs,
             file: _,
             via: _,
+            document: _,
             span,
             related,
             fingerprint,
@@ -163,12 +182,20 @@ impl<'r> Entry<'r> {
             value,
             message,
             fix: (shared.fixes[control.as_str()] != fix).then_some(fix),
+            edit: mend.as_ref().map(|mend| ShortEdit::of(&mend.edit, path)),
             docs: (shared.docs != docs).then_some(docs),
             place: span.into(),
             related: related.iter().map(Place::from).collect(),
             fingerprint,
             suppressed: suppressed.as_ref(),
         }
+    }
+}
+
+impl<'r> ShortEdit<'r> {
+    /// Of a finding at this path.
+    fn of(Edit { op, path, value, usual }: &'r Edit, of_finding: &str) -> ShortEdit<'r> {
+        ShortEdit { op: *op, path: (path != of_finding).then_some(path), value, usual: *usual }
     }
 }
 

@@ -128,7 +128,7 @@ fn texts_in_odd_styles_are_edited_as_their_json() {
                 .collect();
             read
         };
-        assert_eq!(read(&text), [object.clone()], "round {round} does not write what it means:\n{text}");
+        assert_eq!(read(&text), std::slice::from_ref(&object), "round {round} does not write what it means:\n{text}");
         let wanted: Vec<Wanted> = edits.iter().map(|edit| Wanted { document: 0, edit: edit.clone() }).collect();
         let edited = edit(&text, &wanted);
         let is_made = |of: &usize| edited.outcomes[*of].is_ok();
