@@ -89,7 +89,7 @@ impl Fixing<'_> {
         let mut fixed = Fixed::default();
         for input in self.inputs {
             let Some(findings) = found.get(input.name.as_str()) else { continue };
-            if !findings.iter().any(|finding| is_open(finding)) {
+            if !findings.iter().any(&is_open) {
                 continue;
             }
             let old = match self.read(input) {
