@@ -225,6 +225,36 @@ deny: target/tools/bin/cargo-deny ## Check licences, sources and duplicate versi
 target/tools/bin/cargo-deny:
 	cargo install --quiet --locked --root target/tools cargo-deny@0.20.2
 
+# The page and the npm package, apart from the rest: they need npm's packages, and a tool that takes minutes to build.
+# Cargo decides what is to be built again.
+WEB := target/web
+web: $(WEB)/bindings ## Build the page: target/web/page, to be served by anything that serves files
+	@node web/build.mjs page $(WEB)/bindings $(WEB)/page
+
+npm: $(WEB)/bindings ## Build the npm package: target/web/podfence-<version>.tgz
+	@node web/build.mjs npm $(WEB)/bindings $(WEB)/npm
+	@rm -f $(WEB)/*.tgz
+	@cd $(WEB)/npm && npm pack --silent --pack-destination ..
+
+# A visible skip: what needs a browser is not needed to work on the policies.
+web-test: web npm ## Test the page in a browser, and the npm package as it is installed
+	@cd web && npx --no-install tsc -p . && npx --no-install tsc -p page/src
+	@cargo run --quiet --locked --release -p podfence-web --example fixtures > $(WEB)/fixtures.jsonl
+	@node --test web/test/*.test.mjs
+
+$(WEB)/bindings: toolchain web/node_modules $(WASM_OPT)
+	@echo 'the page’s module (the first time, what writes its JavaScript takes two minutes)'
+	@cargo build --quiet --locked --profile web --target wasm32-unknown-unknown -p podfence-web --config '$(REMAP)'
+	@cargo run --quiet --locked --release --manifest-path web/bindgen/Cargo.toml --target-dir target/bindgen \
+		target/wasm32-unknown-unknown/web/podfence_web.wasm $@
+	@$(WASM_OPT) $(FEATURES) --enable-reference-types --enable-multivalue --strip-debug --strip-producers \
+		-Os $@/podfence_bg.wasm -o $@/podfence_bg.wasm
+
+web/node_modules: web/package.json web/package-lock.json
+	@echo 'npm packages of the page'
+	@cd web && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 clean: ## Remove what was built
 	cargo clean
 
@@ -245,4 +275,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: help all install dist archive image install-test new-policy modules $(PODFENCE) standalone publish-tools test cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible bench bless lint fuzz deny clean registry toolchain
+.PHONY: web npm web-test $(WEB)/bindings help all install dist archive image install-test new-policy modules $(PODFENCE) standalone publish-tools test cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible bench bless lint fuzz deny clean registry toolchain

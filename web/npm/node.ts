@@ -1,0 +1,6 @@
+import { readFileSync } from "node:fs";
+import { initSync } from "podfence-bindings";
+
+initSync({ module: readFileSync(new URL("./podfence.wasm", import.meta.url)) });
+
+export { ConfigError, findings, policies, scan } from "./core.js";

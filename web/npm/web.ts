@@ -1,0 +1,5 @@
+import init from "podfence-bindings";
+
+await init({ module_or_path: new URL("./podfence.wasm", import.meta.url) });
+
+export { ConfigError, findings, policies, scan } from "./core.js";

@@ -1,0 +1,99 @@
+//! Scans one text, as `podfence scan` scans a named file.
+
+use std::collections::BTreeSet;
+
+use podfence_scan::config::{Base, Config, Date};
+use podfence_scan::document::Document;
+use podfence_scan::file::{self, CONTROLS, Options, Origin, SCAN};
+use podfence_scan::scanned::Scanned;
+use podfence_scan::{suppress, yaml};
+use serde_json::Value;
+
+use crate::policies::{self, POLICIES};
+use crate::selection::Selection;
+
+/// What is scanned, and how.
+pub struct Input<'i> {
+    /// The manifests.
+    pub text: &'i str,
+    /// The fields of a `podfence.yaml`, as JSON.
+    pub config: &'i str,
+    /// How findings name the text.
+    pub file: &'i str,
+    /// Whether comments of the text and owners in it count.
+    pub is_trusting: bool,
+    /// In seconds since 1970, for exceptions that end.
+    pub now: u64,
+}
+
+/// Returns the report that `podfence scan --format json` prints.
+///
+/// # Errors
+/// The configuration cannot be used.
+pub fn scan(input: &Input<'_>) -> Result<String, String> {
+    let mut scanner = Scanner::new(input)?;
+    let mut scanned = scanner.scan(input.text);
+    scanned.summary.notes.splice(0..0, scanner.selection.take_notes());
+    let report = scanned.report(scanner.selection.judging());
+    // On one line: JavaScript parses it, and the layout of the command is code of its own.
+    serde_json::to_string(&Document::from(&report)).map_err(|error| error.to_string())
+}
+
+/// Scans texts by one configuration.
+struct Scanner<'i> {
+    input: &'i Input<'i>,
+    config: Config,
+    selection: Selection,
+    names: BTreeSet<String>,
+    /// The policies that judge.
+    ran: BTreeSet<&'static str>,
+}
+
+impl<'i> Scanner<'i> {
+    fn new(input: &'i Input<'i>) -> Result<Scanner<'i>, String> {
+        let config: Value = serde_json::from_str(input.config).map_err(|error| format!("expected JSON: {error}"))?;
+        let config = Config::of_json(config)?;
+        let names = names();
+        for (index, entry) in config.ignore.iter().enumerate() {
+            for name in entry.policy.iter().chain(&entry.control) {
+                suppress::check_name(name, &names).map_err(|problem| format!("ignore[{index}]: {problem}"))?;
+            }
+        }
+        let selection = Selection::new(&config)?;
+        let ran = selection.policies().collect();
+        Ok(Scanner { input, config, selection, names, ran })
+    }
+
+    fn scan(&mut self, text: &str) -> Scanned {
+        let Scanner { input, config, selection, names, ran } = self;
+        let is_of_one = |name: &str| {
+            let mut linked = ran.iter().filter_map(|policy| policies::find(policy));
+            ran.contains(name) || linked.any(|of| of.controls.contains(&name))
+        };
+        let options = Options {
+            is_trusting: input.is_trusting,
+            is_strict: config.strict,
+            tells_skipped: false,
+            names,
+            ran: &is_of_one,
+        };
+        let text = yaml::decode(text.as_bytes());
+        let origin = Origin { name: input.file, is_walked: false };
+        let outcome = file::scan(&options, origin, &text, selection);
+        let mut scanned = Scanned::together(std::iter::once(outcome));
+        let accepted =
+            suppress::by_config(&config.ignore, &mut scanned.findings, &Base::default(), Date::at(input.now));
+        for of in accepted.expired {
+            let until = of.until.map(|until| until.to_string()).unwrap_or_default();
+            let of = of.control.as_ref().or(of.policy.as_ref()).map_or("", String::as_str);
+            scanned.summary.notes.push(format!("the `ignore` entry of {of} counted until {until}"));
+        }
+        scanned
+    }
+}
+
+/// What comments and the configuration may name: policies and controls.
+fn names() -> BTreeSet<String> {
+    let of_policies = POLICIES.iter().flat_map(|linked| linked.controls.iter().copied().chain([linked.policy.name]));
+    CONTROLS.into_iter().chain([SCAN]).chain(of_policies).map(str::to_owned).collect()
+}
