@@ -25,6 +25,12 @@ pub(crate) fn of_request(settings: &Settings, request: Object<'_>) -> Option<&'s
     None
 }
 
+/// The setting that exempts this namespace.
+#[cfg(feature = "opa")]
+pub(crate) fn of_namespace(settings: &Settings, namespace: &str) -> Option<&'static str> {
+    settings.strings(EXEMPT_NAMESPACES).matches(namespace).then_some(EXEMPT_NAMESPACES.path)
+}
+
 /// Whether pods of this runtime class are exempt.
 pub(crate) fn covers_runtime_class(settings: &Settings, name: &str) -> bool {
     settings.strings(EXEMPT_RUNTIME_CLASSES).matches(name)

@@ -7,7 +7,7 @@
 //! The files stand in floors; each uses only files above it in this list:
 //!
 //! - `text`, `arena`: string helpers, and memory for decoded values
-//! - `json`: the parser
+//! - `json`, `rego`: the parser, and Rego's notation of strings
 //! - `schema`: the declarations of fields and settings, and the table made of them
 //! - `decode`, `edit`: one pass over a text by that table, and changes that keep every other byte
 //! - `settings`, `workload`: strict settings, and the kinds that hold a pod
@@ -15,16 +15,22 @@
 //! - `place`, `pod`: places of violations, and the view of a pod that checks use
 //! - `violation`, `exempt`, `update`, `profile`: the text of a verdict, exemptions, updates, and profiles
 //! - `policy`: the evaluation of one request
-//! - `wapc`: Kubewarden's ABI, with the feature `wapc`
+//! - `wapc`, `opa`: the ABIs of Kubewarden and of OPA, each with the feature of its name
 //!
-//! Features, none by default: `wapc` is for a module, and for wasm32 alone. `arena` frees what was decoded, for
+//! Features, none by default: `wapc` and `opa` are for a module, and for wasm32 alone. `arena` frees what was decoded, for
 //! programs that evaluate more than one request. `docs` keeps what documentation and tests need.
 #![no_std]
+// Nobody reads Kubewarden's replies there.
+#![cfg_attr(feature = "opa", allow(dead_code, unused_imports))]
 
 extern crate alloc;
 
 #[cfg(all(feature = "wapc", not(target_arch = "wasm32")))]
 compile_error!("the feature `wapc` is the ABI of a wasm32 module");
+#[cfg(all(feature = "opa", not(target_arch = "wasm32")))]
+compile_error!("the feature `opa` is the ABI of a wasm32 module");
+#[cfg(all(feature = "opa", feature = "wapc"))]
+compile_error!("a module has one ABI: `opa` or `wapc`");
 
 #[forbid(unsafe_code)]
 mod arena;
@@ -35,6 +41,8 @@ mod edit;
 #[forbid(unsafe_code)]
 mod exempt;
 pub mod json;
+#[cfg(all(feature = "opa", target_arch = "wasm32"))]
+pub mod opa;
 #[forbid(unsafe_code)]
 mod place;
 #[forbid(unsafe_code)]
@@ -43,6 +51,10 @@ mod pod;
 mod policy;
 #[forbid(unsafe_code)]
 mod profile;
+// Kubewarden's modules read JSON alone.
+#[cfg(not(feature = "wapc"))]
+#[forbid(unsafe_code)]
+pub mod rego;
 #[forbid(unsafe_code)]
 mod request;
 #[forbid(unsafe_code)]
@@ -113,6 +125,8 @@ macro_rules! policy {
 
         #[cfg(feature = "wapc")]
         $crate::export_wapc!(POLICY);
+        #[cfg(feature = "opa")]
+        $crate::export_opa!(POLICY, $name);
 
         #[cfg(test)]
         ::podfence_fixtures::policy_tests!(POLICY);

@@ -2,13 +2,15 @@
 
 use alloc::{string::String, vec::Vec};
 
+#[cfg(feature = "opa")]
+use crate::violation::put_result;
 use crate::{
     arena::Arena,
     decode::{Decoded, Decoder, Location},
     exempt,
     json::{Text, pad},
     pod::{BASE, Edits, Pod, runtime_class},
-    request::{OPERATION, Request, SUB_RESOURCE, Subject, decode_at, spec_of},
+    request::{OPERATION, Request, SETTINGS, SUB_RESOURCE, Subject, decode_at, spec_of},
     schema::{Declaration, Node, SPEC},
     settings::{
         Definition, Settings,
@@ -123,6 +125,28 @@ pub fn validate(policy: &Policy, payload: &[u8]) -> String {
     }
 }
 
+/// Evaluates an input `{"review":…,"parameters":…}` in padded JSON (see [`pad`]).
+///
+/// The reply is a list in JSON, with `{"msg":…,"details":…}` for each violation.
+#[cfg(feature = "opa")]
+pub fn results(policy: &Policy, input: &[u8]) -> String {
+    match evaluate(policy, input) {
+        Ok(Some(results)) => results,
+        Ok(None) | Err(Stop::Skipped(_)) => own("[]"),
+        Err(Stop::Unreadable(problem)) => unreadable(&problem),
+    }
+}
+
+/// What cannot be evaluated is a violation: OPA's hosts take everything else for an acceptance.
+#[cfg(feature = "opa")]
+fn unreadable(problem: &str) -> String {
+    let (mut message, mut results) = (String::new(), own("["));
+    put_start(&mut message, problem, MOST_TEXT / 2);
+    put_result(&mut results, &message, "{}");
+    put(&mut results, "]");
+    results
+}
+
 /// Validates settings in padded JSON (see [`pad`]).
 ///
 /// The reply is a Kubewarden `SettingsValidationResponse` in JSON.
@@ -220,26 +244,37 @@ pub fn broken_rules(policy: &Policy, payload: &[u8]) -> Result<(Vec<&'static cra
     Ok((found.rules().collect(), found.text(Some(&settings), MOST_TEXT)))
 }
 
+const WRONG_OPERATION: &str = if cfg!(feature = "opa") {
+    "review.operation: expected CREATE, UPDATE, DELETE or CONNECT"
+} else {
+    "request.operation: expected CREATE, UPDATE, DELETE or CONNECT"
+};
+
 /// The reply, if it does not just accept.
 fn evaluate(policy: &Policy, payload: &[u8]) -> Result<Option<String>, Stop> {
     let arena = Arena::new();
     let text = read_text(payload, &arena)?;
     let mut request = Request::read(&text, policy.nodes)?;
-    let settings = request.settings(&policy.settings).map_err(|wrong| problem("settings", &wrong, ""))?;
+    let settings = request.settings(&policy.settings).map_err(|wrong| problem(SETTINGS.path, &wrong, ""))?;
     let envelope = request.envelope();
     let operation = envelope.word(OPERATION);
+    #[cfg(feature = "opa")]
+    let operation = if envelope.get(OPERATION).is_some() { operation } else { request.operation_of_object()? };
     let is_update = is(operation, "UPDATE");
     if is_among(operation, &["DELETE", "CONNECT"]) {
         return Err(Stop::Skipped("the operation runs no pod"));
     }
     if !is_update && !is(operation, "CREATE") {
-        return Err(own("request.operation: expected CREATE, UPDATE, DELETE or CONNECT").into());
+        return Err(own(WRONG_OPERATION).into());
     }
     let sub_resource = envelope.word(SUB_RESOURCE);
     if !sub_resource.is_empty() && is_among(sub_resource, &HARMLESS_SUB_RESOURCES) {
         return Err(Stop::Skipped("the subresource changes no pod"));
     }
-    if let Some(exemption) = exempt::of_request(&settings, envelope) {
+    let exemption = exempt::of_request(&settings, envelope);
+    #[cfg(feature = "opa")]
+    let exemption = exemption.or_else(|| exempt::of_namespace(&settings, request.namespace_of_object()?));
+    if let Some(exemption) = exemption {
         return Err(Stop::Skipped(exemption));
     }
     let (subject, locations) = request.locations(&settings);
@@ -339,6 +374,7 @@ const UNCHANGED: &str = "the update changes nothing that runs";
 /// Makes changes and evaluates the changed object: a change is returned only if nothing is left to reject.
 ///
 /// It is called through [`Mutation`], so that only modules that change something have the code for it.
+#[cfg(not(feature = "opa"))]
 #[doc(hidden)]
 pub fn mutated(mutate: Mutate, request: &ParsedRequest<'_>) -> Option<Result<String, Unreadable>> {
     let edits = Edits::of(request.pods, |pod, edits| mutate(pod, request.settings, edits));
@@ -360,6 +396,34 @@ pub fn mutated(mutate: Mutate, request: &ParsedRequest<'_>) -> Option<Result<Str
     }))
 }
 
+/// Evaluates an object as it is, which a policy would change: OPA's hosts take no changes. If nothing in it is to be
+/// rejected, that it lacks the changes is.
+#[cfg(feature = "opa")]
+#[doc(hidden)]
+pub fn mutated(mutate: Mutate, request: &ParsedRequest<'_>) -> Option<Result<String, Unreadable>> {
+    let edits = Edits::of(request.pods, |pod, edits| mutate(pod, request.settings, edits));
+    edits.apply(request.text, request.object)?;
+    let found = found_in(request.policy, request.pods, request.settings);
+    // The API server would refuse the change of such a template.
+    if found.is_empty()
+        && request.is_update
+        && matches!(request.subject, Subject::Workload(workload) if workload.is_immutable())
+    {
+        return None;
+    }
+    if !found.is_empty() {
+        return Some(Ok(found.to_results(request.settings, MOST_TEXT, UNCHANGED_HERE)));
+    }
+    let mut message = edits.report("the policy would have", MOST_WARNING);
+    put(&mut message, UNCHANGED_HERE);
+    Some(Ok(unreadable(&message)))
+}
+
+/// What follows a text about an object that a policy would change.
+#[cfg(feature = "opa")]
+const UNCHANGED_HERE: &str = "; no host of this module changes objects: change the manifest, or the parameters";
+
+#[cfg(not(feature = "opa"))]
 fn evaluate_edited(request: &ParsedRequest<'_>, edited: &str) -> Result<Option<String>, Unreadable> {
     let &ParsedRequest { policy, settings, locations, subject, old, .. } = request;
     let (padded, arena) = (pad(edited.as_bytes()), Arena::new());
@@ -374,6 +438,23 @@ fn evaluate_edited(request: &ParsedRequest<'_>, edited: &str) -> Result<Option<S
     Ok(rejection(policy, &pods, settings))
 }
 
+#[cfg(feature = "opa")]
+fn found_in<'v>(policy: &Policy, pods: &[Pod<'v>], settings: &Settings) -> Violations<'v> {
+    let mut found = Violations::default();
+    for pod in pods {
+        found.enter(pod.place);
+        (policy.check)(pod, settings, &mut found);
+    }
+    found
+}
+
+#[cfg(feature = "opa")]
+fn rejection<'v>(policy: &Policy, pods: &[Pod<'v>], settings: &Settings) -> Option<String> {
+    let found = found_in(policy, pods, settings);
+    if found.is_empty() { None } else { Some(found.to_results(settings, MOST_TEXT, "")) }
+}
+
+#[cfg(not(feature = "opa"))]
 fn rejection<'v>(policy: &Policy, pods: &[Pod<'v>], settings: &Settings) -> Option<String> {
     let mut found = Violations::default();
     for pod in pods {

@@ -17,6 +17,7 @@ use crate::{
     workload::{self, Workload},
 };
 
+#[cfg(not(feature = "opa"))]
 crate::fields! {
     GROUP: String = Root "request.kind.group";
     KIND: String = Root "request.kind.kind";
@@ -30,6 +31,21 @@ crate::fields! {
     SETTINGS: Any = Root "settings";
 }
 
+// The same under the names of Gatekeeper, whose reviews the users of OPA have.
+#[cfg(feature = "opa")]
+crate::fields! {
+    GROUP: String = Root "review.kind.group";
+    KIND: String = Root "review.kind.kind";
+    OPERATION: String = Root "review.operation";
+    SUB_RESOURCE: String = Root "review.subResource";
+    NAMESPACE: String = Root "review.namespace";
+    USER: String = Root "review.userInfo.username";
+    GROUPS: StringList = Root "review.userInfo.groups";
+    OBJECT: Deferred = Root "review.object";
+    OLD_OBJECT: Any = Root "review.oldObject";
+    SETTINGS: Any = Root "parameters";
+}
+
 /// What of an object's metadata decides whether it is left alone.
 mod metadata {
     crate::fields! {
@@ -40,6 +56,17 @@ mod metadata {
     }
 }
 use metadata::{IS_CONTROLLER, MIRROR, OWNERS};
+
+/// What stands in an object as well as in the request.
+#[cfg(feature = "opa")]
+mod in_object {
+    crate::fields! {
+        NAMESPACE: String = Root "metadata.namespace";
+    }
+}
+
+#[cfg(feature = "opa")]
+static IN_OBJECT: [Node; schema::count_flat(&[in_object::FIELDS])] = schema::build_flat(&[in_object::FIELDS]);
 
 static METADATA: [Node; schema::count_flat(&[metadata::FIELDS])] = schema::build_flat(&[metadata::FIELDS]);
 
@@ -199,6 +226,29 @@ impl<'a> Request<'a> {
             }
             _ => None,
         }
+    }
+
+    /// The operation of a review that says none, as those of Gatekeeper's audit.
+    ///
+    /// # Errors
+    /// There is no object, so that nothing would be evaluated; a path and a sentence.
+    #[cfg(feature = "opa")]
+    pub(crate) fn operation_of_object(&self) -> Result<&'static str, String> {
+        match self.envelope.at(OBJECT) {
+            Some(_) => Ok("CREATE"),
+            None => Err(problem(OBJECT.path, "expected an object, found nothing", "")),
+        }
+    }
+
+    /// The namespace in the object, where the review has none: Gatekeeper's audit sends some without it.
+    #[cfg(feature = "opa")]
+    pub(crate) fn namespace_of_object(&self) -> Option<&'a str> {
+        if self.envelope.get(NAMESPACE).is_some() {
+            return None;
+        }
+        let mut decoder = Decoder::at(self.text, self.offset(OBJECT)?, &IN_OBJECT);
+        decoder.root(false).ok()?;
+        decoder.take().get(in_object::NAMESPACE)
     }
 
     fn decode<T>(

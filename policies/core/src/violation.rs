@@ -163,6 +163,36 @@ impl<'v> Violations<'v> {
         message
     }
 
+    /// A list of `{"msg":…,"details":…}` in JSON, one for each violation, of at most this many bytes: its text, were it
+    /// the only one, with this behind it, and its JSON. The last one counts those that do not fit.
+    #[cfg(feature = "opa")]
+    pub(crate) fn to_results(self, settings: &Settings, most: usize, behind: &str) -> String {
+        let mut results = own("[");
+        let count = self.found.len();
+        let mut alone = Self { found: Vec::new(), ..self };
+        for (index, violation) in self.found.into_iter().enumerate() {
+            alone.found.clear();
+            alone.found.push(violation);
+            let mut message = alone.text(Some(settings), most);
+            put(&mut message, behind);
+            let details = alone.to_json(Some(settings), most);
+            let details = details.strip_prefix('[').and_then(|details| details.strip_suffix(']')).unwrap_or("{}");
+            let mut result = String::new();
+            put_result(&mut result, &message, details);
+            put(&mut results, if index == 0 { "" } else { "," });
+            if results.len() + result.len() > most {
+                let mut more = String::new();
+                put_number(&mut more, count - index);
+                put(&mut more, " more violations");
+                put_result(&mut results, &more, "{}");
+                break;
+            }
+            put(&mut results, &result);
+        }
+        put(&mut results, "]");
+        results
+    }
+
     /// Every violation as compact JSON: `[{"control","reason","message","container","path","value","fix"}]`, of at most
     /// this many bytes: the last element is `{"more":7}` if seven do not fit. Paths start at the object. A message is
     /// what the text of the verdict would be in parentheses, were it the only violation. Of a long text, only the start
@@ -222,6 +252,16 @@ impl<'v> Violations<'v> {
         put(&mut json, "]");
         json
     }
+}
+
+/// Appends one result of OPA.
+#[cfg(feature = "opa")]
+pub(crate) fn put_result(results: &mut String, message: &str, details: &str) {
+    put(results, "{\"msg\":");
+    crate::text::quote(message, results);
+    put(results, ",\"details\":");
+    put(results, details);
+    put(results, "}");
 }
 
 #[inline(never)]
