@@ -12,7 +12,7 @@ use crate::wapc::{self, CallError, Instance, State};
 use crate::wasi;
 
 /// The deadline in ticks of the engine's clock: a call ends between `TICKS - 1` and `TICKS` of them.
-const TICKS: u64 = 20;
+pub(crate) const TICKS: u64 = 20;
 
 /// The most elements a table may hold: far above any policy, and 8 MB of memory at most.
 const TABLE_ELEMENTS: usize = 1_000_000;
@@ -174,6 +174,14 @@ impl Host {
         Ok(Host { engine, linker, limits, metered })
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Compiles a module and links it, as a policy-server does at start.
     ///
     /// # Errors
@@ -329,11 +337,11 @@ fn check_exports(module: &wasmtime::Module) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn is_function(found: &ExternType, expected: &FuncType) -> bool {
+pub(crate) fn is_function(found: &ExternType, expected: &FuncType) -> bool {
     found.func().is_some_and(|found| FuncType::eq(found, expected))
 }
 
-fn wrong_export(name: &'static str, expected: &'static str, found: &ExternType) -> LoadError {
+pub(crate) fn wrong_export(name: &'static str, expected: &'static str, found: &ExternType) -> LoadError {
     LoadError::ExportType { name, expected, found: describe(found) }
 }
 

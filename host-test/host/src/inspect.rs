@@ -1,10 +1,12 @@
-//! What a module is, and whether a policy-server would load it.
+//! What a module is, and whether a policy-server or a host of OPA's modules would load it.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::engine::{Host, describe};
+use crate::opa;
+use crate::suite::Abi;
 
 /// The custom section that `kwctl annotate` writes.
 pub const METADATA_SECTION: &str = "io.kubewarden.metadata";
@@ -17,6 +19,8 @@ pub struct Inspection {
     pub bytes: usize,
     /// The digest of the file, in hexadecimal.
     pub sha256: String,
+    /// Which hosts it is for.
+    pub abi: Abi,
     /// What it asks of the host.
     pub imports: Vec<Import>,
     /// What it offers to the host.
@@ -25,9 +29,12 @@ pub struct Inspection {
     pub memory: Option<MemorySize>,
     /// The first metadata section, where there is one.
     pub metadata: Option<Value>,
-    /// The reply to `protocol_version`.
+    /// The reply to `protocol_version`; none of a module for OPA.
     pub protocol_version: Option<String>,
-    /// Why a policy-server would not load it. Empty when it would.
+    /// The queries that a module for OPA answers, and their numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entrypoints: Option<Value>,
+    /// Why its hosts would not load it. Empty when they would.
     pub obstacles: Vec<String>,
     /// What is worth knowing and keeps nobody from loading it.
     pub notes: Vec<String>,
@@ -95,23 +102,30 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Tells what `bytes` are, and tries what a policy-server does at start.
+/// Tells what `bytes` are, and tries what a policy-server or a host of OPA's modules does at start.
 pub fn inspect(host: &Host, bytes: &[u8]) -> Inspection {
     let mut inspection = Inspection {
         bytes: bytes.len(),
         sha256: sha256(bytes),
+        abi: Abi::Wapc,
         imports: Vec::new(),
         exports: Vec::new(),
         memory: None,
         metadata: None,
         protocol_version: None,
+        entrypoints: None,
         obstacles: Vec::new(),
         notes: Vec::new(),
     };
     match host.compile(bytes) {
         Ok(module) => {
             inspection.list(&module);
-            inspection.try_to_start(host, &module);
+            if opa::is_opa(&module) {
+                inspection.abi = Abi::Opa;
+                inspection.try_to_start_for_opa(host, module);
+            } else {
+                inspection.try_to_start(host, &module);
+            }
             inspection.read_metadata(bytes);
         }
         Err(error) => inspection.obstacles.push(error.to_string()),
@@ -120,7 +134,7 @@ pub fn inspect(host: &Host, bytes: &[u8]) -> Inspection {
 }
 
 impl Inspection {
-    /// Whether a policy-server would load it.
+    /// Whether its hosts would load it.
     pub fn loads(&self) -> bool {
         self.obstacles.is_empty()
     }
@@ -175,17 +189,51 @@ impl Inspection {
         }
     }
 
+    fn try_to_start_for_opa(&mut self, host: &Host, module: wasmtime::Module) {
+        let module = match host.link_opa(module) {
+            Ok(module) => module,
+            Err(error) => return self.obstacles.push(error.to_string()),
+        };
+        let mut instance = match module.instantiate() {
+            Ok(instance) => instance,
+            Err(error) => {
+                let problem = format!("it does not start: {}", error.reason());
+                return self.obstacles.push(problem);
+            }
+        };
+        let listings = [("entrypoints", instance.entrypoints()), ("builtins", instance.builtins())];
+        let [entrypoints, builtins] = listings.map(|(name, listing)| {
+            let listing = listing.map_err(|error| format!("no answer to {name}: {}", error.reason()))?;
+            serde_json::from_slice::<Map<String, Value>>(&listing)
+                .map_err(|error| format!("the answer to {name} is no JSON object: {error}"))
+        });
+        match entrypoints {
+            Ok(entrypoints) => self.entrypoints = Some(Value::Object(entrypoints)),
+            Err(problem) => self.obstacles.push(problem),
+        }
+        match builtins {
+            Ok(builtins) if builtins.is_empty() => {}
+            Ok(builtins) => {
+                let names: Vec<&str> = builtins.keys().map(String::as_str).collect();
+                self.notes.push(format!("it calls functions that not all hosts have: {}", names.join(", ")));
+            }
+            Err(problem) => self.obstacles.push(problem),
+        }
+    }
+
     fn read_metadata(&mut self, bytes: &[u8]) {
         let sections = metadata_sections(bytes).len();
         if sections > 1 {
             self.notes.push(format!("{sections} sections {METADATA_SECTION}: the first one counts"));
         }
         match metadata(bytes) {
+            // Only Kubewarden reads it.
+            Ok(None) if self.abi == Abi::Opa => {}
             Ok(None) => {
                 self.notes.push(format!("no section {METADATA_SECTION}: annotate the module before you publish it"))
             }
             Ok(Some(metadata)) => {
-                self.obstacles.extend(metadata_obstacles(&metadata));
+                self.obstacles.extend(metadata_obstacles(&metadata, self.abi));
                 self.notes.extend(rule_notes(&metadata));
                 self.metadata = Some(metadata);
             }
@@ -194,7 +242,7 @@ impl Inspection {
     }
 }
 
-fn metadata_obstacles(metadata: &Value) -> Vec<String> {
+fn metadata_obstacles(metadata: &Value, abi: Abi) -> Vec<String> {
     let mut obstacles = Vec::new();
     if metadata.get("protocolVersion").and_then(Value::as_str) != Some("v1") {
         obstacles.push("metadata: protocolVersion is not v1".to_owned());
@@ -202,10 +250,16 @@ fn metadata_obstacles(metadata: &Value) -> Vec<String> {
     if metadata.get("mutating").and_then(Value::as_bool).is_none() {
         obstacles.push("metadata: mutating is not a boolean".to_owned());
     }
-    if let Some(mode) = metadata.get("executionMode").and_then(Value::as_str)
-        && mode != "kubewarden-wapc"
-    {
-        obstacles.push(format!("metadata: executionMode {mode} is not waPC"));
+    match (abi, metadata.get("executionMode").and_then(Value::as_str)) {
+        (Abi::Wapc, None | Some("kubewarden-wapc")) | (Abi::Opa, Some("gatekeeper")) => {}
+        (Abi::Wapc, Some(mode)) => obstacles.push(format!("metadata: executionMode {mode} is not waPC")),
+        (Abi::Opa, mode) => {
+            let mode = mode.unwrap_or("kubewarden-wapc");
+            obstacles.push(format!("metadata: executionMode {mode} is not gatekeeper, which modules for OPA need"));
+        }
+    }
+    if abi == Abi::Opa && metadata.get("mutating").and_then(Value::as_bool) == Some(true) {
+        obstacles.push("metadata: mutating is true, but a module for OPA changes nothing".to_owned());
     }
     obstacles
 }

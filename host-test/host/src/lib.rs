@@ -19,6 +19,7 @@ pub mod engine;
 pub mod evaluate;
 pub mod inspect;
 pub mod measure;
+pub mod opa;
 pub mod reuse;
 pub mod sample;
 pub mod suite;
@@ -27,5 +28,6 @@ mod wasi;
 
 pub use engine::{Host, HostError, Limits, LoadError, Module};
 pub use evaluate::{AdmissionResponse, Evaluation, Mode, Policy};
+pub use opa::{Format, OpaInstance, OpaModule};
 pub use reuse::Reused;
 pub use wapc::{CallError, Instance};

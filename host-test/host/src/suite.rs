@@ -10,6 +10,7 @@ use podfence_scan::read::{self, InputError, LARGEST_MODULE};
 use serde::Serialize;
 
 use crate::engine::{Host, LoadError, Module};
+use crate::opa::{self, OpaModule};
 
 /// Where policies and their modules lie, and which of them to run.
 #[derive(Debug, Clone)]
@@ -18,10 +19,52 @@ pub struct Selection {
     pub policies: PathBuf,
     /// Holds `<policy>.wasm` for each policy.
     pub modules: PathBuf,
+    /// What these modules speak.
+    pub abi: Abi,
     /// Only these policies; all when empty.
     pub names: Vec<String>,
     /// Only the replays whose `policy: fixture (form)` contains this text.
     pub filter: Option<String>,
+}
+
+/// How a host calls a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Abi {
+    /// Kubewarden's.
+    #[default]
+    Wapc,
+    /// That of OPA's modules.
+    Opa,
+}
+
+/// A module that fixtures run against.
+trait Subject {
+    /// Runs one in a fresh instance, and compares what comes of it with what is expected.
+    fn replay(&self, replay: &Replay) -> Result<(), Mismatch>;
+}
+
+impl Subject for Module {
+    fn replay(&self, replay: &Replay) -> Result<(), Mismatch> {
+        match self.call(replay.operation, &replay.payload) {
+            Ok(reply) => replay.check(Ok(&reply)),
+            Err(error) => replay.check(Err(&error.reason())),
+        }
+    }
+}
+
+impl Subject for OpaModule {
+    fn replay(&self, replay: &Replay) -> Result<(), Mismatch> {
+        // What is no JSON is no JSON for these hosts either.
+        let input = replay.opa_input().map(String::into_bytes).unwrap_or_else(|_| replay.payload.clone());
+        match self.evaluate(&input) {
+            Ok(results) => match opa::results(&results) {
+                Ok(results) => replay.check_opa(Ok(results.as_bytes())),
+                Err(error) => replay.check_opa(Err(&error)),
+            },
+            Err(error) => replay.check_opa(Err(&error.reason())),
+        }
+    }
 }
 
 /// The results of all policies, by name.
@@ -104,12 +147,14 @@ pub enum SuiteError {
         known: Vec<String>,
     },
     /// A policy was not built.
-    #[error("no module for policy `{policy}` at {}: run `make all`", path.display())]
+    #[error("no module for policy `{policy}` at {}: run `{command}`", path.display())]
     NotBuilt {
         /// The policy.
         policy: String,
         /// Where its module should lie.
         path: PathBuf,
+        /// What builds it.
+        command: &'static str,
     },
     /// A module of a policy that is gone.
     #[error("{} belongs to no policy: remove it, or give its policy a fixtures.yaml", .0.display())]
@@ -147,7 +192,7 @@ struct PreparedPolicy {
     name: String,
     path: PathBuf,
     bytes: usize,
-    module: Module,
+    module: Box<dyn Subject>,
     replays: Vec<Replay>,
 }
 
@@ -215,10 +260,15 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, SuiteError> {
 fn prepare_policy(host: &Host, selection: &Selection, name: String) -> Result<PreparedPolicy, SuiteError> {
     let path = selection.modules.join(format!("{name}.wasm"));
     if !path.exists() {
-        return Err(SuiteError::NotBuilt { policy: name, path });
+        let command = if selection.abi == Abi::Opa { "make opa" } else { "make all" };
+        return Err(SuiteError::NotBuilt { policy: name, path, command });
     }
     let bytes = read::file(&path, LARGEST_MODULE).map_err(|source| SuiteError::Read { path: path.clone(), source })?;
-    let module = host.load(&bytes).map_err(|source| SuiteError::Load { path: path.clone(), source })?;
+    let module: Result<Box<dyn Subject>, LoadError> = match selection.abi {
+        Abi::Wapc => host.load(&bytes).map(|module| Box::new(module) as _),
+        Abi::Opa => host.load_opa(&bytes).map(|module| Box::new(module) as _),
+    };
+    let module = module.map_err(|source| SuiteError::Load { path: path.clone(), source })?;
     let suite = Suite::load(&selection.policies.join(&name))?;
     let filter = selection.filter.as_deref().unwrap_or_default();
     let mut replays = suite.replays();
@@ -247,7 +297,7 @@ impl PreparedPolicy {
             .replays
             .iter()
             .map(|replay| {
-                let report = run_replay(&self.module, replay);
+                let report = run_replay(&*self.module, replay);
                 progress(&self.name);
                 report
             })
@@ -274,11 +324,7 @@ fn cut(mut mismatch: Mismatch) -> Mismatch {
     mismatch
 }
 
-fn run_replay(module: &Module, replay: &Replay) -> ReplayReport {
-    let reply = module.call(replay.operation, &replay.payload).map_err(|error| error.reason());
-    let verdict = match &reply {
-        Ok(reply) => replay.check(Ok(reply)),
-        Err(error) => replay.check(Err(error)),
-    };
-    ReplayReport { fixture: replay.fixture.clone(), form: replay.form.clone(), mismatch: verdict.err().map(cut) }
+fn run_replay(module: &dyn Subject, replay: &Replay) -> ReplayReport {
+    let mismatch = module.replay(replay).err().map(cut);
+    ReplayReport { fixture: replay.fixture.clone(), form: replay.form.clone(), mismatch }
 }

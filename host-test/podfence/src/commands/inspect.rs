@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use podfence_host::inspect::{Inspection, MemorySize, inspect};
+use podfence_host::suite::Abi;
 use serde_json::Value;
 
 use super::modules::Place;
@@ -15,15 +16,16 @@ use crate::text::{pretty_json, visible, write_some};
 
 const EXAMPLES: &str = "\
 Example:
-  podfence inspect target/policies/privileged.wasm";
+  podfence inspect target/policies/privileged.wasm
+  podfence inspect target/opa/privileged.wasm";
 
-/// Tells what a module is, and whether a policy-server would load it.
+/// Tells what a module is, and whether a policy-server would load it, or a host of OPA's modules.
 ///
 /// Exit code 0: it would; 1: it would not; 2: the file cannot be read.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The policy: a waPC module, or the name of one of Podfence's policies
+    /// The policy: a module for waPC or OPA, or the name of one of Podfence's policies
     module: PathBuf,
 
     /// What to print
@@ -54,6 +56,8 @@ fn write_inspection(inspection: &Inspection, out: &mut dyn Write) -> io::Result<
     if let Some(memory) = inspection.memory {
         writeln!(out, "memory    {}", describe_memory(memory))?;
     }
+    let entrypoints = inspection.entrypoints.iter().flat_map(|of| of.as_object()).flatten();
+    write_some("query    ", entrypoints.map(|(name, number)| format!("{name} {number}")), out)?;
     if let Some(version) = &inspection.protocol_version {
         writeln!(out, "protocol  {}", visible(version))?;
     }
@@ -64,7 +68,11 @@ fn write_inspection(inspection: &Inspection, out: &mut dyn Write) -> io::Result<
     write_some("note     ", inspection.notes.iter().cloned(), out)?;
     write_some("obstacle ", inspection.obstacles.iter().cloned(), out)?;
     let not = if inspection.loads() { "" } else { "not " };
-    writeln!(out, "a policy-server would {not}load it")
+    let hosts = match inspection.abi {
+        Abi::Wapc => "a policy-server",
+        Abi::Opa => "OPA and other hosts of its modules",
+    };
+    writeln!(out, "{hosts} would {not}load it")
 }
 
 /// A line for each rule, annotation and other member.

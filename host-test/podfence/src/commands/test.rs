@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use podfence_host::suite::{self, Selection};
+use podfence_host::suite::{self, Abi, Selection};
 
 use super::{DENIED, LimitArguments};
 use crate::report;
@@ -17,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   podfence test                                       all policies
   podfence test users volumes --filter Windows        some of their fixtures
+  podfence test --abi opa                             the modules for OPA, of `make opa`
   podfence test --format junit > report.xml           for a CI server";
 
 /// Runs the fixtures of policies against the built modules.
@@ -33,9 +34,13 @@ pub(super) struct Arguments {
     #[arg(long = "policies", value_name = "DIR", default_value = "policies")]
     policies_directory: PathBuf,
 
-    /// Where the built modules are: POLICY.wasm for each policy
-    #[arg(long, value_name = "DIR", default_value = "target/policies")]
-    modules: PathBuf,
+    /// Where the built modules are: POLICY.wasm for each policy [default: target/policies, or target/opa]
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
+
+    /// What the modules are built for: Kubewarden, or OPA and other hosts of its modules
+    #[arg(long, value_enum, default_value_t = Hosts::Wapc)]
+    abi: Hosts,
 
     /// Only fixtures whose `policy: fixture (form)` contains this
     #[arg(long, value_name = "TEXT")]
@@ -50,6 +55,12 @@ pub(super) struct Arguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Hosts {
+    Wapc,
+    Opa,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Format {
     Human,
     Json,
@@ -60,9 +71,14 @@ enum Format {
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
         let host = self.limits.host()?;
+        let (abi, modules) = match self.abi {
+            Hosts::Wapc => (Abi::Wapc, "target/policies"),
+            Hosts::Opa => (Abi::Opa, "target/opa"),
+        };
         let selection = Selection {
             policies: self.policies_directory,
-            modules: self.modules,
+            modules: self.modules.unwrap_or_else(|| modules.into()),
+            abi,
             names: self.policies,
             filter: self.filter,
         };
