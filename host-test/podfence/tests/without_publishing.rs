@@ -4,7 +4,7 @@
 
 use podfence_support::Workplace;
 
-const COMMANDS: [&str; 7] = ["package", "sbom", "push", "pull", "sign", "verify", "generate-key-pair"];
+const COMMANDS: [&str; 8] = ["package", "bundle", "sbom", "push", "pull", "sign", "verify", "generate-key-pair"];
 
 #[test]
 fn the_help_names_the_commands_of_publishing() {

@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod oci;
+pub mod opa;
 pub mod package;
 pub mod sbom;

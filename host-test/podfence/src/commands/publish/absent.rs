@@ -20,6 +20,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) type Package = Arguments;
+pub(crate) type Bundle = Arguments;
 pub(crate) type Sbom = Arguments;
 pub(crate) type Push = Arguments;
 pub(crate) type Pull = Arguments;
@@ -31,6 +32,7 @@ impl Publishing {
     pub(in crate::commands) fn run(self) -> Result<ExitCode> {
         let command = match self {
             Publishing::Package(_) => "package",
+            Publishing::Bundle(_) => "bundle",
             Publishing::Sbom(_) => "sbom",
             Publishing::Push(_) => "push",
             Publishing::Pull(_) => "pull",

@@ -23,8 +23,21 @@ pub(super) enum Publishing {
     ///
     ///   podfence package target/policies/*.wasm
     ///
+    /// With --opa, modules for OPA get the version of their ABI instead, without which no host loads them. Each is asked
+    /// before it is written.
+    ///
     /// Exit code 0: packaged; 1: not what was recorded; 2: could not package.
     Package(arguments::Package),
+
+    /// Writes the bundle of policies that OPA loads: modules of `podfence package --opa` with a manifest.
+    ///
+    ///   podfence bundle target/opa/*.wasm
+    ///
+    /// The same modules give the same bytes. How OPA is asked so that nothing slips through is in host-test/opa/README.md
+    /// of the repository.
+    ///
+    /// Exit code 0: written; 2: it is not.
+    Bundle(arguments::Bundle),
 
     /// Writes the Software Bill of Materials of modules, in CycloneDX, beside them.
     ///

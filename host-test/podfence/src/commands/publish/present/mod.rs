@@ -1,5 +1,6 @@
 //! The commands of publishing, and what they share: registries, references, keys and who is trusted.
 
+mod bundle;
 mod file;
 mod generate_key_pair;
 mod package;
@@ -24,6 +25,7 @@ use super::Publishing;
 use crate::commands::{DENIED, seconds};
 use crate::text::{origin, printable};
 
+pub(crate) use bundle::Arguments as Bundle;
 pub(crate) use generate_key_pair::Arguments as GenerateKeyPair;
 pub(crate) use package::Arguments as Package;
 pub(crate) use pull::Arguments as Pull;
@@ -36,6 +38,7 @@ impl Publishing {
     pub(in crate::commands) fn run(self) -> Result<ExitCode> {
         match self {
             Publishing::Package(arguments) => arguments.run(),
+            Publishing::Bundle(arguments) => arguments.run(),
             Publishing::Sbom(arguments) => arguments.run(),
             Publishing::Push(arguments) => arguments.run(),
             Publishing::Pull(arguments) => arguments.run(),

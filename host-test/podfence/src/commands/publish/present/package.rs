@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use comfy_table::Cell;
 use podfence_host::Host;
+use podfence_publish::opa;
 use podfence_publish::package::{Digest, PackagesLock, Source, package};
 
 use super::file::replace;
@@ -19,7 +20,7 @@ use crate::text::{module_name, origin, printable};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The policies: waPC modules as they were built
+    /// The policies: modules as they were built
     #[arg(required = true, value_name = "MODULE")]
     modules: Vec<PathBuf>,
 
@@ -27,9 +28,13 @@ pub(crate) struct Arguments {
     #[arg(long = "policies", value_name = "DIR", default_value = "policies")]
     policies_directory: PathBuf,
 
-    /// Where to write them, each under the name of its module
-    #[arg(long, value_name = "DIR", default_value = "target/packages")]
-    out: PathBuf,
+    /// Where to write them, each under the name of its module [default: target/packages, or target/opa]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// They are for OPA and other hosts of its modules
+    #[arg(long, conflicts_with = "lock")]
+    opa: bool,
 
     /// Record size and digest of each package in this file
     #[arg(long, value_name = "FILE")]
@@ -71,29 +76,39 @@ impl Arguments {
             }
             Some(path) => Some((path, self.recorded(path, &digests)?)),
         };
-        fs::create_dir_all(&self.out).with_context(|| origin(&self.out))?;
-        let paths: Vec<PathBuf> = packages.keys().map(|policy| self.out.join(format!("{policy}.wasm"))).collect();
+        let out = self.out();
+        fs::create_dir_all(&out).with_context(|| origin(&out))?;
+        let paths: Vec<PathBuf> = packages.keys().map(|policy| out.join(format!("{policy}.wasm"))).collect();
         let lock = lock.map(|(path, lock)| (path, lock.to_yaml()));
         let mut files: Vec<(&Path, &[u8])> =
             paths.iter().zip(packages.values()).map(|(path, bytes)| (path.as_path(), bytes.as_slice())).collect();
         files.extend(lock.as_ref().map(|(path, lock)| (path.as_path(), lock.as_bytes())));
         replace(&files)?;
         write_table(&digests, &mut anstream::stdout().lock())?;
-        let out = printable(&origin(&self.out));
-        anstream::eprintln!("{} in {out}; next: podfence sbom {out}/*.wasm", count(packages.len()));
+        let out = printable(&origin(&out));
+        let next = if self.opa { "bundle" } else { "sbom" };
+        anstream::eprintln!("{} in {out}; next: podfence {next} {out}/*.wasm", count(packages.len()));
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn out(&self) -> PathBuf {
+        let default = if self.opa { "target/opa" } else { "target/packages" };
+        self.out.clone().unwrap_or_else(|| default.into())
     }
 
     fn package(&self, host: &Host, path: &Path) -> Result<Vec<u8>> {
         let directory = path.parent().unwrap_or(Path::new(""));
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         // The package would take the place of the module, and could not be packaged again.
-        if let (Ok(from), Ok(to)) = (directory.canonicalize(), self.out.canonicalize())
+        if let (Ok(from), Ok(to)) = (directory.canonicalize(), self.out().canonicalize())
             && from == to
         {
             bail!("{}: --out is its directory, so the package would replace it; name another one", origin(path));
         }
         let module = read_module(path)?;
+        if self.opa {
+            return opa::package(host, &module, &module_name(path)).with_context(|| origin(path));
+        }
         let source = Source::load(&self.policies_directory.join(module_name(path)))?;
         package(host, &module, &source).with_context(|| origin(path))
     }
