@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use podfence_support::{corpus, corpus_path};
 use serde_json::Value;
 
-use super::{BAD, run, text, workplace};
+use super::{BAD, findings, run, text, workplace};
 
 #[path = "../../../scan/tests/fixing/writer.rs"]
 mod writer;
@@ -153,7 +153,7 @@ fn nothing_mendable_is_left_of_real_workloads_in_odd_styles() {
     let scan = |arguments: &[&str]| workplace.run(&[&["scan", "--format", "json"][..], arguments].concat());
     let edits = |printed: &str| {
         let report: Value = serde_json::from_str(printed).expect("JSON");
-        let findings = report["findings"].as_array().cloned().unwrap_or_default();
+        let findings = findings(&report);
         let mendable = findings.into_iter().filter(|finding| finding.get("edit").is_some());
         mendable.map(|of| (text(&of["file"]).to_owned(), text(&of["control"]).to_owned())).collect::<Vec<_>>()
     };
