@@ -34,6 +34,14 @@ REMAP := target.wasm32-unknown-unknown.rustflags=["--remap-path-prefix=$(CURDIR)
 # What wasmtime has by default and the compiler was told to use; all features would be more than it has.
 FEATURES := --enable-simd --enable-bulk-memory --enable-sign-ext --enable-mutable-globals --enable-nontrapping-float-to-int
 
+# For OPA and other hosts of its modules. They are built apart: one file in cargo's directory has one ABI.
+OPA_BUILT   := $(POLICIES:%=target/opa/built/%.wasm)
+OPA_MODULES := $(POLICIES:%=target/opa/%.wasm)
+OPA_BUNDLE  := target/opa/podfence-bundle.tar.gz
+OPA_CLIENTS := target/opa-clients
+# The host's memory, of which five pages are what every host brings.
+OPA_LINK := -Clink-arg=--import-memory -Clink-arg=--export-memory -Clink-arg=--initial-memory=327680
+
 CONTROL_PLANE := $(addprefix target/control-plane/,kube-apiserver kube-controller-manager kubectl)
 
 .DEFAULT_GOAL := help
@@ -102,13 +110,52 @@ install-test: dist ## Test the static release: in an empty directory as a contai
 	@if command -v shellcheck > /dev/null; then shellcheck $(SCRIPTS)/*.sh; else echo 'skipped: shellcheck, for there is none'; fi
 	@$(SCRIPTS)/test.sh target/dist/podfence-$(VERSION)-$(TARGET).tar.gz
 
-test: lint modules registry ## Pass all tests and gates
+test: lint modules opa registry $(OPA_CLIENTS)/node ## Pass all tests and gates
 	cargo test --locked
 	cargo test $(RELEASE) $(PUBLISH) $(HARNESS)
 	cargo test $(RELEASE) $(HARNESS) --test without_publishing
 	$(PUBLISHER) test
+	$(PUBLISHER) test --abi opa
 	$(MAKE) --no-print-directory reproducible
 	cargo test $(RELEASE) --features podfence/embedded $(HARNESS) --test embedded
+
+opa: $(OPA_BUNDLE) ## Build the modules for OPA and other hosts of its modules: target/opa/<policy>.wasm, and their bundle
+
+target/opa/built/%.wasm: $(SOURCES) Makefile | toolchain $(WASM_OPT)
+	@mkdir -p $(@D)
+	@echo 'for OPA  $*'
+	@cargo rustc --quiet --locked --profile wasm --target wasm32-unknown-unknown --target-dir target/opa/cargo -p podfence-$* \
+		--features opa --crate-type cdylib --config '$(REMAP)' -- $(OPA_LINK)
+	@$(WASM_OPT) $(FEATURES) -Os target/opa/cargo/wasm32-unknown-unknown/wasm/podfence_$(subst -,_,$*).wasm -o $@
+
+$(OPA_MODULES) &: $(OPA_BUILT) | publish-tools
+	$(PUBLISHER) package --opa $(OPA_BUILT)
+
+$(OPA_BUNDLE): $(OPA_MODULES)
+	$(PUBLISHER) bundle $(OPA_MODULES) --out $@
+
+# Visible skips: what needs other languages is not needed to work on the policies.
+$(OPA_CLIENTS)/node: $(addprefix host-test/opa/,client.mjs package.json package-lock.json)
+	@mkdir -p $@
+	@cp $^ $@
+	@! command -v npm > /dev/null || (cd $@ && npm ci --silent --no-audit --no-fund)
+	@touch $@
+
+$(OPA_CLIENTS)/python: $(addprefix host-test/opa/,client.py requirements.txt)
+	@mkdir -p $@
+	@cp $^ $@
+	@! command -v python3 > /dev/null || python3 -m pip install --quiet --root-user-action ignore --require-hashes --only-binary :all: --no-deps \
+		--upgrade --target $@ -r $@/requirements.txt
+	@touch $@
+
+target/tools/bin/opa:
+	@echo 'opa'
+	@GOBIN=$(CURDIR)/$(@D) CGO_ENABLED=0 go install -trimpath -tags opa_wasm -ldflags='-s -w' github.com/open-policy-agent/opa@v1.22.3
+
+opa-test: opa $(OPA_CLIENTS)/node $(OPA_CLIENTS)/python ## Test the modules for OPA in OPA itself, and with the clients of Node and Python
+	@if command -v go > /dev/null; then $(MAKE) --no-print-directory target/tools/bin/opa; \
+		else echo 'opa-test: OPA itself is skipped, for there is no go; Go 1.26 builds it'; fi
+	cargo test $(RELEASE) $(PUBLISH) $(HARNESS) --test clients -- --include-ignored --nocapture
 
 # A visible skip: what needs Go and etcd is not needed to work on the policies.
 cluster-test: ## Test the policies in a living cluster: API server and controllers from source (ten minutes the first time)
@@ -172,12 +219,13 @@ deploy: is-registry-set $(PODFENCE) ## Write deploy/ for another registry: targe
 is-registry-set:
 	@test -n '$(REGISTRY)' || { echo 'set REGISTRY, e.g. make $(MAKECMDGOALS) REGISTRY=registry.example.com/podfence' >&2; exit 2; }
 
-reproducible: package ## Check that another directory and another cargo home give the same modules and packages
+# Those for OPA are built by the same compiler with the same paths: one stands for all.
+reproducible: package target/opa/built/capabilities.wasm ## Check that another directory and another cargo home give the same modules and packages
 	set -e; elsewhere=$$(mktemp -d); trap "rm -rf $$elsewhere" EXIT; \
 	git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t $$elsewhere; \
-	CARGO_HOME=$$elsewhere/cargo-home $(MAKE) --no-print-directory -C $$elsewhere modules; \
+	CARGO_HOME=$$elsewhere/cargo-home $(MAKE) --no-print-directory -C $$elsewhere modules target/opa/built/capabilities.wasm; \
 	$(PUBLISHER) package $(MODULES:%=$$elsewhere/%) --policies $$elsewhere/policies --out $$elsewhere/target/packages; \
-	sha256sum $(MODULES) $(PACKAGES) > $$elsewhere/published.sha256; \
+	sha256sum $(MODULES) $(PACKAGES) target/opa/built/capabilities.wasm > $$elsewhere/published.sha256; \
 	cd $$elsewhere && sha256sum --check published.sha256
 
 bench: modules $(PODFENCE) ## Measure the modules and refresh the table in the README
@@ -189,7 +237,7 @@ bless: ## Refresh what is generated, and record what the modules cost and what i
 	@cargo metadata --quiet --format-version 1 > /dev/null
 	@status=0; step() { echo "$$*"; env BLESS=1 "$$@" || status=1; }; \
 	step cargo test --quiet --no-fail-fast; \
-	step $(MAKE) --no-print-directory modules publish-tools; \
+	step $(MAKE) --no-print-directory modules publish-tools opa; \
 	step cargo test --quiet --no-fail-fast $(RELEASE) $(PUBLISH) $(HARNESS) --test gates --test conformance --test deploy --test chart --test migrate --test scan; \
 	step $(PUBLISHER) package $(MODULES) --lock packages.lock; \
 	exit $$status
@@ -204,7 +252,7 @@ lint: toolchain ## Check format, lints and docs
 	RUSTDOCFLAGS=-Dwarnings cargo doc --quiet $(RELEASE) $(PUBLISH) --workspace --no-deps
 
 # Directory, target and limit of a text. A visible skip: what needs cargo-fuzz is not needed to work on the policies.
-FUZZ_TARGETS := policies/core:parser:512 host-test/scan:reader:4096 host-test/publish:answers:4096 host-test/publish:signatures:16384
+FUZZ_TARGETS := policies/core:parser:512 policies/core:rego:512 host-test/scan:reader:4096 host-test/publish:answers:4096 host-test/publish:signatures:16384
 FUZZ_SECONDS ?= 60
 
 fuzz: ## Fuzz the parser, the reader of manifests, and what reads registries: a minute each
@@ -275,4 +323,6 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 	@cd target/binaryen && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-.PHONY: web npm web-test $(WEB)/bindings help all install dist archive image install-test new-policy modules $(PODFENCE) standalone publish-tools test cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible bench bless lint fuzz deny clean registry toolchain
+.PHONY: help all install dist archive image install-test new-policy modules $(PODFENCE) standalone publish-tools test opa opa-test \
+	web npm web-test $(WEB)/bindings cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible \
+	bench bless lint fuzz deny clean registry toolchain

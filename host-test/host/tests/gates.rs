@@ -9,7 +9,7 @@ use podfence_host::{
     measure::{Measurement, Meter},
     sample::{self, Size},
 };
-use podfence_support::{module, policies, root};
+use podfence_support::{module, opa_module, policies, root};
 use serde::{Deserialize, Serialize};
 use wasmparser::{DataKind, Parser, Payload};
 
@@ -21,6 +21,8 @@ const MEMORY: u64 = 64 << 10;
 struct Gate {
     /// The size of the module.
     bytes: usize,
+    /// The size of the module for OPA.
+    opa_bytes: usize,
     /// Whether it accepts the samples without settings.
     accepts: bool,
     /// Of evaluating the sample with three containers.
@@ -84,7 +86,9 @@ fn modules_cost_no_more_than_recorded() {
             }
         }
         let accepts = accepts(&policy, &small);
-        measured.insert(policy, Gate { bytes: small.bytes, accepts, fuel: small.fuel, fuel_large: large.fuel });
+        let opa_bytes = opa_module(&policy).len();
+        let gate = Gate { bytes: small.bytes, opa_bytes, accepts, fuel: small.fuel, fuel_large: large.fuel };
+        measured.insert(policy, gate);
     }
     let recorded = fs::read_to_string(&path).unwrap_or_default();
     if is_blessing() {
@@ -103,6 +107,7 @@ fn modules_cost_no_more_than_recorded() {
             }
             let costs = [
                 ("bytes", now.bytes as u64, gate.bytes as u64),
+                ("opaBytes", now.opa_bytes as u64, gate.opa_bytes as u64),
                 ("fuel", now.fuel, gate.fuel),
                 ("fuelLarge", now.fuel_large, gate.fuel_large),
             ];

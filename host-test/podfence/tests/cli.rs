@@ -356,6 +356,7 @@ fn inspect_tells_what_a_module_is() {
     let expected = json!({
         "bytes": null,
         "sha256": null,
+        "abi": "wapc",
         "imports": [{"module": "wapc", "name": "__guest_response", "type": "(i32, i32) -> ()"}],
         "exports": [
             {"name": "memory", "type": "a memory"},
@@ -371,6 +372,27 @@ fn inspect_tells_what_a_module_is() {
         ],
     });
     assert_eq!(inspection, expected);
+}
+
+#[test]
+fn inspect_tells_what_a_module_for_opa_answers() {
+    let workplace = workplace();
+    workplace.write("privileged.wasm", podfence_support::opa_module("privileged"));
+    let (out, _) = workplace.ends(&["inspect", "privileged.wasm"], 0);
+    for line in [
+        "memory    320 KiB, no maximum\n",
+        "query     podfence/privileged/violation 0\n",
+        "import    env.opa_abort (i32) -> ()\n",
+        "OPA and other hosts of its modules would load it\n",
+    ] {
+        assert!(out.contains(line), "{line}{out}");
+    }
+    let foreign = r#"(module (import "env" "memory" (memory 2)) (import "env" "clock" (func))
+        (export "memory" (memory 0)) (func (export "eval")))"#;
+    workplace.write("foreign.wasm", wat::parse_str(foreign).unwrap());
+    let (out, _) = workplace.ends(&["inspect", "foreign.wasm"], 1);
+    let end = "obstacle  unknown imports: env::clock\nOPA and other hosts of its modules would not load it\n";
+    assert!(out.ends_with(end), "{out}");
 }
 
 #[test]

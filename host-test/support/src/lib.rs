@@ -33,6 +33,12 @@ pub fn module(policy: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `make modules` builds it", path.display()))
 }
 
+/// The built module of a policy for OPA.
+pub fn opa_module(policy: &str) -> Vec<u8> {
+    let path = root().join("target/opa").join(policy).with_extension("wasm");
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `make opa` builds it", path.display()))
+}
+
 /// The path of a corpus with another engine's tests. It is not part of the repository.
 pub fn corpus_path(name: &str) -> PathBuf {
     root().join("../shared/corpus").join(name).with_extension("jsonl.gz")
