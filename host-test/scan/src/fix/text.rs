@@ -202,7 +202,17 @@ impl<'t> Planner<'t> {
     }
 
     fn is_flow(&self, part: Part<'_>) -> bool {
-        self.is_json || self.text[part.span().start..].starts_with(['{', '['])
+        let start = part.span().start;
+        let text = &self.text[start..];
+        self.is_json
+            || match part.inside() {
+                Inside::Scalar(_) => false,
+                Inside::Map(_) => text.starts_with('{'),
+                // A list whose dashes are not indented starts where its first element does, which may be in brackets.
+                Inside::List(elements) => {
+                    text.starts_with('[') && elements.first().is_none_or(|first| first.span().start != start)
+                }
+            }
     }
 
     /// Does what is wanted with a part of which something is left.

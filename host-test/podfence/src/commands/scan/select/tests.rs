@@ -482,7 +482,11 @@ fn a_worker_judges_as_a_fresh_one() {
     let unreadable = PRIVILEGED.replace("privileged: true", "privileged: 1");
     for yaml in [PRIVILEGED, HARMLESS, &unreadable, HARMLESS, PRIVILEGED] {
         let object = object(yaml);
-        assert_eq!(own.judge(&mut worker, &object), given.judge(&mut fresh, &object));
+        let mut outcome = own.judge(&mut worker, &object);
+        // Only a module of the command says how a file is mended.
+        let violations = outcome.verdicts.iter_mut().flat_map(|verdict| &mut verdict.violations);
+        violations.for_each(|violation| violation.edit = None);
+        assert_eq!(outcome, given.judge(&mut fresh, &object));
     }
 }
 
