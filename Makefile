@@ -285,7 +285,7 @@ npm: $(WEB)/bindings ## Build the npm package: target/web/podfence-<version>.tgz
 	@cd $(WEB)/npm && npm pack --silent --pack-destination ..
 
 # A visible skip: what needs a browser is not needed to work on the policies.
-web-test: web npm ## Test the page in a browser, and the npm package as it is installed
+web-test: web npm modules $(PODFENCE) ## Test the page in a browser, and the npm package as it is installed
 	@cd web && npx --no-install tsc -p . && npx --no-install tsc -p page/src
 	@cargo run --quiet --locked --release -p podfence-web --example fixtures > $(WEB)/fixtures.jsonl
 	@node --test web/test/*.test.mjs

@@ -1,7 +1,7 @@
 /** What both entries share: objects in and out, around the texts of the module. */
 
-import { __wbg_reset_state, policies as listed, scan as scanned } from "podfence-bindings";
-import type { Config, Options, Policies, Report } from "./index.js";
+import { __wbg_reset_state, fix as fixed, policies as listed, scan as scanned } from "podfence-bindings";
+import type { Config, Fixed, Fixes, Options, Policies, Report } from "./index.js";
 
 export { findings } from "./findings.js";
 
@@ -21,12 +21,23 @@ function call(run: () => string): unknown {
   return JSON.parse(reply);
 }
 
-export function scan(text: string, config: Config = {}, options: Options = {}): Report {
-  const { file = "<stdin>", untrusted = false, now = new Date() } = options;
-  const seconds = Math.floor(now.getTime() / 1000);
-  const reply = call(() => scanned(text, JSON.stringify(config), file, untrusted, seconds)) as Report | { error: string };
+type Arguments = [text: string, config: string, file: string, untrusted: boolean, now: number];
+
+function asked(text: string, config: Config, { file = "<stdin>", untrusted = false, now = new Date() }: Options): Arguments {
+  return [text, JSON.stringify(config), file, untrusted, Math.floor(now.getTime() / 1000)];
+}
+
+function checked<T extends object>(reply: T | { error: string }): T {
   if ("error" in reply) throw new ConfigError(reply.error);
   return reply;
+}
+
+export function scan(text: string, config: Config = {}, options: Options = {}): Report {
+  return checked(call(() => scanned(...asked(text, config, options))) as Report | { error: string });
+}
+
+export function fix(text: string, fixes: Fixes = "usual", config: Config = {}, options: Options = {}): Fixed {
+  return checked(call(() => fixed(...asked(text, config, options), JSON.stringify(fixes))) as Fixed | { error: string });
 }
 
 export function policies(): Policies {

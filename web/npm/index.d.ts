@@ -75,6 +75,8 @@ export interface Finding extends Place {
   message: string;
   /** How to fix it, where that is not in `help`. */
   fix?: string;
+  /** How `fix` mends it. */
+  edit?: Edit;
   /** A page about the policy, where it is not that in `help`. */
   docs?: string;
   /** Other places that matter: an alias of an anchor, the first of two equal keys. */
@@ -83,6 +85,30 @@ export interface Finding extends Place {
   fingerprint: string;
   /** Why it does not count. */
   suppressed?: { kind: "comment" | "config" | "baseline"; reason: string };
+}
+
+/** An edit of an object. */
+export interface Edit {
+  op: "set" | "add" | "remove";
+  /** Where in the object, where it is not the path of the finding. */
+  path?: string;
+  /** What is set, or added to the list there. */
+  value?: unknown;
+  /** Whether hardly a container needs what this takes away from it. */
+  usual: boolean;
+}
+
+/** Which findings are mended: those with a usual edit, all with an edit, or those with these controls, policies or
+ * fingerprints. */
+export type Fixes = "usual" | "all" | string[];
+
+/** A text after edits. */
+export interface Fixed {
+  text: string;
+  /** How many findings were mended. */
+  count: number;
+  /** What was to be mended and is not, with the reason. */
+  refused: { policy: string; control: string; message: string; line: number; fingerprint: string; why: string }[];
 }
 
 /** An object with its findings. */
@@ -194,6 +220,14 @@ export class ConfigError extends Error {}
  * @throws {ConfigError} The configuration cannot be used.
  */
 export function scan(text: string, config?: Config, options?: Options): Report;
+
+/**
+ * Mends findings in the text, as `podfence scan --fix` does in a file: comments and layout stay, and each edit is proven by
+ * scanning again.
+ *
+ * @throws {ConfigError} The configuration cannot be used.
+ */
+export function fix(text: string, fixes?: Fixes, config?: Config, options?: Options): Fixed;
 
 /** Returns the findings of a report in one list, in the order of the text, each with its fix and its page. */
 export function findings(report: Report): FullFinding[];

@@ -3,4 +3,4 @@ import { initSync } from "podfence-bindings";
 
 initSync({ module: readFileSync(new URL("./podfence.wasm", import.meta.url)) });
 
-export { ConfigError, findings, policies, scan } from "./core.js";
+export { ConfigError, findings, fix, policies, scan } from "./core.js";

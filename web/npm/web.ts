@@ -2,4 +2,4 @@ import init from "podfence-bindings";
 
 await init({ module_or_path: new URL("./podfence.wasm", import.meta.url) });
 
-export { ConfigError, findings, policies, scan } from "./core.js";
+export { ConfigError, findings, fix, policies, scan } from "./core.js";

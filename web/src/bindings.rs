@@ -27,6 +27,15 @@ pub fn scan(text: &str, config: &str, file: &str, untrusted: bool, now: f64) -> 
     scan::scan(&input).unwrap_or_else(|problem| json!({"error": problem}).to_string())
 }
 
+/// Mends a text, and returns the new one with what was not mended as JSON, or an error as [`scan`] does. `fixes` is
+/// `"usual"`, `"all"`, or a list of controls, policies and fingerprints, as JSON.
+#[wasm_bindgen]
+pub fn fix(text: &str, config: &str, file: &str, untrusted: bool, now: f64, fixes: &str) -> String {
+    throw_panics();
+    let input = Input { text, config, file, is_trusting: !untrusted, now: now as u64 };
+    scan::fix(&input, fixes).unwrap_or_else(|problem| json!({"error": problem}).to_string())
+}
+
 /// The levels and the policies with their settings, as JSON.
 #[wasm_bindgen]
 pub fn policies() -> String {

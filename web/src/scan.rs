@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use podfence_scan::config::{Base, Config, Date};
 use podfence_scan::document::Document;
 use podfence_scan::file::{self, CONTROLS, Options, Origin, SCAN};
+use podfence_scan::finding::Finding;
+use podfence_scan::fix::{self, Scan};
 use podfence_scan::scanned::Scanned;
 use podfence_scan::{suppress, yaml};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json as value};
 
 use crate::policies::{self, POLICIES};
 use crate::selection::Selection;
@@ -37,6 +40,67 @@ pub fn scan(input: &Input<'_>) -> Result<String, String> {
     let report = scanned.report(scanner.selection.judging());
     // On one line: JavaScript parses it, and the layout of the command is code of its own.
     serde_json::to_string(&Document::from(&report)).map_err(|error| error.to_string())
+}
+
+/// Which findings are mended.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Fixes {
+    /// `usual`: those whose edit takes nothing away that a container is likely to need; or `all`.
+    Kind(String),
+    /// Those with these controls, policies or fingerprints.
+    Of(Vec<String>),
+}
+
+impl Fixes {
+    fn read(text: &str) -> Result<Fixes, String> {
+        match serde_json::from_str(text) {
+            Ok(Fixes::Kind(kind)) if !["usual", "all"].contains(&kind.as_str()) => {
+                Err(format!("fixes: expected usual, all or a list of controls, found {kind:?}"))
+            }
+            Ok(fixes) => Ok(fixes),
+            Err(_) => Err(format!("fixes: expected usual, all or a list of controls, found {text}")),
+        }
+    }
+
+    fn wants(&self, finding: &Finding) -> bool {
+        let Some(mend) = &finding.mend else { return false };
+        match self {
+            Fixes::Kind(kind) => kind == "all" || mend.edit.usual,
+            Fixes::Of(names) => {
+                [&finding.control, &finding.policy, &finding.fingerprint].iter().any(|of| names.contains(of))
+            }
+        }
+    }
+}
+
+/// Mends the text as `podfence scan --fix` mends a file, and returns as JSON: the new text, how many findings were mended,
+/// and those that were not with the reason.
+///
+/// # Errors
+/// The configuration or the choice of fixes cannot be used.
+pub fn fix(input: &Input<'_>, fixes: &str) -> Result<String, String> {
+    let fixes = Fixes::read(fixes)?;
+    let mut scanner = Scanner::new(input)?;
+    let mut scan = |text: &str| {
+        let Scanned { findings, problems, .. } = scanner.scan(text);
+        Scan { findings, problems: problems.len() }
+    };
+    let text = yaml::decode(input.text.as_bytes());
+    let found = scan(&text);
+    let mended = fix::mend(&text, found, &|finding| fixes.wants(finding), &mut scan);
+    let refused: Vec<Value> = mended
+        .refused
+        .iter()
+        .map(|(finding, why)| {
+            let Finding { policy, control, message, span, fingerprint, .. } = finding;
+            value!({
+                "policy": policy, "control": control, "message": message, "line": span.start.line,
+                "fingerprint": fingerprint, "why": why,
+            })
+        })
+        .collect();
+    Ok(value!({"text": mended.text, "count": mended.count, "refused": refused}).to_string())
 }
 
 /// Scans texts by one configuration.

@@ -161,7 +161,7 @@ describe("the page", { skip }, () => {
     await tab.locator("#warn").selectOption("baseline");
     await summary("1 error");
     await tab.locator("#share").click();
-    await tab.locator(".toast").waitFor();
+    await tab.locator(".toast", { hasText: "link is copied" }).waitFor();
     const { hash } = new URL(tab.url());
     assert.match(hash, /^#v1=[\w-]+$/);
     assert.equal(await tab.evaluate(() => navigator.clipboard.readText()), tab.url());
@@ -175,6 +175,22 @@ describe("the page", { skip }, () => {
     await open("#v1=AAAA");
     await tab.locator(".toast", { hasText: "cannot be read" }).waitFor();
     await summary("error");
+  });
+
+  it("fixes one finding, and then all that are usual, and undoes it", async () => {
+    await open("");
+    await replace(POD);
+    const privileged = tab.locator(".finding", { hasText: "privileged=true" });
+    await privileged.getByRole("button", { name: "Fix" }).click();
+    await tab.locator(".toast", { hasText: "1 finding fixed" }).waitFor();
+    await privileged.waitFor({ state: "detached" });
+    await tab.locator("#summary button", { hasText: "Fix" }).click();
+    await tab.locator("#summary button", { hasText: "Fix" }).waitFor({ state: "detached" });
+    assert.match(await content().innerText(), /allowPrivilegeEscalation: false/);
+    await content().click();
+    await tab.keyboard.press("ControlOrMeta+z");
+    await tab.keyboard.press("ControlOrMeta+z");
+    await privileged.waitFor();
   });
 
   it("works without a network after the first load", async () => {

@@ -212,6 +212,17 @@ export class Editor {
     this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert }, selection: { anchor: 0 }, scrollIntoView: true });
   }
 
+  /** Replaces the part in which a text differs, so that the cursor stays and the change can be undone. */
+  change(text: string): void {
+    const old = this.text;
+    const least = Math.min(old.length, text.length);
+    let [start, end] = [0, 0];
+    while (start < least && old[start] === text[start]) start += 1;
+    while (end < least - start && old[old.length - 1 - end] === text[text.length - 1 - end]) end += 1;
+    const insert = text.slice(start, text.length - end);
+    this.view.dispatch({ changes: { from: start, to: old.length - end, insert }, userEvent: "input.fix" });
+  }
+
   set marks(marks: Mark[]) {
     this.view.dispatch({ effects: setMarks.of(marks) });
   }

@@ -1,6 +1,6 @@
 /** Calls the worker; one that takes too long is stopped, and another one takes its place. */
 
-import type { Config, Policies, Report } from "../../npm/index.js";
+import type { Config, Fixed, Fixes, Policies, Report } from "../../npm/index.js";
 import type { Answer, Call } from "./worker.js";
 
 declare const WORKER: string;
@@ -51,5 +51,8 @@ function call(what: Without<Call>): Promise<unknown> {
 }
 
 export const scan = (text: string, config: Config) => call({ call: "scan", text, config }) as Promise<Report>;
+
+export const fix = (text: string, fixes: Fixes, config: Config) =>
+  call({ call: "fix", text, fixes, config }) as Promise<Fixed>;
 
 export const policies = () => call({ call: "policies" }) as Promise<Policies>;

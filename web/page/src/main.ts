@@ -3,7 +3,7 @@
 import exporter from "../../../host-test/podfence/tests/scan/shop/exporter.yaml";
 import shop from "../../../host-test/podfence/tests/scan/shop/web.yaml";
 import { findings as all } from "../../npm/findings.js";
-import type { Config, FullFinding, Policies, Report } from "../../npm/index.js";
+import type { Config, Fixes, FullFinding, Policies, Report } from "../../npm/index.js";
 import { breakable, find, make, plural, prose, toast } from "./dom.js";
 import { Editor, type Mark, type Span } from "./editor.js";
 import * as engine from "./engine.js";
@@ -57,6 +57,21 @@ function selected(): Config {
   return isOff(enforce) && isOff(warn) && hasPolicies ? rest : config;
 }
 
+/** Mends findings in the text. Undo takes it back. */
+async function fix(fixes: Fixes): Promise<void> {
+  const before = editor.text;
+  try {
+    const { text, count, refused } = await engine.fix(before, fixes, selected());
+    if (editor.text !== before) return toast("The text changed meanwhile: nothing is fixed");
+    if (count > 0) editor.change(text);
+    const why = refused.length === 0 ? "" : `${plural(refused.length, "finding")} not fixed: ${refused[0]?.why}`;
+    const done = count === 0 ? "" : `${plural(count, "finding")} fixed`;
+    toast([done, why].filter((part) => part !== "").join("; "));
+  } catch (error) {
+    toast(error instanceof Error ? error.message : String(error));
+  }
+}
+
 function draw(of: Report): void {
   found = all(of);
   const listed = found.slice(0, MOST);
@@ -97,6 +112,11 @@ function summary({ summary: of, problems }: Report): (Node | string)[] {
   ];
   const rest = bins.filter(([count]) => count > 0).map(([count, what]) => `${count.toLocaleString("en")} ${what}`);
   shown.push(make("span", {}, [`${plural(of.judged, "object")} checked`, ...rest].join(", ")));
+  const fixable = found.filter(({ edit, suppressed }) => edit?.usual && suppressed === undefined).length;
+  if (fixable > 0) {
+    const title = "Applies the edits that take away what hardly a container needs. Undo takes them back.";
+    shown.push(make("button", { type: "button", class: "main small", title, click: () => void fix("usual") }, `Fix ${fixable}`));
+  }
   for (const note of [...of.notes, ...of.hints]) shown.push(make("p", { class: "more" }, note));
   return shown;
 }
@@ -134,7 +154,7 @@ function list({ problems, summary: of }: Report, listed: FullFinding[]): Node[] 
 }
 
 function item(finding: FullFinding): HTMLElement {
-  const { severity, message, fix, line, policy, control, level, docs, suppressed } = finding;
+  const { severity, message, fix: how, line, policy, control, level, docs, suppressed, edit, fingerprint } = finding;
   const by = level ?? policy;
   const of = [`line ${line}`, control === by ? by : `${control}, ${by}`];
   if (suppressed !== undefined) of.push(`accepted: ${suppressed.reason}`);
@@ -142,10 +162,12 @@ function item(finding: FullFinding): HTMLElement {
   const kind = suppressed === undefined ? severity : "suppressed";
   const show = () => editor.show(finding);
   const link = { class: "docs", href: docs, target: "_blank", rel: "noopener", "aria-label": `docs of ${policy}` };
+  const button = { type: "button", class: "small", "aria-label": `Fix: ${message}`, click: () => void fix([fingerprint]) };
   return make(
     "li",
     { class: `finding ${kind}`, "data-line": line },
-    make("button", { type: "button", click: show }, ...entry(mark, message, fix, of.join(" · "))),
+    make("button", { type: "button", click: show }, ...entry(mark, message, how, of.join(" · "))),
+    edit !== undefined && suppressed === undefined && make("button", button, "Fix"),
     docs.startsWith("https://") && make("a", link, "docs"),
   );
 }

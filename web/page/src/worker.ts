@@ -2,15 +2,16 @@
 
 import init from "podfence-bindings";
 
-import { policies, scan } from "../../npm/core.js";
-import type { Config } from "../../npm/index.js";
+import { fix, policies, scan } from "../../npm/core.js";
+import type { Config, Fixes } from "../../npm/index.js";
 
 declare const WASM: string;
 
 /** What the page asks for. */
 export type Call =
   | { id: number; call: "policies" }
-  | { id: number; call: "scan"; text: string; config: Config };
+  | { id: number; call: "scan"; text: string; config: Config }
+  | { id: number; call: "fix"; text: string; fixes: Fixes; config: Config };
 
 /** The answer to the call of the same number. */
 export type Answer = { id: number; value: unknown } | { id: number; error: string };
@@ -26,6 +27,8 @@ async function answer(call: Call): Promise<Answer> {
         return { id, value: policies() };
       case "scan":
         return { id, value: scan(call.text, call.config, { file: "manifest" }) };
+      case "fix":
+        return { id, value: fix(call.text, call.fixes, call.config, { file: "manifest" }) };
     }
   } catch (error) {
     return { id, error: error instanceof Error ? error.message : String(error) };
