@@ -5,33 +5,65 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cel::ExecutionError;
 use cel::common::types::{CelBytes, CelList, CelMap, CelOptional, CelString};
 use cel::common::value::Val;
 use regex::Regex;
 
-use crate::limits::BUDGET;
 use crate::re2;
+use crate::reading::At;
 
 /// What an evaluation has at hand: functions of the crate are plain functions, so it is the thread's.
 #[derive(Default)]
 struct Purse {
     left: u64,
     overdrawn: bool,
-    patterns: HashMap<String, Regex>,
+    /// The patterns that the text of the expression has.
+    patterns: Patterns,
+    /// Those that were made while it was evaluated.
+    made: HashMap<String, Regex>,
+    /// Loops that see one element alone.
+    narrowed: Vec<At>,
+    /// How many elements the last of these loops had.
+    elements: u64,
 }
+
+/// Regular expressions by their texts.
+pub(crate) type Patterns = Arc<HashMap<String, Regex>>;
 
 thread_local!(static PURSE: RefCell<Purse> = RefCell::default());
 
-/// Runs an evaluation with a full budget and with these patterns at hand. `None` if it spent more than it had: an
-/// expression can absorb errors, but not this one.
-pub(crate) fn within<T>(patterns: &HashMap<String, Regex>, evaluate: impl FnOnce() -> T) -> Option<T> {
-    let purse = Purse { left: BUDGET, overdrawn: false, patterns: patterns.clone() };
-    PURSE.set(purse);
+/// Runs an evaluation with a budget and with these patterns at hand, and takes from the budget what it spent. `None` if
+/// that is more than there was: an expression can absorb errors, but not this one.
+pub(crate) fn within<T>(budget: &mut u64, patterns: &Patterns, evaluate: impl FnOnce() -> T) -> Option<T> {
+    PURSE.set(Purse { left: *budget, patterns: Arc::clone(patterns), ..Purse::default() });
     let result = evaluate();
     let spent = PURSE.take();
+    *budget = if spent.overdrawn { 0 } else { spent.left };
     (!spent.overdrawn).then_some(result)
+}
+
+/// Has loops see one element alone, in the evaluation that runs.
+pub(crate) fn narrow(loops: &[At]) {
+    PURSE.with_borrow_mut(|purse| purse.narrowed = loops.to_vec());
+}
+
+/// The only element that a loop is to see, of so many.
+pub(crate) fn narrowed(node: i64, elements: u64) -> Option<usize> {
+    PURSE.with_borrow_mut(|purse| {
+        let at = purse.narrowed.iter().position(|(of, _)| *of as i64 == node)?;
+        if at + 1 == purse.narrowed.len() {
+            purse.elements = purse.elements.max(elements);
+        }
+        Some(purse.narrowed[at].1)
+    })
+}
+
+/// How many elements the last loop had that is narrowed.
+pub(crate) fn elements() -> u64 {
+    PURSE.with_borrow(|purse| purse.elements)
 }
 
 /// Takes units, or fails if there are not as many.
@@ -87,11 +119,12 @@ pub(crate) fn bytes(count: usize) -> u64 {
 
 /// The pattern, compiled: once for the whole evaluation.
 pub(crate) fn pattern(text: &str) -> Result<Regex, ExecutionError> {
-    if let Some(known) = PURSE.with_borrow(|purse| purse.patterns.get(text).cloned()) {
+    let known = |purse: &Purse| purse.patterns.get(text).or_else(|| purse.made.get(text)).cloned();
+    if let Some(known) = PURSE.with_borrow(known) {
         return Ok(known);
     }
     spend(500 + 20 * text.len() as u64)?;
     let compiled = re2::compile(text).map_err(|error| ExecutionError::function_error("matches", error))?;
-    PURSE.with_borrow_mut(|purse| purse.patterns.insert(text.to_owned(), compiled.clone()));
+    PURSE.with_borrow_mut(|purse| purse.made.insert(text.to_owned(), compiled.clone()));
     Ok(compiled)
 }

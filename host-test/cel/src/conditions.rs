@@ -6,7 +6,6 @@ use crate::environment::Environment;
 use crate::error::{CompileError, EvaluationError};
 use crate::expression::{Answer, Expression};
 use crate::inputs::Inputs;
-use crate::stack;
 
 /// How many conditions a webhook has at most.
 const MOST: usize = 64;
@@ -81,10 +80,21 @@ impl Conditions {
     /// # Errors
     /// The API server refuses them, or one of them cannot be evaluated here.
     pub fn compile(conditions: &[(&str, &str)]) -> Result<Conditions, ConditionsError> {
+        Conditions::compile_in(&Environment::match_conditions(), conditions)
+    }
+
+    /// Compiles conditions that may name `params`, as those of a policy that takes some.
+    ///
+    /// # Errors
+    /// As [`Conditions::compile`].
+    pub fn compile_with_params(conditions: &[(&str, &str)]) -> Result<Conditions, ConditionsError> {
+        Conditions::compile_in(&Environment::match_conditions().with_params(), conditions)
+    }
+
+    fn compile_in(environment: &Environment, conditions: &[(&str, &str)]) -> Result<Conditions, ConditionsError> {
         if conditions.len() > MOST {
             return Err(ConditionsError::TooMany { found: conditions.len() });
         }
-        let environment = Environment::match_conditions();
         let mut compiled: Vec<(String, Expression)> = Vec::new();
         for (index, (name, expression)) in conditions.iter().enumerate() {
             let name = (*name).to_owned();
@@ -94,7 +104,7 @@ impl Conditions {
             if compiled.iter().any(|(known, _)| *known == name) {
                 return Err(ConditionsError::Duplicate { index, name });
             }
-            match Expression::compile(expression, &environment) {
+            match Expression::compile(expression, environment) {
                 Ok(expression) => compiled.push((name, expression)),
                 Err(error) => return Err(ConditionsError::Expression { index, name, error: Box::new(error) }),
             }
@@ -123,17 +133,6 @@ impl Conditions {
 
     /// Evaluates the conditions for a request.
     pub fn evaluate(&self, inputs: &Inputs) -> Outcome {
-        if self.conditions.is_empty() {
-            return Outcome::Match;
-        }
-        let evaluated = stack::with_room(|| self.evaluate_all(inputs));
-        evaluated.unwrap_or_else(|problem| Outcome::Error {
-            condition: self.conditions[0].0.clone(),
-            problem: EvaluationError(problem),
-        })
-    }
-
-    fn evaluate_all(&self, inputs: &Inputs) -> Outcome {
         let mut failed = None;
         for (name, expression) in &self.conditions {
             match expression.evaluate(inputs) {

@@ -6,11 +6,12 @@ use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, ExecutionError, Value};
 use regex::Regex;
 
-use crate::budget;
+use crate::budget::{self, Patterns};
 use crate::check::Finding;
 use crate::declarations::type_name;
 use crate::error::Problem;
 use crate::library::ENVIRONMENT;
+use crate::limits::BUDGET;
 use crate::re2;
 use crate::rewrite::rewrite;
 use crate::tree;
@@ -47,7 +48,8 @@ fn visit(node: &IdedExpr, patterns: &mut HashMap<String, Regex>) -> Result<(), F
         let mut constant = node.clone();
         rewrite(&mut constant);
         let context = Context::with_env(ENVIRONMENT.clone());
-        let evaluated = budget::within(&HashMap::new(), || Value::resolve_val(&constant, &context).map(|_| ()));
+        let (mut budget, patterns) = (BUDGET, Patterns::default());
+        let evaluated = budget::within(&mut budget, &patterns, || Value::resolve_val(&constant, &context).map(|_| ()));
         match evaluated {
             Some(Ok(())) => {}
             Some(Err(error)) => return refused(node, describe(&call.func_name, &error)),

@@ -8,16 +8,17 @@ use cel::common::types::{CelBool, CelString};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Context, ExecutionError, Value};
-use regex::Regex;
+use serde_json::Value as Json;
 
-use crate::budget::{self, spend, weight};
+use crate::budget::{self, Patterns, spend, weight};
 use crate::check::{self, Finding, Reads};
 use crate::constants;
 use crate::environment::Environment;
 use crate::error::{CompileError, EvaluationError, Problem};
 use crate::inputs::Inputs;
 use crate::library::ENVIRONMENT;
-use crate::limits::{DEPTH, TEXT};
+use crate::limits::{BUDGET, DEPTH, ELEMENTS, SHALLOW, TEXT};
+use crate::reading::{self, At, Reading};
 use crate::rewrite::rewrite;
 use crate::stack;
 use crate::tree;
@@ -33,7 +34,12 @@ struct Compiled {
     tree: IdedExpr,
     result: Type,
     reads: Reads,
-    patterns: HashMap<String, Regex>,
+    /// The parts of the object that it reads.
+    reading: Reading,
+    /// The regular expressions in it, and in its variables.
+    patterns: Patterns,
+    /// Whether it can be evaluated on the stack of any thread, with its variables.
+    is_shallow: bool,
     /// The variables that the expression reads, and those that these read, in the order of their declaration.
     variables: Vec<(String, Expression)>,
 }
@@ -84,11 +90,60 @@ impl Expression {
     /// # Errors
     /// It has no value for these inputs, or costs too much.
     pub fn evaluate(&self, inputs: &Inputs) -> Result<Answer, EvaluationError> {
-        stack::with_room(|| self.evaluate_here(inputs)).unwrap_or_else(|problem| Err(EvaluationError(problem)))
+        self.on_a_stack(|| self.evaluate_here(inputs, &mut { BUDGET }, &[], |answer, _| answer))
+            .unwrap_or_else(|problem| Err(EvaluationError(problem)))
     }
 
-    fn evaluate_here(&self, inputs: &Inputs) -> Result<Answer, EvaluationError> {
-        let evaluated = budget::within(&self.patterns(), || {
+    /// The part of an object to look at, where the expression is not true for it: the longest that the expression reads
+    /// and the object has, in the first element that fails where the expression asks for all. Empty if there is none.
+    /// The object need not be the one that is shown to expressions: places are sought in files.
+    pub fn place(&self, inputs: &Inputs, object: &Json) -> String {
+        let place = || self.0.reading.place(object, &self.failing(inputs));
+        self.on_a_stack(place).unwrap_or_default()
+    }
+
+    /// The elements for which the expression is not true, if one is enough.
+    fn failing(&self, inputs: &Inputs) -> Vec<At> {
+        let (mut at, mut budget) = (Vec::new(), BUDGET);
+        for (node, is_all) in &self.0.reading.loops {
+            let (mut failed, mut passes) = (None, *is_all);
+            for index in 0..ELEMENTS {
+                at.push((*node, index));
+                let (outcome, elements) =
+                    self.evaluate_here(inputs, &mut budget, &at, |answer, elements| (answer, elements));
+                at.pop();
+                if index as u64 >= elements {
+                    break;
+                }
+                match outcome {
+                    Ok(Answer::Bool(true)) => passes = true,
+                    _ => drop(failed.get_or_insert((*node, index))),
+                }
+                if failed.is_some() && passes {
+                    break;
+                }
+            }
+            at.extend(failed.filter(|_| passes));
+        }
+        at
+    }
+
+    /// Works on a stack that is large enough.
+    fn on_a_stack<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+        if self.0.is_shallow { stack::here(work) } else { stack::with_room(work) }
+    }
+
+    /// Evaluates with loops that see one element alone; `give` gets the answer, and how many elements the last of these
+    /// loops had.
+    fn evaluate_here<T>(
+        &self,
+        inputs: &Inputs,
+        budget: &mut u64,
+        at: &[At],
+        give: impl FnOnce(Result<Answer, EvaluationError>, u64) -> T,
+    ) -> T {
+        let mut elements = 0;
+        let evaluated = budget::within(budget, &self.0.patterns, || {
             let mut names =
                 Names { inputs, variables: HashMap::new(), failed: HashMap::new(), missed: OnceLock::new() };
             for (name, variable) in &self.0.variables {
@@ -98,9 +153,18 @@ impl Expression {
                     Err(error) => drop(names.failed.insert(format!("variables.{name}"), names.explain(&error))),
                 }
             }
-            self.resolve(&names, answer).map_err(|error| EvaluationError(names.explain(&error)))
+            budget::narrow(at);
+            let answer = self.resolve(&names, answer).map_err(|error| EvaluationError(names.explain(&error)));
+            elements = budget::elements();
+            answer
         });
-        evaluated.unwrap_or_else(|| Err(EvaluationError("the expression costs too much".to_owned())))
+        let answer = evaluated.unwrap_or_else(|| Err(EvaluationError("the expression costs too much".to_owned())));
+        give(answer, elements)
+    }
+
+    /// The parts of the object that it reads.
+    pub(crate) fn reading(&self) -> &Reading {
+        &self.0.reading
     }
 
     fn resolve<T>(&self, names: &Names<'_>, see: impl FnOnce(&dyn Val) -> T) -> Result<T, ExecutionError> {
@@ -108,15 +172,6 @@ impl Expression {
         context.set_variable_resolver(names);
         let value = Value::resolve_val(&self.0.tree, &context)?;
         Ok(see(value.as_ref()))
-    }
-
-    /// The patterns of the expression and of its variables.
-    fn patterns(&self) -> HashMap<String, Regex> {
-        let mut patterns = self.0.patterns.clone();
-        for (_, variable) in &self.0.variables {
-            patterns.extend(variable.0.patterns.iter().map(|(text, pattern)| (text.clone(), pattern.clone())));
-        }
-        patterns
     }
 }
 
@@ -138,10 +193,24 @@ fn compile(text: &str, environment: &Environment) -> Result<Expression, CompileE
         return Err(at(Finding { node, problem: Problem::TooDeep }));
     }
     let facts = check::check(&tree, environment).map_err(at)?;
-    let patterns = constants::evaluate(&tree).map_err(at)?;
+    let mut patterns = constants::evaluate(&tree).map_err(at)?;
+    let reading = reading::of(&tree, environment);
     rewrite(&mut tree);
     let variables = variables(&facts.reads, environment);
-    Ok(Expression(Arc::new(Compiled { tree, result: facts.result, reads: facts.reads, patterns, variables })))
+    let mut is_shallow = tree::deeper_than(&tree, SHALLOW).is_none();
+    for (_, variable) in &variables {
+        is_shallow &= variable.0.is_shallow;
+        patterns.extend(variable.0.patterns.iter().map(|(text, pattern)| (text.clone(), pattern.clone())));
+    }
+    Ok(Expression(Arc::new(Compiled {
+        tree,
+        result: facts.result,
+        reads: facts.reads,
+        reading,
+        patterns: Arc::new(patterns),
+        is_shallow,
+        variables,
+    })))
 }
 
 /// The variables that an expression needs.

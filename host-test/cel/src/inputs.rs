@@ -1,5 +1,7 @@
 //! What expressions read.
 
+use std::sync::Arc;
+
 use cel::common::types::CelNull;
 use cel::common::value::Val;
 use serde_json::Value;
@@ -9,13 +11,14 @@ use crate::values::from_json;
 /// The values of the names that an expression reads, converted once for all expressions.
 ///
 /// `object` and `oldObject` must be what the API server shows: [`decoded`](crate::decoded) makes that of a manifest.
-#[derive(Debug)]
+/// Copies share the values.
+#[derive(Debug, Clone)]
 pub struct Inputs {
-    request: Box<dyn Val>,
-    object: Box<dyn Val>,
-    old_object: Box<dyn Val>,
-    namespace: Box<dyn Val>,
-    params: Box<dyn Val>,
+    request: Arc<dyn Val>,
+    object: Arc<dyn Val>,
+    old_object: Arc<dyn Val>,
+    namespace: Arc<dyn Val>,
+    params: Arc<dyn Val>,
 }
 
 impl Inputs {
@@ -23,23 +26,23 @@ impl Inputs {
     /// `matchConditions`. Fields of `request` that the API server leaves out when they are empty are left out.
     pub fn new(request: &Value, object: Option<&Value>, old_object: Option<&Value>) -> Inputs {
         Inputs {
-            request: from_json(&without_empty(request)),
-            object: from_json(object.unwrap_or(&Value::Null)),
-            old_object: from_json(old_object.unwrap_or(&Value::Null)),
-            namespace: Box::new(CelNull),
-            params: Box::new(CelNull),
+            request: Arc::from(from_json(&without_empty(request))),
+            object: Arc::from(from_json(object.unwrap_or(&Value::Null))),
+            old_object: Arc::from(from_json(old_object.unwrap_or(&Value::Null))),
+            namespace: Arc::new(CelNull),
+            params: Arc::new(CelNull),
         }
     }
 
     /// Sets `namespaceObject`, which validations have and `matchConditions` have not.
     pub fn with_namespace(mut self, namespace: &Value) -> Inputs {
-        self.namespace = from_json(namespace);
+        self.namespace = Arc::from(from_json(namespace));
         self
     }
 
     /// Sets `params`.
     pub fn with_params(mut self, params: &Value) -> Inputs {
-        self.params = from_json(params);
+        self.params = Arc::from(from_json(params));
         self
     }
 

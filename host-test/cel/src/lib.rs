@@ -23,6 +23,7 @@ mod library;
 mod limits;
 mod macros;
 mod re2;
+mod reading;
 mod rewrite;
 mod stack;
 mod structs;

@@ -25,7 +25,7 @@ pub(crate) fn rewrite(node: &mut IdedExpr) {
         Expr::Call(call) => node.expr = rewrite_call(std::mem::take(call)),
         Expr::List(list) => rewrite_list(list),
         Expr::Map(map) => rewrite_map(map),
-        Expr::Comprehension(comprehension) => rewrite_loop(comprehension),
+        Expr::Comprehension(comprehension) => rewrite_loop(comprehension, node.id),
     }
 }
 
@@ -184,7 +184,7 @@ fn rewrite_map(map: &mut MapExpr) {
     }
 }
 
-fn rewrite_loop(found: &mut ComprehensionExpr) {
+fn rewrite_loop(found: &mut ComprehensionExpr, id: u64) {
     let nodes = tree::count(&found.loop_step) as i64;
     rewrite(&mut found.iter_range);
     if !matches!(&found.iter_range.expr, Expr::List(list) if list.elements.is_empty()) {
@@ -194,7 +194,7 @@ fn rewrite_loop(found: &mut ComprehensionExpr) {
             range = call("@pairs", vec![range]);
             bind_pair(&mut found.loop_step, &first, &second);
         }
-        found.iter_range = call("@loop", vec![range, integer(nodes)]);
+        found.iter_range = call("@loop", vec![range, integer(nodes), integer(id as i64)]);
     }
     rewrite_element(&mut found.accu_init);
     rewrite_step(&mut found.loop_step);

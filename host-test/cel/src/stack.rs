@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 
 use crate::limits::STACK;
@@ -12,7 +13,7 @@ thread_local!(static ROOMY: Cell<bool> = const { Cell::new(false) });
 /// not, and holds the words of a panic.
 pub(crate) fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     if ROOMY.get() {
-        return Ok(work());
+        return here(work);
     }
     thread::scope(|scope| {
         let builder = thread::Builder::new().name("cel".to_owned()).stack_size(STACK);
@@ -23,6 +24,11 @@ pub(crate) fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, S
         let handle = started.map_err(|error| error.to_string())?;
         handle.join().map_err(|panic| words(panic.as_ref()))
     })
+}
+
+/// Works on the stack of this thread. An error holds the words of a panic.
+pub(crate) fn here<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    panic::catch_unwind(AssertUnwindSafe(work)).map_err(|panic| words(panic.as_ref()))
 }
 
 fn words(panic: &(dyn Any + Send)) -> String {

@@ -3,7 +3,7 @@
 use cel::common::types::{CelBytes, CelDouble, CelMap, CelMapKey, CelNull, Kind, MAP_TYPE};
 
 use super::*;
-use crate::budget::{bytes, spend, weight};
+use crate::budget::{bytes, narrowed, spend, weight};
 
 pub(super) fn declare(declare: &mut Declare<'_>) {
     declare.global("@has", [DYN_TYPE, STRING_TYPE], has);
@@ -18,7 +18,7 @@ pub(super) fn declare(declare: &mut Declare<'_>) {
     declare.global("@index", [DYN_TYPE], index);
     declare.global("@parts", [DYN_TYPE], parts);
     declare.global("@pairwise", [DYN_TYPE], pairwise);
-    declare.global("@loop", [DYN_TYPE, INT_TYPE], each);
+    declare.global("@loop", [DYN_TYPE, INT_TYPE, INT_TYPE], each);
     declare.global("@pairs", [DYN_TYPE], pairs);
     declare.global("@add", [DYN_TYPE, DYN_TYPE], add);
 }
@@ -150,7 +150,8 @@ fn pairwise<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
 }
 
 /// The elements of a loop, with its cost spent: each is copied into its variable, and its body has so many nodes. The
-/// keys of a map are in their order, so that every evaluation is the same; the API server's are in none.
+/// keys of a map are in their order, so that every evaluation is the same; the API server's are in none. A loop that is
+/// narrowed has one element.
 fn each<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     let range = at(&arguments, 0)?.as_ref();
     let nodes = integer(&arguments, 1)?.max(0) as u64;
@@ -159,6 +160,10 @@ fn each<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     if let Some(map) = range.downcast_ref::<CelMap>() {
         let keys = sorted(map).into_iter().map(|(key, _)| key.inner().clone_as_boxed());
         return Ok(CowVal::owned(CelList::from(keys.collect::<Vec<_>>())));
+    }
+    if let Some(index) = narrowed(integer(&arguments, 2)?, elements) {
+        let one = list(&arguments, 0)?.get(index).map(|element| element.clone_as_boxed());
+        return Ok(CowVal::owned(CelList::from(one.into_iter().collect::<Vec<_>>())));
     }
     first(arguments)
 }

@@ -1,0 +1,318 @@
+//! Which parts of the object an expression reads, and which of them decides that it is not true: for the place of a
+//! finding.
+
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
+use serde_json::Value;
+
+use crate::environment::Environment;
+use crate::macros::RESULT;
+use crate::tree;
+
+/// How many parts of an expression are kept at most: a text can name any number.
+const MOST: usize = 64;
+
+/// A step from a value to a part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A field, or the value of a key.
+    Field(String),
+    /// An element that the text numbers.
+    Index(usize),
+    /// An element that a loop binds.
+    Each {
+        /// The node of the loop. None for an element of a list that was filtered or made: it has another number there.
+        of: Option<u64>,
+        /// The lists that stand before this one where lists are added.
+        behind: Vec<Vec<Step>>,
+    },
+}
+
+/// What an expression reads of `object`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reading {
+    /// The parts.
+    pub parts: Vec<Vec<Step>>,
+    /// Those that the expression may evaluate to.
+    result: Vec<Part>,
+    /// The loops that bind elements of them, those around others first: the node, and whether one element that fails is
+    /// enough for the loop to fail.
+    pub loops: Vec<(u64, bool)>,
+}
+
+/// A part of the object that a node may evaluate to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    path: Vec<Step>,
+    /// Whether the node is a list that holds such parts.
+    is_element: bool,
+    behind: Vec<Vec<Step>>,
+}
+
+impl Part {
+    fn new(path: Vec<Step>) -> Part {
+        Part { path, is_element: false, behind: Vec::new() }
+    }
+
+    fn then(&self, step: Step) -> Part {
+        let mut path = self.path.clone();
+        if !self.is_element {
+            path.push(step);
+        }
+        Part::new(path)
+    }
+
+    /// The part in another expression, whose loops are others.
+    fn of_variable(mut self) -> Part {
+        forget_loops(&mut self.path);
+        self.behind.iter_mut().for_each(|path| forget_loops(path));
+        self
+    }
+}
+
+fn forget_loops(path: &mut [Step]) {
+    for step in path {
+        if let Step::Each { of, behind } = step {
+            *of = None;
+            behind.clear();
+        }
+    }
+}
+
+/// What an expression reads, as it was parsed.
+pub(crate) fn of(expression: &IdedExpr, environment: &Environment) -> Reading {
+    let mut reader = Reader { environment, scopes: Vec::new(), reading: Reading::default() };
+    let result = reader.visit(expression);
+    Reading { result, ..reader.reading }
+}
+
+struct Reader<'e> {
+    environment: &'e Environment,
+    scopes: Vec<(String, Vec<Part>)>,
+    reading: Reading,
+}
+
+impl Reader<'_> {
+    /// The parts that a node may evaluate to.
+    fn visit(&mut self, node: &IdedExpr) -> Vec<Part> {
+        match &node.expr {
+            Expr::Ident(name) => match self.scopes.iter().rev().find(|(known, _)| known == name) {
+                Some((_, parts)) => parts.clone(),
+                None if name == "object" => vec![Part::new(Vec::new())],
+                None => Vec::new(),
+            },
+            Expr::Select(select) => self.field(&select.operand, &select.field),
+            Expr::Call(call) => self.call(call),
+            Expr::Comprehension(found) => self.comprehension(node.id, found),
+            _ => {
+                tree::children(node).into_iter().for_each(|child| drop(self.visit(child)));
+                Vec::new()
+            }
+        }
+    }
+
+    fn read(&mut self, parts: Vec<Part>) -> Vec<Part> {
+        for part in &parts {
+            if self.reading.parts.len() < MOST && !self.reading.parts.contains(&part.path) {
+                self.reading.parts.push(part.path.clone());
+            }
+        }
+        parts
+    }
+
+    fn field(&mut self, operand: &IdedExpr, field: &str) -> Vec<Part> {
+        let is_variables = matches!(&operand.expr, Expr::Ident(name) if name == "variables"
+            && !self.scopes.iter().any(|(known, _)| known == name));
+        if is_variables {
+            return self.variable(field);
+        }
+        let parts = self.visit(operand);
+        let parts = parts.iter().map(|part| part.then(Step::Field(field.to_owned()))).collect();
+        self.read(parts)
+    }
+
+    fn variable(&mut self, name: &str) -> Vec<Part> {
+        let Some((_, expression)) = self.environment.variables().iter().rev().find(|(known, _)| known == name) else {
+            return Vec::new();
+        };
+        let reading = expression.reading();
+        let others = reading.parts.iter().map(|path| Part::new(path.clone()).of_variable()).collect();
+        self.read(others);
+        reading.result.iter().cloned().map(Part::of_variable).collect()
+    }
+
+    fn call(&mut self, call: &CallExpr) -> Vec<Part> {
+        let name = call.func_name.as_str();
+        match (name, call.args.as_slice()) {
+            (operators::OPT_SELECT, [operand, IdedExpr { expr: Expr::Literal(LiteralValue::String(field)), .. }]) => {
+                self.field(operand, field.inner())
+            }
+            (operators::INDEX | operators::OPT_INDEX, [operand, index]) => self.index(operand, index),
+            (operators::CONDITIONAL, [condition, one, other]) => {
+                self.visit(condition);
+                together([self.visit(one), self.visit(other)])
+            }
+            (operators::ADD, [first, second]) => {
+                let (first, mut second) = (self.visit(first), self.visit(second));
+                for part in &mut second {
+                    part.is_element |= first.is_empty();
+                    part.behind.splice(0..0, first.iter().map(|part| part.path.clone()));
+                }
+                together([first, second])
+            }
+            _ => {
+                let target = call.target.as_deref().map(|target| self.visit(target)).unwrap_or_default();
+                let arguments: Vec<Vec<Part>> = call.args.iter().map(|argument| self.visit(argument)).collect();
+                match name {
+                    "or" | "orValue" => together(std::iter::once(target).chain(arguments)),
+                    "value" => target,
+                    "dyn" | "optional.of" => together(arguments),
+                    _ => Vec::new(),
+                }
+            }
+        }
+    }
+
+    fn index(&mut self, operand: &IdedExpr, index: &IdedExpr) -> Vec<Part> {
+        let step = match &index.expr {
+            Expr::Literal(LiteralValue::String(key)) => Some(Step::Field(key.inner().to_owned())),
+            Expr::Literal(LiteralValue::Int(index)) => usize::try_from(*index.inner()).ok().map(Step::Index),
+            _ => None,
+        };
+        self.visit(index);
+        let parts = self.visit(operand);
+        let Some(step) = step else { return Vec::new() };
+        let parts = parts.iter().filter(|part| part.behind.is_empty()).map(|part| part.then(step.clone())).collect();
+        self.read(parts)
+    }
+
+    fn comprehension(&mut self, node: u64, found: &ComprehensionExpr) -> Vec<Part> {
+        let range = self.visit(&found.iter_range);
+        let each = |part: &Part| part.then(Step::Each { of: Some(node), behind: part.behind.clone() });
+        let elements: Vec<Part> = range.iter().map(each).collect();
+        let outside = self.scopes.len();
+        let first = match &found.iter_var2 {
+            Some(second) => {
+                self.scopes.push((second.clone(), elements));
+                Vec::new()
+            }
+            None => elements,
+        };
+        self.scopes.push((found.iter_var.clone(), first));
+        if range.iter().any(|part| !part.is_element) && self.reading.loops.len() < MOST {
+            let is_all = matches!(&found.loop_step.expr, Expr::Call(call) if call.func_name == operators::LOGICAL_AND);
+            self.reading.loops.push((node, is_all));
+        }
+        let kept = self.step(&found.loop_step);
+        self.scopes.truncate(outside);
+        kept.into_iter().map(|part| Part { is_element: true, ..part.of_variable() }).collect()
+    }
+
+    /// What a loop puts into its list: `@result + [x]`, under a condition or not.
+    fn step(&mut self, step: &IdedExpr) -> Vec<Part> {
+        match &step.expr {
+            Expr::Call(call) if call.func_name == operators::CONDITIONAL => {
+                let parts: Vec<Vec<Part>> = call.args.iter().map(|part| self.step(part)).collect();
+                together(parts)
+            }
+            Expr::Call(call) if call.func_name == operators::ADD => match call.args.as_slice() {
+                [IdedExpr { expr: Expr::Ident(name), .. }, IdedExpr { expr: Expr::List(list), .. }]
+                    if name == RESULT =>
+                {
+                    together(list.elements.iter().map(|element| self.visit(element)).collect::<Vec<_>>())
+                }
+                _ => self.visit(step),
+            },
+            _ => {
+                self.visit(step);
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn together(parts: impl IntoIterator<Item = Vec<Part>>) -> Vec<Part> {
+    let mut all: Vec<Part> = Vec::new();
+    for part in parts.into_iter().flatten() {
+        if all.len() < MOST && !all.contains(&part) {
+            all.push(part);
+        }
+    }
+    all
+}
+
+/// Which element a loop is at.
+pub(crate) type At = (u64, usize);
+
+impl Reading {
+    /// The longest part that an object has, in the elements that the loops are at: as policies write paths.
+    pub fn place(&self, object: &Value, at: &[At]) -> String {
+        let mut best = Place { text: String::new(), length: 0, loops: 0 };
+        for part in &self.parts {
+            let Some(place) = follow(part, object, at) else { continue };
+            if (place.loops, place.length) > (best.loops, best.length) {
+                best = place;
+            }
+        }
+        best.text
+    }
+}
+
+struct Place {
+    text: String,
+    length: usize,
+    /// How many steps are elements that a loop is at.
+    loops: usize,
+}
+
+/// Follows a path as far as the object has it. None if it leads to another element than the one that a loop is at.
+fn follow(path: &[Step], object: &Value, at: &[At]) -> Option<Place> {
+    let (mut value, mut place) = (object, Place { text: String::new(), length: 0, loops: 0 });
+    for step in path {
+        let next = match (step, value) {
+            (Step::Field(name), Value::Object(members)) => members.get(name).map(|next| (field(name), next)),
+            (Step::Index(index), Value::Array(elements)) => element(elements, *index),
+            (Step::Each { of, behind }, Value::Array(elements)) => {
+                match at.iter().find(|(node, _)| Some(*node) == *of) {
+                    Some((_, index)) => {
+                        let before = behind.iter().map(|list| length(list, object)).sum();
+                        let index = index.checked_sub(before).filter(|index| *index < elements.len())?;
+                        place.loops += 1;
+                        element(elements, index)
+                    }
+                    None if elements.len() == 1 => element(elements, 0),
+                    None => None,
+                }
+            }
+            _ => None,
+        };
+        let Some((text, next)) = next else { break };
+        let dot = if place.text.is_empty() || text.starts_with('[') { "" } else { "." };
+        place.text = format!("{}{dot}{text}", place.text);
+        place.length += 1;
+        value = next;
+    }
+    Some(place)
+}
+
+fn element(elements: &[Value], index: usize) -> Option<(String, &Value)> {
+    elements.get(index).map(|next| (format!("[{index}]"), next))
+}
+
+/// How many elements a list of the object has.
+fn length(path: &[Step], object: &Value) -> usize {
+    let list = path.iter().try_fold(object, |value, step| match step {
+        Step::Field(name) => value.get(name),
+        Step::Index(index) => value.get(index),
+        Step::Each { .. } => None,
+    });
+    list.and_then(Value::as_array).map_or(0, Vec::len)
+}
+
+/// A key as policies write it: in quotes where it is no simple name.
+fn field(name: &str) -> String {
+    let is_simple = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    match !name.is_empty() && name.chars().all(is_simple) {
+        true => name.to_owned(),
+        false => format!("[{}]", Value::from(name)),
+    }
+}
