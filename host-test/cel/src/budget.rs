@@ -23,15 +23,15 @@ struct Purse {
     /// The patterns that the text of the expression has.
     patterns: Patterns,
     /// Those that were made while it was evaluated.
-    made: HashMap<String, Regex>,
+    made: HashMap<String, Arc<Regex>>,
     /// Loops that see one element alone.
     narrowed: Vec<At>,
     /// How many elements the last of these loops had.
     elements: u64,
 }
 
-/// Regular expressions by their texts.
-pub(crate) type Patterns = Arc<HashMap<String, Regex>>;
+/// Regular expressions by their texts. Shared, not copied: a copy would make the memory of its searches anew.
+pub(crate) type Patterns = Arc<HashMap<String, Arc<Regex>>>;
 
 thread_local!(static PURSE: RefCell<Purse> = RefCell::default());
 
@@ -118,13 +118,14 @@ pub(crate) fn bytes(count: usize) -> u64 {
 }
 
 /// The pattern, compiled: once for the whole evaluation.
-pub(crate) fn pattern(text: &str) -> Result<Regex, ExecutionError> {
+pub(crate) fn pattern(text: &str) -> Result<Arc<Regex>, ExecutionError> {
     let known = |purse: &Purse| purse.patterns.get(text).or_else(|| purse.made.get(text)).cloned();
     if let Some(known) = PURSE.with_borrow(known) {
         return Ok(known);
     }
     spend(500 + 20 * text.len() as u64)?;
     let compiled = re2::compile(text).map_err(|error| ExecutionError::function_error("matches", error))?;
-    PURSE.with_borrow_mut(|purse| purse.made.insert(text.to_owned(), compiled.clone()));
+    let compiled = Arc::new(compiled);
+    PURSE.with_borrow_mut(|purse| purse.made.insert(text.to_owned(), Arc::clone(&compiled)));
     Ok(compiled)
 }

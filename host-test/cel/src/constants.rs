@@ -1,6 +1,7 @@
 //! What the API server evaluates when it reads an expression: conversions of constants, and regular expressions.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 use cel::{Context, ExecutionError, Value};
@@ -19,13 +20,13 @@ use crate::tree;
 const CONVERSIONS: [&str; 9] = ["bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "uint"];
 
 /// Evaluates what is constant, and returns the regular expressions that are.
-pub(crate) fn evaluate(expression: &IdedExpr) -> Result<HashMap<String, Regex>, Finding> {
+pub(crate) fn evaluate(expression: &IdedExpr) -> Result<HashMap<String, Arc<Regex>>, Finding> {
     let mut patterns = HashMap::new();
     visit(expression, &mut patterns)?;
     Ok(patterns)
 }
 
-fn visit(node: &IdedExpr, patterns: &mut HashMap<String, Regex>) -> Result<(), Finding> {
+fn visit(node: &IdedExpr, patterns: &mut HashMap<String, Arc<Regex>>) -> Result<(), Finding> {
     tree::children(node).into_iter().try_for_each(|child| visit(child, patterns))?;
     let Expr::Call(call) = &node.expr else { return Ok(()) };
     let refused = |node: &IdedExpr, problem| Err(Finding { node: node.id, problem: Problem::Constant(problem) });
@@ -34,7 +35,7 @@ fn visit(node: &IdedExpr, patterns: &mut HashMap<String, Regex>) -> Result<(), F
         for argument in &call.args {
             let Expr::Literal(LiteralValue::String(text)) = &argument.expr else { continue };
             match re2::compile(text.inner()) {
-                Ok(compiled) => drop(patterns.insert(text.inner().to_owned(), compiled)),
+                Ok(compiled) => drop(patterns.insert(text.inner().to_owned(), Arc::new(compiled))),
                 Err(problem) => return refused(argument, problem),
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::types::{CIDR, DURATION, IP, QUANTITY, SEMVER, TIMESTAMP, Type};
+use crate::types::{CIDR, DURATION, FORMAT, IP, QUANTITY, SEMVER, TIMESTAMP, Type};
 
 /// One way to call a function.
 pub(crate) struct Overload {
@@ -52,7 +52,7 @@ fn declaration(line: &'static str) -> Option<(&'static str, Overload)> {
     let mut variables = Vec::new();
     let mut parameters = Vec::new();
     let receiver = head.rsplit_once('.').filter(|(before, _)| {
-        !matches!(*before, "ip" | "sets" | "strings" | "lists" | "optional") || member_of_ip(head)
+        !matches!(*before, "ip" | "sets" | "strings" | "lists" | "optional" | "format") || is_member(head)
     });
     let name = match receiver {
         Some((receiver, name)) => {
@@ -68,9 +68,9 @@ fn declaration(line: &'static str) -> Option<(&'static str, Overload)> {
     Some((name, Overload { member: receiver.is_some(), parameters, result, variables: variables.len() }))
 }
 
-/// `ip` is a type with members and a namespace with one function.
-fn member_of_ip(head: &str) -> bool {
-    head.starts_with("ip.") && head != "ip.isCanonical"
+/// `ip` and `format` are types with members, and namespaces with functions.
+fn is_member(head: &str) -> bool {
+    head.starts_with("ip.") && head != "ip.isCanonical" || head == "format.validate"
 }
 
 /// Whether the bracket that opens the text closes at its end.
@@ -119,6 +119,7 @@ fn read_type(text: &'static str, variables: &mut Vec<&'static str>) -> Option<Ty
         "semver" => SEMVER,
         "ip" => IP,
         "cidr" => CIDR,
+        "format" => FORMAT,
         _ => return read_composed(text, variables),
     };
     Some(simple)

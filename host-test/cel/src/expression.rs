@@ -18,7 +18,7 @@ use crate::error::{CompileError, EvaluationError, Problem};
 use crate::inputs::Inputs;
 use crate::library::ENVIRONMENT;
 use crate::limits::{BUDGET, DEPTH, ELEMENTS, SHALLOW, TEXT};
-use crate::reading::{self, At, Reading};
+use crate::reading::{self, At, Place, Reading};
 use crate::rewrite::rewrite;
 use crate::stack;
 use crate::tree;
@@ -53,6 +53,26 @@ pub enum Answer {
     String(String),
     /// Something else, as text: JSON where there is JSON for it.
     Other(String),
+}
+
+/// What the evaluations of several expressions may cost together.
+#[derive(Debug)]
+pub struct Budget(u64);
+
+impl Budget {
+    /// That of a policy's binding: ten times as much as an expression may cost, as in the API server.
+    pub fn of_binding() -> Budget {
+        Budget(10 * BUDGET)
+    }
+
+    /// Lends as much as one expression may cost, and takes back what is left of it.
+    fn lend<T>(&mut self, work: impl FnOnce(&mut u64) -> T) -> T {
+        let lent = self.0.min(BUDGET);
+        let mut left = lent;
+        let result = work(&mut left);
+        self.0 -= lent - left;
+        result
+    }
 }
 
 impl Expression {
@@ -90,27 +110,35 @@ impl Expression {
     /// # Errors
     /// It has no value for these inputs, or costs too much.
     pub fn evaluate(&self, inputs: &Inputs) -> Result<Answer, EvaluationError> {
-        self.on_a_stack(|| self.evaluate_here(inputs, &mut { BUDGET }, &[], |answer, _| answer))
-            .unwrap_or_else(|problem| Err(EvaluationError(problem)))
+        self.evaluate_within(inputs, &mut Budget(BUDGET))
+    }
+
+    /// Evaluates the expression with what is left of a budget that several share.
+    ///
+    /// # Errors
+    /// It has no value for these inputs, or costs too much.
+    pub fn evaluate_within(&self, inputs: &Inputs, budget: &mut Budget) -> Result<Answer, EvaluationError> {
+        let evaluate = || budget.lend(|left| self.evaluate_here(inputs, left, &[], |answer, _| answer));
+        self.on_a_stack(evaluate).unwrap_or_else(|problem| Err(EvaluationError(problem)))
     }
 
     /// The part of an object to look at, where the expression is not true for it: the longest that the expression reads
     /// and the object has, in the first element that fails where the expression asks for all. Empty if there is none.
     /// The object need not be the one that is shown to expressions: places are sought in files.
-    pub fn place(&self, inputs: &Inputs, object: &Json) -> String {
-        let place = || self.0.reading.place(object, &self.failing(inputs));
+    pub fn place(&self, inputs: &Inputs, object: &Json, budget: &mut Budget) -> Place {
+        let place = || self.0.reading.place(object, &budget.lend(|left| self.failing(inputs, left)));
         self.on_a_stack(place).unwrap_or_default()
     }
 
     /// The elements for which the expression is not true, if one is enough.
-    fn failing(&self, inputs: &Inputs) -> Vec<At> {
-        let (mut at, mut budget) = (Vec::new(), BUDGET);
+    fn failing(&self, inputs: &Inputs, budget: &mut u64) -> Vec<At> {
+        let mut at = Vec::new();
         for (node, is_all) in &self.0.reading.loops {
             let (mut failed, mut passes) = (None, *is_all);
             for index in 0..ELEMENTS {
                 at.push((*node, index));
                 let (outcome, elements) =
-                    self.evaluate_here(inputs, &mut budget, &at, |answer, elements| (answer, elements));
+                    self.evaluate_here(inputs, budget, &at, |answer, elements| (answer, elements));
                 at.pop();
                 if index as u64 >= elements {
                     break;
@@ -200,7 +228,7 @@ fn compile(text: &str, environment: &Environment) -> Result<Expression, CompileE
     let mut is_shallow = tree::deeper_than(&tree, SHALLOW).is_none();
     for (_, variable) in &variables {
         is_shallow &= variable.0.is_shallow;
-        patterns.extend(variable.0.patterns.iter().map(|(text, pattern)| (text.clone(), pattern.clone())));
+        patterns.extend(variable.0.patterns.iter().map(|(text, pattern)| (text.clone(), Arc::clone(pattern))));
     }
     Ok(Expression(Arc::new(Compiled {
         tree,

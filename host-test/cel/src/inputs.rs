@@ -21,6 +21,17 @@ pub struct Inputs {
     params: Arc<dyn Val>,
 }
 
+/// A value that was converted once for many inputs.
+#[derive(Debug, Clone)]
+pub struct Shared(Arc<dyn Val>);
+
+impl Shared {
+    /// Converts a value.
+    pub fn new(value: &Value) -> Shared {
+        Shared(Arc::from(from_json(value)))
+    }
+}
+
 impl Inputs {
     /// A request with its objects. A missing object is `null`; so are `namespaceObject` and `params`, as in
     /// `matchConditions`. Fields of `request` that the API server leaves out when they are empty are left out.
@@ -43,6 +54,18 @@ impl Inputs {
     /// Sets `params`.
     pub fn with_params(mut self, params: &Value) -> Inputs {
         self.params = Arc::from(from_json(params));
+        self
+    }
+
+    /// Sets `namespaceObject` to a value that many inputs share.
+    pub fn with_shared_namespace(mut self, namespace: &Shared) -> Inputs {
+        self.namespace = Arc::clone(&namespace.0);
+        self
+    }
+
+    /// Sets `params` to a value that many inputs share.
+    pub fn with_shared_params(mut self, params: &Shared) -> Inputs {
+        self.params = Arc::clone(&params.0);
         self
     }
 

@@ -36,5 +36,6 @@ pub use conditions::{Conditions, ConditionsError, Outcome};
 pub use decode::{Decoded, decoded};
 pub use environment::{Environment, Returns};
 pub use error::{CompileError, EvaluationError, Problem};
-pub use expression::{Answer, Expression};
-pub use inputs::Inputs;
+pub use expression::{Answer, Budget, Expression};
+pub use inputs::{Inputs, Shared};
+pub use reading::Place;

@@ -8,7 +8,7 @@ use crate::environment::Environment;
 use crate::macros::RESULT;
 use crate::tree;
 
-/// How many parts of an expression are kept at most: a text can name any number.
+/// How many parts of an expression are kept at most, and how many steps of one: a text can name any number.
 const MOST: usize = 64;
 
 /// A step from a value to a part of it.
@@ -55,7 +55,7 @@ impl Part {
 
     fn then(&self, step: Step) -> Part {
         let mut path = self.path.clone();
-        if !self.is_element {
+        if !self.is_element && path.len() < MOST {
             path.push(step);
         }
         Part::new(path)
@@ -154,8 +154,10 @@ impl Reader<'_> {
             (operators::ADD, [first, second]) => {
                 let (first, mut second) = (self.visit(first), self.visit(second));
                 for part in &mut second {
-                    part.is_element |= first.is_empty();
-                    part.behind.splice(0..0, first.iter().map(|part| part.path.clone()));
+                    part.is_element |= first.is_empty() || first.len() + part.behind.len() > MOST;
+                    if !part.is_element {
+                        part.behind.splice(0..0, first.iter().map(|part| part.path.clone()));
+                    }
                 }
                 together([first, second])
             }
@@ -244,29 +246,36 @@ fn together(parts: impl IntoIterator<Item = Vec<Part>>) -> Vec<Part> {
 pub(crate) type At = (u64, usize);
 
 impl Reading {
-    /// The longest part that an object has, in the elements that the loops are at: as policies write paths.
-    pub fn place(&self, object: &Value, at: &[At]) -> String {
-        let mut best = Place { text: String::new(), length: 0, loops: 0 };
+    /// The longest part that an object has, in the elements that the loops are at.
+    pub fn place(&self, object: &Value, at: &[At]) -> Place {
+        let (mut best, mut most) = (Place::default(), (0, 0));
         for part in &self.parts {
-            let Some(place) = follow(part, object, at) else { continue };
-            if (place.loops, place.length) > (best.loops, best.length) {
-                best = place;
+            let Some((place, found)) = follow(part, object, at) else { continue };
+            if found > most {
+                (best, most) = (place, found);
             }
         }
-        best.text
+        best
     }
 }
 
-struct Place {
-    text: String,
-    length: usize,
-    /// How many steps are elements that a loop is at.
-    loops: usize,
+/// A part of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// As policies write it: `spec.containers[0].image`. Empty for the object as a whole.
+    pub path: String,
+    /// What stands there, if it is text, a number or a boolean; else null.
+    pub value: Value,
+    /// The name of the container that it is in.
+    pub container: Option<String>,
 }
 
+/// How many steps of a path an object has, after how many of them are elements that a loop is at.
+type Found = (usize, usize);
+
 /// Follows a path as far as the object has it. None if it leads to another element than the one that a loop is at.
-fn follow(path: &[Step], object: &Value, at: &[At]) -> Option<Place> {
-    let (mut value, mut place) = (object, Place { text: String::new(), length: 0, loops: 0 });
+fn follow(path: &[Step], object: &Value, at: &[At]) -> Option<(Place, Found)> {
+    let (mut value, mut place, mut loops, mut length) = (object, Place::default(), 0, 0);
     for step in path {
         let next = match (step, value) {
             (Step::Field(name), Value::Object(members)) => members.get(name).map(|next| (field(name), next)),
@@ -274,9 +283,9 @@ fn follow(path: &[Step], object: &Value, at: &[At]) -> Option<Place> {
             (Step::Each { of, behind }, Value::Array(elements)) => {
                 match at.iter().find(|(node, _)| Some(*node) == *of) {
                     Some((_, index)) => {
-                        let before = behind.iter().map(|list| length(list, object)).sum();
+                        let before = behind.iter().map(|list| elements_of(list, object)).sum();
                         let index = index.checked_sub(before).filter(|index| *index < elements.len())?;
-                        place.loops += 1;
+                        loops += 1;
                         element(elements, index)
                     }
                     None if elements.len() == 1 => element(elements, 0),
@@ -286,12 +295,18 @@ fn follow(path: &[Step], object: &Value, at: &[At]) -> Option<Place> {
             _ => None,
         };
         let Some((text, next)) = next else { break };
-        let dot = if place.text.is_empty() || text.starts_with('[') { "" } else { "." };
-        place.text = format!("{}{dot}{text}", place.text);
-        place.length += 1;
+        if place.path.ends_with("ontainers") && text.starts_with('[') {
+            place.container = next["name"].as_str().map(str::to_owned);
+        }
+        let dot = if place.path.is_empty() || text.starts_with('[') { "" } else { "." };
+        place.path = format!("{}{dot}{text}", place.path);
+        length += 1;
         value = next;
     }
-    Some(place)
+    if length > 0 && !value.is_object() && !value.is_array() {
+        place.value = value.clone();
+    }
+    Some((place, (loops, length)))
 }
 
 fn element(elements: &[Value], index: usize) -> Option<(String, &Value)> {
@@ -299,7 +314,7 @@ fn element(elements: &[Value], index: usize) -> Option<(String, &Value)> {
 }
 
 /// How many elements a list of the object has.
-fn length(path: &[Step], object: &Value) -> usize {
+fn elements_of(path: &[Step], object: &Value) -> usize {
     let list = path.iter().try_fold(object, |value, step| match step {
         Step::Field(name) => value.get(name),
         Step::Index(index) => value.get(index),

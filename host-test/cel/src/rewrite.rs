@@ -121,6 +121,11 @@ fn rewrite_call(mut found: CallExpr) -> Expr {
             call(&format!("@{}", found.func_name), found.args).expr
         }
         "lists.range" => call("@range", found.args).expr,
+        "format.named" => call("@named", found.args).expr,
+        of_format if name.is_some() && of_format.starts_with("format.") => {
+            let named = of_format["format.".len()..].to_owned();
+            call("@format", vec![node(Expr::Literal(LiteralValue::String(named.into())))]).expr
+        }
         "split" | "findAll" => {
             found.target.iter_mut().for_each(|target| around("@parts", target));
             found.args.iter_mut().for_each(|argument| around("@walk", argument));

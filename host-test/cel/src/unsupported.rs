@@ -11,8 +11,7 @@ pub(crate) fn identifier(name: &str) -> bool {
 pub(crate) fn function(name: &str, qualified: Option<&str>) -> Option<Problem> {
     let reason = match (name, qualified) {
         ("url" | "isURL" | "transformMap" | "transformMapEntry", _) => format!("{name}()"),
-        ("validate", None) => "format.….validate()".to_owned(),
-        (_, Some(qualified)) if qualified.starts_with("format.") || qualified.starts_with("jsonpatch.") => {
+        (_, Some(qualified)) if qualified == "format.uri" || qualified.starts_with("jsonpatch.") => {
             format!("{qualified}()")
         }
         (_, Some(qualified)) if qualified.starts_with("authorizer.") => "authorizer".to_owned(),

@@ -43,11 +43,14 @@ fn as_the_api_server() {
         differing.iter().for_each(|line| eprintln!("{line}"));
     }
     eprintln!(
-        "CEL: {} of {} expressions agree on all inputs ({} of {} that projects wrote), {} are refused by both",
+        "CEL: {} of {} expressions agree on all inputs ({} of {} that projects wrote, without those of authorizer), {} are \
+         refused by both",
         counts.agreed, counts.taken, counts.real_agreed, counts.real_taken, counts.refused_by_both
     );
     assert_eq!(wrong, Vec::<String>::new(), "true here and not there, or compiled here and refused there");
     assert!(counts.agreed >= AGREEMENT, "{} agree, {AGREEMENT} did", counts.agreed);
+    let (agreed, taken) = (counts.real_agreed, counts.real_taken);
+    assert!(agreed * 100 >= taken * 98, "{agreed} of {taken} that projects wrote agree, less than 98 %");
 }
 
 fn judge(
@@ -67,7 +70,8 @@ fn judge(
         }
         return;
     }
-    let real = row["src"] != "generated" && row["src"] != "hostile";
+    // What only a cluster knows is refused by name.
+    let real = row["src"] != "generated" && row["src"] != "hostile" && !text.contains("authorizer.");
     counts.taken += 1;
     counts.real_taken += usize::from(real);
     let expression = match compiled {

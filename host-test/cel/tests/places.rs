@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use podfence_cel::{Answer, Environment, Expression, Inputs, Returns};
+use podfence_cel::{Answer, Budget, Environment, Expression, Inputs, Returns};
 use serde_json::{Value, json};
 
 fn object() -> Value {
@@ -69,7 +69,7 @@ fn the_longest_part_that_is_read_and_there() {
     let found = cases.map(|(text, expected)| {
         let expression = Expression::compile(text, &environment).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_ne!(expression.evaluate(&inputs), Ok(Answer::Bool(true)), "{text}");
-        (text, expression.place(&inputs, &object), expected)
+        (text, expression.place(&inputs, &object, &mut Budget::of_binding()).path, expected)
     });
     let different: Vec<_> = found.iter().filter(|(_, found, expected)| found != expected).collect();
     assert_eq!(different, Vec::<&(&str, String, &str)>::new(), "(expression, found, expected)");

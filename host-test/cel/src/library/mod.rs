@@ -1,5 +1,6 @@
 //! The functions of Kubernetes' environment that the crate `cel` lacks, and those that spend before they work.
 
+mod format;
 mod lists;
 mod network;
 mod quantity;
@@ -41,6 +42,7 @@ pub(crate) static ENVIRONMENT: LazyLock<std::sync::Arc<Env>> = LazyLock::new(|| 
     quantity::declare(&mut declare);
     semver::declare(&mut declare);
     network::declare(&mut declare);
+    format::declare(&mut declare);
     std::sync::Arc::new(env)
 });
 
@@ -76,13 +78,16 @@ enum Opaque {
     Version(Version),
     Ip(IpAddr),
     Cidr(IpAddr, u8),
+    /// A format of text, by its name.
+    Format(&'static str),
 }
 
 const QUANTITY: Type = Type::new_unspecified_type("kubernetes.Quantity");
 const SEMVER: Type = Type::new_unspecified_type("kubernetes.Semver");
 const IP: Type = Type::new_unspecified_type("net.IP");
 const CIDR: Type = Type::new_unspecified_type("net.CIDR");
-static TYPES: [Type; 4] = [QUANTITY, SEMVER, IP, CIDR];
+const FORMAT: Type = Type::new_unspecified_type("kubernetes.NamedFormat");
+static TYPES: [Type; 5] = [QUANTITY, SEMVER, IP, CIDR, FORMAT];
 
 impl Val for Opaque {
     fn get_type(&self) -> &Type {
@@ -91,6 +96,7 @@ impl Val for Opaque {
             Opaque::Version(_) => &TYPES[1],
             Opaque::Ip(_) => &TYPES[2],
             Opaque::Cidr(..) => &TYPES[3],
+            Opaque::Format(_) => &TYPES[4],
         }
     }
 

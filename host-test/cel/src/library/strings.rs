@@ -1,5 +1,7 @@
 //! Strings: conversions as Go writes them, regular expressions, and what builds text.
 
+use std::sync::Arc;
+
 use cel::common::types::{CelBytes, CelDouble, CelDuration, CelMap, CelTimestamp};
 use chrono::SecondsFormat;
 
@@ -47,7 +49,7 @@ fn spend_search(arguments: &Arguments<'_, '_>) -> Result<(), ExecutionError> {
 }
 
 /// The pattern that the second argument is, with what its use costs spent.
-fn searched(arguments: &Arguments<'_, '_>) -> Result<regex::Regex, ExecutionError> {
+fn searched(arguments: &Arguments<'_, '_>) -> Result<Arc<regex::Regex>, ExecutionError> {
     let compiled = pattern(text(arguments, 1)?)?;
     let length = text(arguments, 1)?.len() as u64;
     spend((bytes(text(arguments, 0)?.len()) + 1).saturating_mul(length / 4 + 1))?;
@@ -140,7 +142,7 @@ fn convert<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
         return match found {
             Opaque::Ip(address) => string(address.to_string()),
             Opaque::Cidr(address, length) => string(format!("{address}/{length}")),
-            Opaque::Quantity(_) | Opaque::Version(_) => Err(no_overload("string")),
+            Opaque::Quantity(_) | Opaque::Version(_) | Opaque::Format(_) => Err(no_overload("string")),
         };
     }
     if let Some(length) = value.downcast_ref::<CelBytes>().map(|data| data.inner().len()) {
