@@ -14,11 +14,14 @@ use serde_json::Value;
 use crate::conditions::{self, Call};
 use crate::documents::{Deployed, Document};
 use crate::matching::{Matching, Namespaces, UnknownLabel};
+use crate::validating::{self, Validating};
 
 /// The policies of a cluster.
 pub struct Admission<'d> {
     /// In the order in which they are asked.
     policies: Vec<Deployed<'d>>,
+    /// Those that the API server evaluates itself, on what the others made of the object.
+    validating: Option<&'d Validating>,
 }
 
 /// What came of a request.
@@ -27,6 +30,8 @@ pub struct Review<'d> {
     /// What the policies answered that got to see it, in the order in which they were asked. An API server stops at the
     /// first one that denies, and shows its message.
     pub answers: Vec<Answer<'d>>,
+    /// What the API server's own policies say.
+    pub validated: Vec<validating::Answer<'d>>,
     /// The RFC 6902 patch from the object as it was sent to the object as it is admitted, if it was changed.
     pub patch: Option<Value>,
 }
@@ -68,7 +73,12 @@ impl<'d> Admission<'d> {
     /// names of the configurations that the controller makes.
     pub fn new(mut policies: Vec<Deployed<'d>>) -> Self {
         policies.sort_by_key(|of| (!of.document.is_mutating(), of.document.configuration.clone()));
-        Self { policies }
+        Self { policies, validating: None }
+    }
+
+    /// With the policies that the API server evaluates itself.
+    pub fn with_validating(self, validating: &'d Validating) -> Self {
+        Self { validating: Some(validating), ..self }
     }
 
     /// Evaluates a request, knowing these namespaces.
@@ -101,9 +111,12 @@ impl<'d> Admission<'d> {
             }
             answers.extend(answer(document, &chain.request, now, protect));
         }
-        let is_admitted = answers.iter().all(|answer: &Answer<'_>| answer.evaluation.response.allowed);
+        let validated = self.validating.map(|of| of.review(&chain.request, namespaces)).unwrap_or_default();
+        let is_admitted = answers.iter().all(|answer: &Answer<'_>| answer.evaluation.response.allowed)
+            && !validated.iter().any(validating::Answer::is_denied);
         let admitted = chain.request.object.as_ref().filter(|_| is_admitted);
-        Ok(Review { answers, patch: patch_of(sent, admitted) })
+        let patch = patch_of(sent, admitted);
+        Ok(Review { answers, validated, patch })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The `matchConditions` of a policy: what the API server evaluates before it calls the policy.
 
+use std::borrow::Cow;
+
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 pub use podfence_cel::Inputs;
 use podfence_cel::{Outcome, decoded};
@@ -74,19 +76,89 @@ impl Conditions {
 /// What conditions read of a request: the objects decoded, with their defaults, and with what an API server fills in
 /// before it calls a webhook. An object of a kind that is not in its own types is as it is written.
 pub fn inputs(request: &AdmissionRequest) -> Inputs {
+    inputs_of(request, fill_in)
+}
+
+fn inputs_of(request: &AdmissionRequest, complete: impl Fn(&mut Value, &AdmissionRequest)) -> Inputs {
     let shown = |object: &Option<Value>| object.as_ref().map(|object| decoded(object).object);
     let (mut object, old_object) = (shown(&request.object), shown(&request.old_object));
     if let Some(object) = object.as_mut().filter(|_| request.operation == "CREATE") {
-        fill_in(object, request);
+        complete(object, request);
     }
-    let envelope = AdmissionRequest { object: None, old_object: None, ..request.clone() };
-    let mut envelope = serde_json::to_value(envelope).expect("a request serialises");
+    let mut envelope = serde_json::to_value(without_objects(request)).expect("a request serialises");
     // A manifest comes without options; `kubectl create` sends these.
     if request.operation == "CREATE" && request.options.is_none() {
         envelope["options"] = json!({"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"});
     }
     Inputs::new(&envelope, object.as_ref(), old_object.as_ref())
 }
+
+/// A copy of a request without its objects, which are large.
+fn without_objects(request: &AdmissionRequest) -> AdmissionRequest {
+    AdmissionRequest {
+        uid: request.uid.clone(),
+        kind: request.kind.clone(),
+        resource: request.resource.clone(),
+        sub_resource: request.sub_resource.clone(),
+        request_kind: request.request_kind.clone(),
+        request_resource: request.request_resource.clone(),
+        request_sub_resource: request.request_sub_resource.clone(),
+        name: request.name.clone(),
+        namespace: request.namespace.clone(),
+        operation: request.operation.clone(),
+        user_info: request.user_info.clone(),
+        object: None,
+        old_object: None,
+        dry_run: request.dry_run,
+        options: request.options.clone(),
+    }
+}
+
+/// The same for a validation, which sees the object as it is about to be stored: with what the server itself says of it.
+pub fn stored_inputs(request: &AdmissionRequest) -> Inputs {
+    let mut request = Cow::Borrowed(request);
+    // A Namespace is in itself there.
+    if request.kind == GroupVersionKind::new("v1", "Namespace") {
+        let request = request.to_mut();
+        request.namespace.clone_from(&request.name);
+    }
+    // It is the server's to say.
+    let has_status = request.object.as_ref().is_some_and(|object| object.get("status").is_some());
+    if request.operation == "CREATE" && has_status && is_built_in(&request.kind) {
+        request.to_mut().object.as_mut().and_then(Value::as_object_mut).map(|object| object.shift_remove("status"));
+    }
+    inputs_of(&request, |object, request| {
+        fill_in(object, request);
+        store(object, request);
+    })
+}
+
+/// Fills in what the API server sets when it stores a new object. What a manifest says of that does not count.
+fn store(object: &mut Value, request: &AdmissionRequest) {
+    let kind = &request.kind;
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let name = metadata.get("generateName").and_then(Value::as_str).map(|prefix| format!("{prefix}00000"));
+    if let Some(name) = name {
+        metadata.entry("name").or_insert_with(|| json!(name));
+    }
+    metadata.insert("uid".to_owned(), json!(request.uid));
+    metadata.insert("creationTimestamp".to_owned(), json!(CREATED));
+    if is_built_in(kind) && kind.kind != "Service" {
+        metadata.insert("generation".to_owned(), json!(1));
+    }
+    if *kind == GroupVersionKind::new("v1", "Pod") {
+        object["status"] = json!({"phase": "Pending"});
+    }
+}
+
+/// Whether a kind is of those that are decoded.
+fn is_built_in(kind: &GroupVersionKind) -> bool {
+    let of_core = ["Pod", "ReplicationController", "Service"];
+    ["apps", "batch"].contains(&kind.group.as_str()) || kind.group.is_empty() && of_core.contains(&kind.kind.as_str())
+}
+
+/// When objects are created that have no cluster.
+const CREATED: &str = "2026-01-01T00:00:00Z";
 
 /// Fills in what the API server and its own admission plugins do when an object is created: its namespace, and of a Pod
 /// the service account, the tolerations of nodes that fail, and the priority. What is there stays.

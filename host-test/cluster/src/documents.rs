@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use crate::conditions::Conditions;
 use crate::expression::{self, Expression};
 use crate::group::Group;
-use crate::matching::{Matching, NAMESPACE_NAME, Namespaces, UnknownLabel};
+use crate::matching::{Matching, NAMESPACE_NAME, Namespaces, UnknownLabel, of_any_name};
 
 /// The namespace that Kubewarden's chart installs the controller in.
 pub const CONTROLLER_NAMESPACE: &str = "kubewarden";
@@ -282,7 +282,7 @@ fn read_one(document: &Value, controller_namespace: &str) -> Result<Document, St
             let ignores_failures = matches!($spec.failure_policy, Some(FailurePolicy::Ignore));
             let conditions = Conditions::read($spec.match_conditions.as_deref(), ignores_failures)?;
             let matching = Matching {
-                rules: $spec.rules.unwrap_or_default(),
+                rules: $spec.rules.unwrap_or_default().into_iter().map(of_any_name).collect(),
                 is_exact: matches!($spec.match_policy, Some(MatchPolicy::Exact)),
                 object_selector: $spec.object_selector,
                 ..Matching::default()

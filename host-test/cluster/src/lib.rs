@@ -15,3 +15,4 @@ pub mod pod_security;
 pub mod policy;
 pub mod published;
 pub mod standards;
+pub mod validating;

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::admissionregistration::v1::RuleWithOperations;
+use k8s_openapi::api::admissionregistration::v1::{NamedRuleWithOperations, RuleWithOperations};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::request::{GroupVersionKind, GroupVersionResource};
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The label that every namespace has: its name.
 pub const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -19,7 +19,11 @@ pub struct Matching {
     /// The only namespace that is judged.
     pub namespace: Option<String>,
     /// Any of them has to match; none matches nothing.
-    pub rules: Vec<RuleWithOperations>,
+    pub rules: Vec<NamedRuleWithOperations>,
+    /// Whether everything matches, whatever the rules are.
+    pub matches_all: bool,
+    /// What one of these matches is left out.
+    pub excluded: Vec<NamedRuleWithOperations>,
     /// Whether `matchPolicy` is `Exact`: rules match nothing but the version that they name.
     pub is_exact: bool,
     /// Of the namespace that the object is in, or is.
@@ -30,7 +34,14 @@ pub struct Matching {
 
 /// The namespaces that are known, with their labels.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Namespaces(BTreeMap<String, BTreeMap<String, String>>);
+pub struct Namespaces(BTreeMap<String, Namespace>);
+
+/// What is known of a namespace.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Namespace {
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
 
 /// A selector asks for a label of a namespace that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,14 +59,34 @@ impl Namespaces {
     pub fn add(&mut self, name: &str, labels: &BTreeMap<String, String>) -> bool {
         let mut labels = labels.clone();
         labels.remove(NAMESPACE_NAME);
-        *self.0.entry(name.to_owned()).or_insert_with(|| labels.clone()) == labels
+        let known = self.0.entry(name.to_owned());
+        known.or_insert_with(|| Namespace { labels: labels.clone(), ..Namespace::default() }).labels == labels
     }
 
     /// Adds those of others that are not known yet.
     pub fn add_unknown(&mut self, others: Namespaces) {
-        for (name, labels) in others.0 {
-            self.0.entry(name).or_insert(labels);
+        for (name, namespace) in others.0 {
+            self.0.entry(name).or_insert(namespace);
         }
+    }
+
+    /// Sets the annotations of a namespace that is known.
+    pub fn annotate(&mut self, name: &str, annotations: BTreeMap<String, String>) {
+        if let Some(known) = self.0.get_mut(name) {
+            known.annotations = annotations;
+        }
+    }
+
+    /// A namespace that is known as an API server has it.
+    pub(crate) fn object(&self, name: &str) -> Option<Value> {
+        let Namespace { labels, annotations } = self.0.get(name)?;
+        let mut labels = labels.clone();
+        labels.insert(NAMESPACE_NAME.to_owned(), name.to_owned());
+        let mut metadata = json!({"name": name, "labels": labels});
+        if !annotations.is_empty() {
+            metadata["annotations"] = json!(annotations);
+        }
+        Some(json!({"metadata": metadata, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}))
     }
 
     /// Adds what is a Namespace among documents, each a manifest.
@@ -66,11 +97,10 @@ impl Namespaces {
         let is_namespace = |object: &&Value| object["apiVersion"] == "v1" && object["kind"] == "Namespace";
         for namespace in manifests.into_iter().filter(is_namespace) {
             let Some(name) = namespace["metadata"]["name"].as_str() else { continue };
-            let labels = namespace["metadata"]["labels"].as_object().into_iter().flatten();
-            let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
-            if !self.add(name, &labels) {
+            if !self.add(name, &texts(&namespace["metadata"]["labels"])) {
                 return Err(format!("Namespace {name} stands twice, with different labels"));
             }
+            self.annotate(name, texts(&namespace["metadata"]["annotations"]));
         }
         Ok(())
     }
@@ -87,8 +117,8 @@ impl Matching {
     /// # Errors
     /// They are no rules; the field, and what is expected there.
     pub fn of_rules(rules: &Value) -> Result<Matching, String> {
-        let rules = Vec::deserialize(rules).map_err(|error| format!("rules: {error}"))?;
-        Ok(Matching { rules, ..Matching::default() })
+        let rules: Vec<RuleWithOperations> = Vec::deserialize(rules).map_err(|error| format!("rules: {error}"))?;
+        Ok(Matching { rules: rules.into_iter().map(of_any_name).collect(), ..Matching::default() })
     }
 
     /// Says what is wrong.
@@ -96,33 +126,16 @@ impl Matching {
     /// # Errors
     /// The field, and what is expected there.
     pub fn validate(&self) -> Result<(), String> {
-        for (index, rule) in self.rules.iter().enumerate() {
-            let lists = [
-                ("apiGroups", &rule.api_groups),
-                ("apiVersions", &rule.api_versions),
-                ("resources", &rule.resources),
-                ("operations", &rule.operations),
-            ];
-            if let Some((list, _)) = lists.iter().find(|(_, list)| list.as_deref().unwrap_or_default().is_empty()) {
-                return Err(format!("spec.rules[{index}].{list}: expected at least one"));
-            }
-            let operations =
-                rule.operations.iter().flatten().map(|of| ("operations", of, OPERATIONS.contains(&of.as_str())));
-            let resources = rule.resources.iter().flatten().map(|of| ("resources", of, is_resource(of)));
-            let scope =
-                rule.scope.iter().map(|of| ("scope", of, ["Cluster", "Namespaced", "*"].contains(&of.as_str())));
-            if let Some((field, found, _)) = operations.chain(resources).chain(scope).find(|(.., is_valid)| !is_valid) {
-                let expected = match field {
-                    "operations" => "CREATE, UPDATE, DELETE, CONNECT or *",
-                    "resources" => "the plural of a kind in lower case, such as pods or pods/ephemeralcontainers",
-                    _ => "Cluster, Namespaced or *",
-                };
-                return Err(format!("spec.rules[{index}].{field}: expected {expected}, found {found:?}"));
-            }
-        }
+        self.validate_in("spec", "rules")
+    }
+
+    /// The same, of a field with other names.
+    pub(crate) fn validate_in(&self, field: &str, rules: &str) -> Result<(), String> {
+        validate_rules(&self.rules, &format!("{field}.{rules}"))?;
+        validate_rules(&self.excluded, &format!("{field}.excludeResourceRules"))?;
         let selectors = [("namespaceSelector", &self.namespace_selector), ("objectSelector", &self.object_selector)];
-        for (field, selector) in selectors.iter().filter_map(|(field, of)| Some((field, of.as_ref()?))) {
-            validate_selector(selector).map_err(|problem| format!("spec.{field}.{problem}"))?;
+        for (name, selector) in selectors.iter().filter_map(|(name, of)| Some((name, of.as_ref()?))) {
+            validate_selector(selector).map_err(|problem| format!("{field}.{name}.{problem}"))?;
         }
         Ok(())
     }
@@ -143,10 +156,7 @@ impl Matching {
         namespaces: &Namespaces,
     ) -> Result<Option<Cow<'r, AdmissionRequest>>, UnknownLabel> {
         let Some(request) = self.ruled(request) else { return Ok(None) };
-        let is_selected = self.object_selector.as_ref().is_none_or(|selector| {
-            let mut objects = [&request.object, &request.old_object].into_iter().flatten();
-            objects.any(|object| selects(selector, |key| label_of(object, key)))
-        });
+        let is_selected = self.object_selector.as_ref().is_none_or(|selector| selects_one(selector, &request));
         Ok((is_selected && self.is_in_namespace(&request, namespaces)?).then_some(request))
     }
 
@@ -166,13 +176,40 @@ impl Matching {
         Ok(is_seen && self.is_in_namespace(request, namespaces)?)
     }
 
+    /// The version that the rules name of what a request is about, if they name no other one, and it is not known here
+    /// how to convert to it.
+    pub(crate) fn needs_conversion(&self, request: &AdmissionRequest) -> Option<String> {
+        if self.is_exact || self.ruled(request).is_some() {
+            return None;
+        }
+        let of_version = |rule: &NamedRuleWithOperations| {
+            let version = rule.api_versions.iter().flatten().next()?;
+            rule_matches_in(version, rule, request).then(|| version.clone())
+        };
+        let is_excluded = self.excluded.iter().any(|rule| rule_matches(rule, request));
+        let is_selected = || self.object_selector.as_ref().is_none_or(|selector| selects_one(selector, request));
+        self.rules.iter().find_map(of_version).filter(|_| !is_excluded && is_selected())
+    }
+
     fn ruled<'r>(&self, request: &'r AdmissionRequest) -> Option<Cow<'r, AdmissionRequest>> {
-        let matches = |request: &AdmissionRequest| self.rules.iter().any(|rule| rule_matches(rule, request));
-        if matches(request) {
+        let any = |rules: &[NamedRuleWithOperations], request: &AdmissionRequest| {
+            rules.iter().any(|rule| rule_matches(rule, request))
+        };
+        if any(&self.excluded, request) {
+            return None;
+        }
+        let matches = self.matches_all || any(&self.rules, request);
+        if matches && self.excluded.is_empty() {
             return Some(Cow::Borrowed(request));
         }
-        let converted = (!self.is_exact).then(|| converted(request)).flatten()?;
-        matches(&converted).then_some(Cow::Owned(converted))
+        let converted = (!self.is_exact).then(|| converted(request)).flatten();
+        if converted.as_ref().is_some_and(|of| any(&self.excluded, of)) {
+            return None;
+        }
+        if matches {
+            return Some(Cow::Borrowed(request));
+        }
+        converted.filter(|of| any(&self.rules, of)).map(Cow::Owned)
     }
 
     fn is_in_namespace(&self, request: &AdmissionRequest, namespaces: &Namespaces) -> Result<bool, UnknownLabel> {
@@ -187,7 +224,7 @@ impl Matching {
         let label = |key: &str| match (key, own, namespaces.0.get(namespace)) {
             (NAMESPACE_NAME, ..) => Some(Some(namespace)),
             (_, Some(object), _) => Some(label_of(object, key)),
-            (_, None, Some(labels)) => Some(labels.get(key).map(String::as_str)),
+            (_, None, Some(known)) => Some(known.labels.get(key).map(String::as_str)),
             (_, None, None) => None,
         };
         let mut unknown = None;
@@ -241,8 +278,53 @@ fn converted(request: &AdmissionRequest) -> Option<AdmissionRequest> {
     })
 }
 
-fn label_of<'o>(object: &'o Value, key: &str) -> Option<&'o str> {
+/// A rule that names no objects.
+pub(crate) fn of_any_name(rule: RuleWithOperations) -> NamedRuleWithOperations {
+    let RuleWithOperations { api_groups, api_versions, operations, resources, scope } = rule;
+    NamedRuleWithOperations { api_groups, api_versions, operations, resource_names: None, resources, scope }
+}
+
+fn texts(value: &Value) -> BTreeMap<String, String> {
+    let members = value.as_object().into_iter().flatten();
+    members.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// Whether a selector takes one of the objects of a request.
+fn selects_one(selector: &LabelSelector, request: &AdmissionRequest) -> bool {
+    let mut objects = [&request.object, &request.old_object].into_iter().flatten();
+    objects.any(|object| selects(selector, |key| label_of(object, key)))
+}
+
+pub(crate) fn label_of<'o>(object: &'o Value, key: &str) -> Option<&'o str> {
     object.get("metadata")?.get("labels")?.get(key)?.as_str()
+}
+
+/// What is wrong with rules; `at` is their field.
+fn validate_rules(rules: &[NamedRuleWithOperations], at: &str) -> Result<(), String> {
+    for (index, rule) in rules.iter().enumerate() {
+        let lists = [
+            ("apiGroups", &rule.api_groups),
+            ("apiVersions", &rule.api_versions),
+            ("resources", &rule.resources),
+            ("operations", &rule.operations),
+        ];
+        if let Some((list, _)) = lists.iter().find(|(_, list)| list.as_deref().unwrap_or_default().is_empty()) {
+            return Err(format!("{at}[{index}].{list}: expected at least one"));
+        }
+        let operations =
+            rule.operations.iter().flatten().map(|of| ("operations", of, OPERATIONS.contains(&of.as_str())));
+        let resources = rule.resources.iter().flatten().map(|of| ("resources", of, is_resource(of)));
+        let scope = rule.scope.iter().map(|of| ("scope", of, ["Cluster", "Namespaced", "*"].contains(&of.as_str())));
+        if let Some((field, found, _)) = operations.chain(resources).chain(scope).find(|(.., is_valid)| !is_valid) {
+            let expected = match field {
+                "operations" => "CREATE, UPDATE, DELETE, CONNECT or *",
+                "resources" => "the plural of a kind in lower case, such as pods or pods/ephemeralcontainers",
+                _ => "Cluster, Namespaced or *",
+            };
+            return Err(format!("{at}[{index}].{field}: expected {expected}, found {found:?}"));
+        }
+    }
+    Ok(())
 }
 
 const OPERATIONS: [&str; 5] = ["CREATE", "UPDATE", "DELETE", "CONNECT", "*"];
@@ -253,14 +335,23 @@ fn is_resource(text: &str) -> bool {
     text.split_once('/').map_or(is_name(text), |(resource, sub_resource)| is_name(resource) && is_name(sub_resource))
 }
 
-fn rule_matches(rule: &RuleWithOperations, request: &AdmissionRequest) -> bool {
+fn rule_matches(rule: &NamedRuleWithOperations, request: &AdmissionRequest) -> bool {
+    rule_matches_in(&request.resource.version, rule, request)
+}
+
+/// Whether a rule matches a request, were it of this version.
+fn rule_matches_in(version: &str, rule: &NamedRuleWithOperations, request: &AdmissionRequest) -> bool {
     let has = |list: &Option<Vec<String>>, item: &str| list.iter().flatten().any(|of| of == "*" || of == item);
-    let scope = if request.namespace.as_ref().is_some_and(|of| !of.is_empty()) { "Namespaced" } else { "Cluster" };
+    let is_namespace = request.resource.group.is_empty() && request.resource.resource == "namespaces";
+    let is_namespaced = !is_namespace && request.namespace.as_ref().is_some_and(|of| !of.is_empty());
+    let scope = if is_namespaced { "Namespaced" } else { "Cluster" };
+    let names = rule.resource_names.as_deref().unwrap_or_default();
     has(&rule.operations, &request.operation)
         && has(&rule.api_groups, &request.resource.group)
-        && has(&rule.api_versions, &request.resource.version)
+        && has(&rule.api_versions, version)
         && rule.scope.as_deref().is_none_or(|of| of == "*" || of == scope)
         && rule.resources.iter().flatten().any(|resource| resource_matches(resource, request))
+        && (names.is_empty() || names.iter().any(|name| name == request.name.as_deref().unwrap_or_default()))
 }
 
 /// `pods` is no subresource, `pods/*` is both, as it is in the API server.
@@ -275,7 +366,7 @@ fn keys(selector: &LabelSelector) -> impl Iterator<Item = &str> {
     labels.chain(selector.match_expressions.iter().flatten().map(|of| of.key.as_str()))
 }
 
-fn validate_selector(selector: &LabelSelector) -> Result<(), String> {
+pub(crate) fn validate_selector(selector: &LabelSelector) -> Result<(), String> {
     for (index, requirement) in selector.match_expressions.iter().flatten().enumerate() {
         let has_values = requirement.values.as_ref().is_some_and(|values| !values.is_empty());
         let problem = match (requirement.operator.as_str(), has_values) {
@@ -290,7 +381,7 @@ fn validate_selector(selector: &LabelSelector) -> Result<(), String> {
 }
 
 /// Whether labels are as a valid selector wants them.
-fn selects<'l>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+pub(crate) fn selects<'l>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'l str>) -> bool {
     requirements(selector).all(|of| meets(&of, label(&of.key)))
 }
 

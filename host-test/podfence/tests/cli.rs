@@ -654,7 +654,7 @@ fn run_judges_by_the_documents_of_a_cluster() {
     );
     workplace.write("monitor.yaml", document("m", "monitor", "rejects", None).as_bytes());
     let (out, _) = workplace.ends(&["run", "--policies", "monitor.yaml", "--modules", ".", "-r", "other.yaml"], 0);
-    let expected = "Service default/s: not judged: no policy's rules and selectors match it\n\
+    let expected = "Service default/s: not judged: no policy's rules, selectors and conditions match it\n\
          Pod default/(no name): ClusterAdmissionPolicy/m: allowed by mode monitor; protect would deny: no \\u{1b}[31mway\n\
          judged 1 of 2 objects: 1 allowed; 1 by no policy\n";
     assert_eq!(out, expected);
@@ -672,7 +672,10 @@ fn what_nothing_judged_is_no_success() {
     let run = ["run", "--policies", "a.yaml", "--modules", ".", "-r"];
     let output = workplace.ends(&[&run[..], &["service.yaml"]].concat(), 2);
     workplace.ends(&[&run[..], &["service.yaml", "--allow-empty"]].concat(), 0);
-    assert_eq!(output, ("not judged: no policy's rules and selectors match it\n".to_owned(), error.to_owned()));
+    assert_eq!(
+        output,
+        ("not judged: no policy's rules, selectors and conditions match it\n".to_owned(), error.to_owned())
+    );
 }
 
 /// A ClusterAdmissionPolicy of one of Podfence's modules.
@@ -752,7 +755,7 @@ fn documents_are_asked_as_an_api_server_asks_them() {
         (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone() + namespace,
             &["-n", "shop"][..], 1, format!(
             "Pod shop/a: ClusterAdmissionPolicy/p: denied: {denial}\n\
-             Namespace shop: not judged: no policy's rules and selectors match it\n\
+             Namespace shop: not judged: no policy's rules, selectors and conditions match it\n\
              judged 1 of 2 objects: 1 denied; 1 by no policy\n"), ""),
         (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone(),
             &["-n", "shop", "--namespaces", "namespaces.yaml"][..], 1,
@@ -789,7 +792,7 @@ fn conditions_are_evaluated_before_a_policy_is_asked() {
     let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {}}, spec: {hostPID: true, containers: [{name: c, image: i}]}}";
     workplace.write("pod.yaml", pod);
     let denied = "denied: violates PodSecurity \"baseline:latest\": host namespaces (hostPID=true)\n";
-    let unseen = "not judged: no policy's rules and selectors match it\n";
+    let unseen = "not judged: no policy's rules, selectors and conditions match it\n";
     let nothing = "error: nothing was judged: no policy matches the request, or all of it was skipped\n";
     let no_key = "matchConditions \"c\" cannot be evaluated, and failurePolicy";
     for (expression, more, code, expected, error) in [

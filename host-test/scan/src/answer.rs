@@ -102,6 +102,15 @@ impl Tally {
         }
     }
 
+    /// Keeps a verdict of which there may be a weaker or a stronger one: several bindings say the same.
+    pub fn add_once(&mut self, verdict: Verdict) {
+        let is_same = |of: &&mut Verdict| of.document == verdict.document && of.violations == verdict.violations;
+        match self.verdicts.iter_mut().find(is_same) {
+            Some(known) => known.severity = known.severity.max(verdict.severity),
+            None => self.verdicts.push(verdict),
+        }
+    }
+
     /// Keeps why a policy did not judge.
     pub fn skip(&mut self, reason: String) {
         self.skipped.get_or_insert(reason);

@@ -345,7 +345,7 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
             }
             State::NotSelected => {
                 summary.not_selected += 1;
-                Some("no policy's rules and selectors match it")
+                Some("no policy's rules, selectors and conditions match it")
             }
             State::Skipped(reason) => {
                 summary.exempt += 1;

@@ -54,9 +54,9 @@ pub struct Summary {
     pub files: usize,
     /// Documents in them.
     pub documents: usize,
-    /// Objects with pods that a policy judged.
+    /// Objects that a policy judged.
     pub judged: usize,
-    /// Objects of kinds that have no pod.
+    /// Objects of kinds that have no pod, and that no policy sees.
     pub without_pods: usize,
     /// Values files, patches, configurations of CI: no Kubernetes object.
     pub no_objects: usize,

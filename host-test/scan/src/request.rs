@@ -299,7 +299,18 @@ pub fn default_namespace(kind: &GroupVersionKind) -> Option<&'static str> {
                 | "Secret"
                 | "ServiceAccount"
                 | "PersistentVolumeClaim"
-        ) | ("apps" | "batch" | "extensions", _)
+                | "Endpoints"
+                | "Event"
+                | "LimitRange"
+                | "ResourceQuota"
+        ) | ("apps" | "batch" | "extensions" | "autoscaling" | "events.k8s.io", _)
+            | ("networking.k8s.io", "Ingress" | "NetworkPolicy")
+            | ("policy", "PodDisruptionBudget")
+            | ("rbac.authorization.k8s.io", "Role" | "RoleBinding")
+            | ("coordination.k8s.io", "Lease")
+            | ("discovery.k8s.io", "EndpointSlice")
+            | ("storage.k8s.io", "CSIStorageCapacity")
+            | ("resource.k8s.io", "ResourceClaim" | "ResourceClaimTemplate")
     );
     (is_namespaced || custom_kinds::find(&kind.group, &kind.kind).is_some()).then_some("default")
 }

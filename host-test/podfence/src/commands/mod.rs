@@ -21,6 +21,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use podfence_cluster::documents;
+use podfence_cluster::validating::{Unbound, Validating};
 use podfence_host::evaluate::settings_object;
 use podfence_host::{Host, Limits};
 use podfence_scan::AdmissionRequest;
@@ -29,7 +31,7 @@ use podfence_scan::read::{self, LARGEST_DOCUMENT, LARGEST_MODULE};
 use podfence_scan::request::{self, Sender};
 use serde_json::{Map, Value};
 
-use crate::text::origin;
+use crate::text::{origin, visible};
 
 pub(crate) use modules::version;
 
@@ -88,6 +90,40 @@ enum Output {
     Human,
     /// For programs.
     Json,
+}
+
+/// What becomes of ValidatingAdmissionPolicies that no binding names.
+#[derive(Clone, Copy, ValueEnum)]
+enum UnboundArgument {
+    /// They judge all that they match, and what fails is denied.
+    Deny,
+}
+
+impl From<UnboundArgument> for Unbound {
+    fn from(argument: UnboundArgument) -> Unbound {
+        match argument {
+            UnboundArgument::Deny => Unbound::Denies,
+        }
+    }
+}
+
+/// Adds the objects in files and directories that policies take as parameters.
+fn add_params(validating: &mut Validating, paths: &[PathBuf]) -> Result<()> {
+    for path in paths {
+        for file in document_files(path)? {
+            for object in read_documents(&file)?.iter().flat_map(documents::items) {
+                if validating.params_mut().add(object) {
+                    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                    bail!(
+                        "{}: {} {name} stands twice, and differs",
+                        origin(&file),
+                        visible(&object["kind"].to_string())
+                    );
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a module may use.

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use podfence_cluster::documents::CONTROLLER_NAMESPACE;
 use podfence_cluster::published;
+use podfence_cluster::validating::Unbound;
 use podfence_host::evaluate::SettingsError;
 use podfence_host::{Mode, Policy, inspect};
 use podfence_scan::read::InputError;
@@ -18,7 +19,7 @@ use podfence_scan::{AdmissionRequest, custom_kinds};
 use serde_json::{Map, Value};
 
 use super::modules::Place;
-use super::{KindsArgument, LimitArguments, Output, read_requests, read_settings};
+use super::{KindsArgument, LimitArguments, Output, UnboundArgument, read_requests, read_settings};
 
 use answer::{Answer, Printer, Unseen};
 use documents::Cluster;
@@ -43,7 +44,7 @@ pub(super) struct Arguments {
     /// The policy: a waPC module, or the name of one of Podfence's policies
     module: Option<PathBuf>,
 
-    /// Policies and groups as documents: a file, a directory of files, or `-` for what `kubectl kustomize` prints
+    /// Policies and groups of Kubewarden, and ValidatingAdmissionPolicies with their bindings, as documents: a file, a directory of files, or `-` for what `kubectl kustomize` prints
     #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["module", "settings", "kinds", "allowed_to_mutate", "message"])]
     policies: Option<PathBuf>,
 
@@ -55,6 +56,15 @@ pub(super) struct Arguments {
     /// Namespaces with their labels, for selectors of --policies; those among the manifests count as well
     #[arg(long, value_name = "FILE", requires = "policies")]
     namespaces: Option<PathBuf>,
+
+    /// Objects that ValidatingAdmissionPolicies take as parameters, beside those among the policies and the manifests:
+    /// a file, or a directory of files; may be repeated
+    #[arg(long, value_name = "FILE|DIR", requires = "policies")]
+    params: Vec<PathBuf>,
+
+    /// What becomes of ValidatingAdmissionPolicies that no binding names [default: they judge nothing, as in a cluster]
+    #[arg(long, value_enum, requires = "policies")]
+    unbound: Option<UnboundArgument>,
 
     /// The namespace of Kubewarden's controller, which policies of the whole cluster leave out
     #[arg(long, value_name = "NAMESPACE", default_value = CONTROLLER_NAMESPACE, requires = "policies")]
@@ -128,6 +138,8 @@ impl Arguments {
             let cluster = Cluster {
                 policies,
                 modules: self.modules.as_deref(),
+                params: &self.params,
+                unbound: self.unbound.map(Unbound::from).unwrap_or_default(),
                 controller_namespace: &self.controller_namespace,
                 namespaces: self.namespaces.as_deref(),
                 knows_user: self.user.is_some(),

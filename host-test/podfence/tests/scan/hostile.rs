@@ -3,11 +3,47 @@
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use podfence_support::Printed;
+use serde_json::json;
 
 use super::{BAD, workplace};
+
+/// A policy of many validations, each of which would take for ever, or all memory.
+#[test]
+fn a_hostile_policy_of_the_api_server_is_bounded() {
+    let workplace = workplace();
+    let loops = (0..10).fold("true".to_owned(), |body, level| format!("lists.range(9).all(x{level}, {body})"));
+    let texts = (0..12).fold("'aaaaaaaaaa'".to_owned(), |text, _| format!("{text}.replace('a', 'aaaaaaaaaa')"));
+    let variable = |index: usize| match index {
+        0 => json!({"name": "v0", "expression": "[object]"}),
+        _ => json!({"name": format!("v{index}"), "expression": format!("variables.v{0} + variables.v{0}", index - 1)}),
+    };
+    let validation = |index: usize| match index % 3 {
+        0 => json!({"expression": loops}),
+        1 => json!({"expression": format!("{texts} == 'a'")}),
+        _ => json!({"expression": "variables.v199.all(x, x == object) && variables.v199.size() == 0"}),
+    };
+    let rule = json!({"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]});
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "p"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "variables": (0..200).map(variable).collect::<Vec<_>>(),
+            "validations": (0..500).map(validation).collect::<Vec<_>>(),
+        },
+    });
+    workplace.write("policy.json", policy.to_string());
+    workplace.write("bad.yaml", BAD);
+    let start = Instant::now();
+    let (out, error) = workplace.ends(&["scan", "bad.yaml", "--policies", "policy.json", "--unbound", "deny"], 1);
+    assert!(out.contains("the expression costs too much"), "{out}{error}");
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    let peak = getrusage(UsageWho::RUSAGE_CHILDREN).expect("a measurement").max_rss() >> 10;
+    assert!(peak < 600, "{peak} MiB");
+}
 
 #[test]
 fn links_pipes_and_huge_files_are_not_read() {

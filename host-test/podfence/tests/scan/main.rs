@@ -1,5 +1,6 @@
 //! `podfence scan` over trees of files: what is found where, what is accepted, and how it ends.
 
+mod checks;
 mod corpora;
 mod fixing;
 mod formats;

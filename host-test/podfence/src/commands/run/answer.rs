@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use podfence_cluster::validating::IGNORED;
 use podfence_host::{AdmissionResponse, Evaluation, Mode};
 use podfence_scan::AdmissionRequest;
 use serde::Serialize;
@@ -54,7 +55,7 @@ impl Unseen {
     fn text(self) -> &'static str {
         match self {
             Self::NoPod => "skipped: holds no pod",
-            Self::NotSelected => "not judged: no policy's rules and selectors match it",
+            Self::NotSelected => "not judged: no policy's rules, selectors and conditions match it",
         }
     }
 }
@@ -220,6 +221,8 @@ impl Answer<'_> {
             field.chain(cause.message.clone()).collect()
         });
         write_some("  cause:", causes, out)?;
+        let ignored = response.audit_annotations.as_ref().and_then(|annotations| annotations.get(IGNORED));
+        write_some("  ignored:", ignored.into_iter().cloned(), out)?;
         write_some("  warning:", response.warnings.iter().flatten().cloned(), out)?;
         for (response, what) in [(Some(response), "  patch:"), (self.in_protect, "  patch in protect:")] {
             let patch = response.and_then(AdmissionResponse::patch_operations);

@@ -1,13 +1,14 @@
 //! `podfence run --policies`
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use podfence_cluster::admission::{self, Admission, ReviewError};
 use podfence_cluster::documents::{self, Deployed, Document, Read};
 use podfence_cluster::matching::Namespaces;
+use podfence_cluster::validating::{Unbound, Validating, is_policy_of_api_server};
 use podfence_host::{Host, Mode, Module};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::request;
@@ -15,7 +16,7 @@ use podfence_scan::request;
 use super::Output;
 use super::answer::{Answer, Printer, Unseen};
 use crate::commands::modules::{Place, Places};
-use crate::commands::{document_files, read_documents};
+use crate::commands::{add_params, document_files, read_documents};
 use crate::text::{origin, printable};
 
 /// The policies of a cluster, and what is known of it.
@@ -24,6 +25,9 @@ pub(super) struct Cluster<'a> {
     pub(super) policies: &'a Path,
     /// The directory of the modules, if it is not where Podfence's own are.
     pub(super) modules: Option<&'a Path>,
+    /// Files and directories of parameters.
+    pub(super) params: &'a [PathBuf],
+    pub(super) unbound: Unbound,
     /// The namespace of Kubewarden's controller.
     pub(super) controller_namespace: &'a str,
     /// Manifests of namespaces, beside those among the requests.
@@ -42,9 +46,9 @@ impl Cluster<'_> {
         output: Output,
         is_empty_fine: bool,
     ) -> Result<ExitCode> {
-        let documents = self.documents(requests)?;
+        let (documents, validating) = self.documents(requests)?;
         documents::check_names(&documents)?;
-        let admission = Admission::new(self.deploy(host, &documents)?);
+        let admission = Admission::new(self.deploy(host, &documents)?).with_validating(&validating);
         let namespaces = self.known_namespaces(requests)?;
         let mut printer = Printer::new(anstream::stdout().lock(), output, requests.len());
         for request in requests {
@@ -55,6 +59,18 @@ impl Cluster<'_> {
                     continue;
                 }
             };
+            let unknown = review.validated.iter().find_map(|of| Some((of.title(), of.failure.as_ref()?)));
+            if let Some((policy, why)) = unknown {
+                printer.not_judgeable(request, &format!("{policy}: {why}"))?;
+                continue;
+            }
+            let validated: Vec<_> = review.validated.iter().map(|of| (of.title(), of.evaluation(request))).collect();
+            let of_validated = validated.iter().map(|(title, evaluation)| Answer {
+                policy: Some(title),
+                mode: Mode::Protect,
+                evaluation,
+                in_protect: None,
+            });
             let answers: Vec<Answer<'_>> = review
                 .answers
                 .iter()
@@ -64,6 +80,7 @@ impl Cluster<'_> {
                     evaluation: &of.evaluation,
                     in_protect: of.in_protect.as_ref(),
                 })
+                .chain(of_validated)
                 .collect();
             match answers.as_slice() {
                 [] => printer.unseen(request, Unseen::NotSelected)?,
@@ -74,17 +91,36 @@ impl Cluster<'_> {
     }
 
     /// Reads the documents; tells what is not as they say.
-    fn documents(&self, requests: &[AdmissionRequest]) -> Result<Vec<Document>> {
-        let mut read = Read::default();
+    fn documents(&self, requests: &[AdmissionRequest]) -> Result<(Vec<Document>, Validating)> {
+        let (mut read, mut validating, mut others) = (Read::default(), Validating::default(), Vec::new());
         for path in document_files(self.policies)? {
             let values = read_documents(&path)?;
+            for value in values.iter().flat_map(documents::items) {
+                match is_policy_of_api_server(value) {
+                    true => validating.add(value).with_context(|| origin(&path))?,
+                    false => others.push((path.clone(), value.clone())),
+                }
+            }
+        }
+        let notes = validating.bind(self.unbound);
+        for (path, value) in others {
+            if validating.takes_as_param(&value) {
+                validating.params_mut().add(&value);
+                continue;
+            }
             let Read { documents, servers } =
-                documents::read_for(&values, self.controller_namespace).with_context(|| origin(&path))?;
+                documents::read_for(&[value], self.controller_namespace).with_context(|| origin(&path))?;
             read.documents.extend(documents);
             read.servers.extend(servers);
         }
+        add_params(&mut validating, self.params)?;
+        for object in requests.iter().filter_map(|request| request.object.as_ref()) {
+            if validating.takes_as_param(object) {
+                validating.params_mut().add(object);
+            }
+        }
         let Read { mut documents, servers } = read;
-        if documents.is_empty() {
+        if documents.is_empty() && validating.is_empty() {
             bail!("{}: no policies in it", origin(self.policies));
         }
         if let Some(mode) = self.mode {
@@ -96,13 +132,14 @@ impl Cluster<'_> {
             let warnings = of.warnings.iter().cloned().chain(of.conditions.warnings(knows_user));
             warnings.map(move |warning| format!("{}: {warning}", of.name))
         });
-        for warning in of_documents.chain(admission::gaps(&documents)) {
+        let of_validating = notes.into_iter().chain(validating.warnings(knows_user));
+        for warning in of_documents.chain(admission::gaps(&documents)).chain(of_validating) {
             anstream::eprintln!("warning: {}", printable(&warning));
         }
         if !servers.is_empty() {
             anstream::eprintln!("note: {}: no policy, left out", printable(&servers.join(", ")));
         }
-        Ok(documents)
+        Ok((documents, validating))
     }
 
     /// The Namespaces among the requests and in the file of namespaces.

@@ -98,12 +98,17 @@ pub(super) fn read_standard_input() -> Result<Vec<u8>, InputError> {
     read::up_to(io::stdin().lock(), LARGEST)
 }
 
-/// Gives the Namespaces in files; what cannot be read is left to the scan.
-pub(super) fn for_each_namespace(standard_input: Option<&[u8]>, inputs: &[Input], mut give: impl FnMut(Object)) {
+/// Gives the objects of some kinds in files; what cannot be read is left to the scan.
+pub(super) fn for_each_of(
+    kinds: &[GroupVersionKind],
+    standard_input: Option<&[u8]>,
+    inputs: &[Input],
+    mut give: impl FnMut(Object),
+) {
     for input in inputs {
         let Ok(bytes) = read(input, standard_input) else { continue };
         let text = yaml::decode(&bytes);
-        if !text.contains("Namespace") {
+        if !kinds.iter().any(|of| text.contains(&of.kind)) {
             continue;
         }
         for document in yaml::documents(&text).filter_map(Result::ok) {
@@ -112,8 +117,7 @@ pub(super) fn for_each_namespace(standard_input: Option<&[u8]>, inputs: &[Input]
                 Content::List { items, .. } => items.into_iter().filter_map(Result::ok).collect(),
                 Content::None(_) => Vec::new(),
             };
-            let is_namespace = |object: &Object| object.kind == GroupVersionKind::new("v1", "Namespace");
-            objects.into_iter().filter(is_namespace).for_each(&mut give);
+            objects.into_iter().filter(|object| kinds.contains(&object.kind)).for_each(&mut give);
         }
     }
 }

@@ -7,12 +7,13 @@ use podfence_cluster::conditions::{self, Call, Conditions, Inputs};
 use podfence_cluster::expression::Expression;
 use podfence_cluster::matching::{Matching, Namespaces, UnknownLabel};
 use podfence_cluster::pod_security::{Levels, Standard};
+use podfence_cluster::validating::{self, Denied, Validating};
 use podfence_host::Reused;
 use podfence_host::evaluate::{CreationText, Failure, ValidationResponse, mutation_refused};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::answer::{Answer, Rejection, Tally, whole_object};
 use podfence_scan::finding::Severity;
-use podfence_scan::judge::{Outcome, State, Verdict};
+use podfence_scan::judge::{Outcome, State, Verdict, Violation};
 use podfence_scan::kinds::{self, Known};
 use podfence_scan::object::Object;
 use podfence_scan::report::Judging;
@@ -25,11 +26,16 @@ use serde_json::value::RawValue;
 
 use crate::commands::modules::Loaded;
 
+/// What verdicts are of that no policy of the API server could come to.
+const VALIDATING: &str = "ValidatingAdmissionPolicy";
+
 /// The policies that judge, with their modules.
 pub(crate) struct Judge {
     pub(super) modules: Vec<Loaded>,
     pub(super) policies: Vec<Policy>,
     pub(super) standards: Option<Standards>,
+    /// Those that the API server evaluates itself.
+    pub(super) validating: Validating,
     /// Those of which labels are known.
     pub(super) namespaces: Namespaces,
     pub(super) notes: Vec<String>,
@@ -149,6 +155,8 @@ impl Judge {
     /// Whether selectors of policies ask for labels of namespaces.
     pub(crate) fn selects_by_labels(&self) -> bool {
         self.policies.iter().any(|policy| policy.matching.needs_labels())
+            || self.validating.needs_labels()
+            || self.validating.reads_namespaces()
     }
 
     /// Takes the labels of a namespace, which count for selectors and, if they are asked to, for the standards. Returns
@@ -166,6 +174,13 @@ impl Judge {
         };
         standards.namespaces.insert(name.to_owned(), plan);
         problems
+    }
+
+    /// Takes the annotations of a namespace that is known.
+    pub(crate) fn annotate_namespace(&mut self, name: &str, namespace: &Value) {
+        let annotations = namespace["metadata"]["annotations"].as_object().into_iter().flatten();
+        let texts = annotations.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        self.namespaces.annotate(name, texts.collect());
     }
 
     /// What the policies do not do in a scan, and what was left out.
@@ -203,7 +218,7 @@ impl Judge {
 
     /// What the policies are called.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.policies.iter().map(|policy| policy.name.as_str())
+        self.policies.iter().map(|policy| policy.name.as_str()).chain(self.validating.names())
     }
 
     /// Judges an object by every policy that gets to see it.
@@ -230,30 +245,16 @@ impl Judge {
             is_text_set: false,
         };
         let mut tally = Tally::default();
-        for policy in &self.policies {
-            match self.sees(&policy.matching, policy.has_custom_kinds, &request, object, &known) {
-                Ok(true) => match asking.call(policy) {
-                    Call::Made => asking.ask_policy(policy, &mut tally),
-                    Call::NotMade => {}
-                    // Nothing was judged, and the API server lets it pass.
-                    Call::Passed(why) => {
-                        let violations = vec![whole_object("matchConditions", &why)];
-                        let verdict =
-                            Verdict { severity: Severity::Warning, violations, ..policy.verdict(String::new()) };
-                        tally.report(verdict);
-                        tally.skip(why);
-                    }
-                    Call::Refused(why) => {
-                        let violations = vec![whole_object("matchConditions", &why)];
-                        let refusal = Rejection { message: why, violations, left_out: 0 };
-                        // The API server refuses it itself, whatever the mode of the policy is.
-                        let verdict = policy.verdict(String::new());
-                        tally.add(Answer::Rejected(refusal), || Verdict { severity: Severity::Error, ..verdict });
-                    }
-                },
-                Ok(false) => {}
-                Err(unknown) => tally.add(Answer::Failed(unknowable(&unknown)), || policy.verdict(String::new())),
-            }
+        // As in a cluster, those of the API server see what documents made of the object; single policies see the file.
+        let (of_documents, singles) = self.policies.split_at(self.policies.partition_point(|of| of.document.is_some()));
+        for policy in of_documents {
+            asking.offer(policy, &mut tally);
+        }
+        if asking.mutated.is_some() || self.validating.see_creation(&request, &object.labels, &self.namespaces) {
+            asking.ask_validating(&mut tally);
+        }
+        for policy in singles {
+            asking.offer(policy, &mut tally);
         }
         if let Some(standards) = &self.standards
             && self.sees(&standards.matching, true, &request, object, &known) == Ok(true)
@@ -301,6 +302,28 @@ impl Policy {
     }
 }
 
+/// A verdict without what it says.
+fn verdict_of(policy: &str, severity: Severity) -> Verdict {
+    Verdict {
+        policy: policy.to_owned(),
+        document: None,
+        level: None,
+        severity,
+        docs: String::new(),
+        message: String::new(),
+        violations: Vec::new(),
+        failure: None,
+    }
+}
+
+/// Why it cannot be told what an API server would decide, and what to do.
+fn knowable(why: &str, request: &AdmissionRequest) -> String {
+    match request.namespace.as_deref().filter(|_| why.ends_with("is not known")) {
+        Some(namespace) => format!("{why}: add the Namespace {namespace} to the files that are scanned"),
+        None => why.to_owned(),
+    }
+}
+
 /// Why a policy cannot tell whether it gets to see an object, and what to do.
 fn unknowable(unknown: &UnknownLabel) -> String {
     format!("{unknown}: add the Namespace {} to the files that are scanned", unknown.namespace)
@@ -322,6 +345,68 @@ struct Asking<'a, 'j> {
 }
 
 impl Asking<'_, '_> {
+    /// Asks a policy, if it gets to see the object.
+    fn offer(&mut self, policy: &Policy, tally: &mut Tally) {
+        let sees = self.judge.sees(&policy.matching, policy.has_custom_kinds, self.request, self.object, self.known);
+        match sees {
+            Ok(true) => match self.call(policy) {
+                Call::Made => self.ask_policy(policy, tally),
+                Call::NotMade => {}
+                // Nothing was judged, and the API server lets it pass.
+                Call::Passed(why) => {
+                    let violations = vec![whole_object("matchConditions", &why)];
+                    let verdict = Verdict { severity: Severity::Warning, violations, ..policy.verdict(String::new()) };
+                    tally.report(verdict);
+                    tally.skip(why);
+                }
+                Call::Refused(why) => {
+                    let violations = vec![whole_object("matchConditions", &why)];
+                    let refusal = Rejection { message: why, violations, left_out: 0 };
+                    // The API server refuses it itself, whatever the mode of the policy is.
+                    let verdict = policy.verdict(String::new());
+                    tally.add(Answer::Rejected(refusal), || Verdict { severity: Severity::Error, ..verdict });
+                }
+            },
+            Ok(false) => {}
+            Err(unknown) => tally.add(Answer::Failed(unknowable(&unknown)), || policy.verdict(String::new())),
+        }
+    }
+
+    /// Asks the policies that the API server evaluates itself.
+    fn ask_validating(&mut self, tally: &mut Tally) {
+        let json = self.mutated.as_ref().map_or(self.object.json.as_str(), |mutated| mutated.get());
+        let Ok(object) = serde_json::from_str(json) else {
+            let verdict = verdict_of(VALIDATING, Severity::Error);
+            return tally.add(Answer::Failed("the object is nested too deeply".to_owned()), || verdict);
+        };
+        let request = AdmissionRequest { object: Some(object), ..self.request.clone() };
+        for answer in self.judge.validating.review(&request, &self.judge.namespaces) {
+            if let Some(why) = answer.skipped {
+                tally.skip(why);
+                continue;
+            }
+            let verdict = || Verdict { document: Some(answer.title()), ..verdict_of(answer.policy, Severity::Error) };
+            if let Some(why) = &answer.failure {
+                tally.add(Answer::Failed(knowable(why, self.request)), verdict);
+                continue;
+            }
+            tally.add(Answer::Accepted, verdict);
+            for decision in &answer.decisions {
+                let (severity, message) = match decision.denied {
+                    Denied::As(actions) if actions.deny => (Severity::Error, decision.message.clone()),
+                    Denied::As(_) => (Severity::Warning, decision.message.clone()),
+                    Denied::Ignored => {
+                        let message = format!("{}; failurePolicy Ignore lets the request pass", decision.message);
+                        (Severity::Warning, message)
+                    }
+                };
+                let validating::Place { path, value, container } = decision.place.clone();
+                let violation = Violation { path, value, container, ..whole_object(&decision.control, &message) };
+                tally.add_once(Verdict { severity, violations: vec![violation], ..verdict() });
+            }
+        }
+    }
+
     /// Whether an API server would call a policy that sees the object.
     fn call(&mut self, policy: &Policy) -> Call {
         if policy.conditions.is_empty() {

@@ -21,17 +21,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use podfence_cluster::published;
+use podfence_cluster::validating::Unbound;
 use podfence_host::Host;
 use podfence_scan::baseline::{self, Baseline};
 use podfence_scan::config::{self, Base, Config, Date, FailOn};
 use podfence_scan::file::{CONTROLS, Options, SCAN};
 use podfence_scan::finding::{Finding, Problem, Severity};
 use podfence_scan::report::{Report, Summary};
+use podfence_scan::request::GroupVersionKind;
 use podfence_scan::scanned::Scanned;
 use podfence_scan::suppress;
 use podfence_scan::yaml;
+use serde_json::Value;
 
-use super::{COULD_NOT_JUDGE, DENIED, LimitArguments, read_settings, seconds};
+use super::{COULD_NOT_JUDGE, DENIED, LimitArguments, UnboundArgument, read_settings, seconds};
 use crate::text::origin;
 
 use engine::Engine;
@@ -145,10 +148,19 @@ struct SelectedArguments {
     #[arg(long)]
     namespace_labels: bool,
 
-    /// Policies as documents: Kubewarden's policies and groups, Gatekeeper's constraints, an AdmissionConfiguration;
-    /// may be repeated
+    /// Policies as documents: Kubewarden's policies and groups, ValidatingAdmissionPolicies with their bindings,
+    /// Gatekeeper's constraints, an AdmissionConfiguration; may be repeated
     #[arg(long, value_name = "FILE|DIR|-")]
     policies: Vec<PathBuf>,
+
+    /// Objects that ValidatingAdmissionPolicies take as parameters, beside those among the policies and the manifests;
+    /// may be repeated
+    #[arg(long, value_name = "FILE|DIR")]
+    params: Vec<PathBuf>,
+
+    /// What becomes of ValidatingAdmissionPolicies that no binding names [default: they judge nothing, as in a cluster]
+    #[arg(long, value_enum)]
+    unbound: Option<UnboundArgument>,
 
     /// A single policy, with settings as JSON, or as a file; may be repeated
     #[arg(long, value_name = "NAME[=SETTINGS]")]
@@ -295,9 +307,11 @@ impl Arguments {
         if self.fixing.fix.is_some() && !self.fixing.diff && standard_input.is_some() && found.inputs.len() > 1 {
             bail!("--fix: found standard input beside files; its new text is printed, so that it must be alone");
         }
-        let modules: BTreeSet<String> = judge.modules().map(|(name, _)| name.to_owned()).collect();
+        let of_modules = judge.modules().map(|(name, _)| name);
+        let modules: BTreeSet<String> = of_modules.chain(judge.validating.names()).map(str::to_owned).collect();
         let mut notes: Vec<String> = judge.notes().to_vec();
         notes.extend(self.set_namespaces(&configured, &mut judge, standard_input.as_deref(), &found.inputs)?);
+        self.add_params(&mut judge, standard_input.as_deref(), &found.inputs)?;
         let ran = |name: &str| {
             modules.contains(name)
                 || modules
@@ -462,7 +476,11 @@ impl Arguments {
         }
         let mut namespaces = BTreeMap::new();
         let mut twice = None;
-        engine::for_each_namespace(standard_input, inputs, |namespace| {
+        let kinds = [GroupVersionKind::new("v1", "Namespace")];
+        let mut annotated = Vec::new();
+        engine::for_each_of(&kinds, standard_input, inputs, |namespace| {
+            let object: Value = serde_json::from_str(&namespace.json).unwrap_or_default();
+            annotated.push((namespace.name.clone(), object));
             let labels = namespaces.entry(namespace.name.clone()).or_insert_with(|| namespace.labels.clone());
             if *labels != namespace.labels {
                 twice = Some(namespace.name);
@@ -475,7 +493,29 @@ impl Arguments {
             let problems = judge.set_namespace(name, labels);
             problems.into_iter().map(move |problem| format!("Namespace {name}: {problem}"))
         });
-        Ok(problems.collect())
+        let problems = problems.collect();
+        for (name, object) in &annotated {
+            judge.annotate_namespace(name, object);
+        }
+        Ok(problems)
+    }
+
+    /// Takes the objects among the manifests that policies of the API server have as parameters.
+    fn add_params(&self, judge: &mut Judge, standard_input: Option<&[u8]>, inputs: &[Input]) -> Result<()> {
+        let kinds: Vec<GroupVersionKind> = judge.validating.param_kinds().cloned().collect();
+        if kinds.is_empty() || self.accepted.untrusted {
+            return Ok(());
+        }
+        let mut twice = None;
+        engine::for_each_of(&kinds, standard_input, inputs, |object| {
+            if serde_json::from_str(&object.json).is_ok_and(|of| judge.validating.params_mut().add(&of)) {
+                twice.get_or_insert(format!("{} {}", object.kind.kind, object.name));
+            }
+        });
+        match twice {
+            Some(object) => bail!("{object}: a parameter of policies stands twice, and differs; expected it once"),
+            None => Ok(()),
+        }
     }
 
     fn configured(&self) -> Result<Configured> {
@@ -538,6 +578,8 @@ impl Arguments {
             namespace_labels: selected.namespace_labels || config.namespace_labels,
             policies: of_config.chain(selected.policies.iter().cloned()).collect(),
             policy,
+            params: selected.params.clone(),
+            unbound: selected.unbound.map(Unbound::from).unwrap_or_default(),
             modules: selected.modules.clone(),
             skip_unknown: selected.skip_unknown,
         })

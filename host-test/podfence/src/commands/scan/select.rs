@@ -13,6 +13,7 @@ use podfence_cluster::matching::{Matching, Namespaces};
 use podfence_cluster::pod_security::{Levels, Standard};
 use podfence_cluster::published;
 use podfence_cluster::standards::Level;
+use podfence_cluster::validating::Unbound;
 use podfence_host::evaluate::SettingsError;
 use podfence_host::{Host, Mode};
 use podfence_scan::custom_kinds::{self, CustomKind};
@@ -24,6 +25,7 @@ use podfence_scan::suppress;
 use serde_json::{Map, Value, json};
 
 use super::judge::{Body, Judge, Plan, Policy, Run, Standards};
+use crate::commands::add_params;
 use crate::commands::modules::{Loaded, Places};
 use documents::Documents;
 
@@ -38,6 +40,10 @@ pub(crate) struct Selection {
     pub(crate) namespace_labels: bool,
     /// Documents of policies: files, directories, or `-` for standard input.
     pub(crate) policies: Vec<PathBuf>,
+    /// Parameters of ValidatingAdmissionPolicies: files and directories.
+    pub(crate) params: Vec<PathBuf>,
+    /// What becomes of those that no binding names.
+    pub(crate) unbound: Unbound,
     /// Single policies.
     pub(crate) policy: Vec<Single>,
     /// A directory of modules.
@@ -71,7 +77,10 @@ impl Selection {
         for single in &self.policy {
             check_name(&single.name, self.modules.is_some())?;
         }
-        let documents = Documents::read(&self.policies, self.skip_unknown)?;
+        let mut documents = Documents::read(&self.policies, self.skip_unknown)?;
+        documents.bind(self.unbound);
+        let mut validating = std::mem::take(&mut documents.validating);
+        add_params(&mut validating, &self.params)?;
         let is_other = self.namespace_labels || !self.policies.is_empty() || !self.policy.is_empty();
         let has_standards = flags.is_some() || self.namespace_labels || documents.configuration.is_some() || !is_other;
 
@@ -84,32 +93,37 @@ impl Selection {
         let mut making = Making { modules: &modules, notes: documents.notes };
         let mut policies = Vec::new();
         // As an API server asks them: those that change objects first, in the order of their configurations' names.
-        let (mut mutating, validating): (Vec<_>, Vec<_>) =
-            documents.policies.into_iter().partition(Document::is_mutating);
+        let (mut mutating, judging): (Vec<_>, Vec<_>) = documents.policies.into_iter().partition(Document::is_mutating);
         mutating.sort_by(|one, other| one.configuration.cmp(&other.configuration));
-        for document in mutating.into_iter().chain(validating) {
+        for document in mutating.into_iter().chain(judging) {
             policies.push(making.of_document(document)?);
         }
         for single in &self.policy {
             policies.push(making.single(single)?);
         }
+        let judges_itself = validating.judging_creations().next().is_some();
         let standards = if has_standards {
             let (defaults, exempt) = documents.configuration.map_or((None, None), |of| (Some(of.defaults), of.exempt));
             let standards = making.standards(flags, defaults, exempt, self.namespace_labels)?;
             let judges_nothing = standards.default.steps.is_empty() && standards.labels.is_none();
-            if judges_nothing && policies.is_empty() {
+            if judges_nothing && policies.is_empty() && !judges_itself {
                 bail!("nothing would be judged: the level privileged asks for nothing");
             }
             (!judges_nothing).then_some(standards)
         } else {
             None
         };
-        if policies.is_empty() && standards.is_none() {
+        if policies.is_empty() && standards.is_none() && !judges_itself {
             let notes: Vec<String> = making.notes.iter().map(|note| format!("\n  {note}")).collect();
-            bail!("nothing would be judged: none of the policies sees anything that runs a pod{}", notes.concat());
+            let why = if validating.is_empty() {
+                "none of the policies sees anything that runs a pod"
+            } else {
+                "none of the policies is in force for what is created"
+            };
+            bail!("nothing would be judged: {why}{}", notes.concat());
         }
         let notes = making.notes;
-        Ok(Judge { modules, policies, standards, namespaces: Namespaces::default(), notes })
+        Ok(Judge { modules, policies, standards, validating, namespaces: Namespaces::default(), notes })
     }
 
     /// The levels of `--enforce` and `--warn`, if one of them is given.

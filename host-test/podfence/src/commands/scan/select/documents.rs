@@ -8,6 +8,7 @@ use podfence_cluster::gatekeeper::TEMPLATES;
 use podfence_cluster::migrate::{Effect, Options, migrate};
 use podfence_cluster::pod_security::Configuration;
 use podfence_cluster::published;
+use podfence_cluster::validating::{ReadError, Unbound, Validating, is_policy_of_api_server};
 use podfence_host::Mode;
 use serde_json::Value;
 
@@ -21,6 +22,10 @@ pub(super) struct Documents {
     pub(super) policies: Vec<Document>,
     /// The configuration of the built-in PodSecurity admission.
     pub(super) configuration: Option<Configuration>,
+    /// Policies that the API server evaluates itself.
+    pub(super) validating: Validating,
+    /// What is no policy, and may be a parameter of one.
+    others: Vec<Value>,
     /// What was left out, and what is not as in the cluster.
     pub(super) notes: Vec<String>,
 }
@@ -33,6 +38,8 @@ enum Kind {
     /// A policy of a kind that Podfence cannot evaluate.
     Unknown,
     Kustomization,
+    /// One that the API server evaluates itself, or its binding.
+    ApiServer,
     /// No policy.
     Other,
 }
@@ -52,7 +59,16 @@ impl Documents {
                 let values = read_documents(&file)?;
                 for value in values.iter().flat_map(documents::items) {
                     match kind_of(value) {
-                        Kind::Other => continue,
+                        Kind::Other => {
+                            read.others.push(value.clone());
+                            continue;
+                        }
+                        Kind::ApiServer => match read.validating.add(value) {
+                            Err(ReadError::Unsupported(problem)) => {
+                                unknown.push(format!("{}: {problem}", origin(&file)));
+                            }
+                            added => added.with_context(|| origin(&file))?,
+                        },
                         Kind::Kustomization => {
                             documents::read(std::slice::from_ref(value)).with_context(|| origin(&file))?;
                             continue;
@@ -83,6 +99,18 @@ impl Documents {
         }
         read.notes.extend(unknown.into_iter().map(|unknown| format!("{unknown}: no equivalent; it is left out")));
         Ok(read)
+    }
+
+    /// Puts the policies of the API server in force, with what among the documents is a parameter of theirs.
+    pub(super) fn bind(&mut self, unbound: Unbound) {
+        self.notes.extend(self.validating.bind(unbound));
+        self.notes.extend(self.validating.notes_of_creations());
+        self.notes.extend(self.validating.warnings(false));
+        for object in std::mem::take(&mut self.others) {
+            if self.validating.takes_as_param(&object) {
+                self.validating.params_mut().add(&object);
+            }
+        }
     }
 
     /// Adds the policies that decide as a constraint. In a file, pods stand in the templates of workloads, so that
@@ -128,7 +156,7 @@ fn kind_of(document: &Value) -> Kind {
         ) => Kind::Kubewarden,
         ("constraints.gatekeeper.sh", _) if TEMPLATES.iter().any(|template| template.kind == kind) => Kind::Constraint,
         ("constraints.gatekeeper.sh", _) => Kind::Unknown,
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy" | "MutatingAdmissionPolicy") => Kind::Unknown,
+        _ if is_policy_of_api_server(document) => Kind::ApiServer,
         ("kyverno.io" | "policies.kyverno.io", _) if kind.ends_with("Policy") => Kind::Unknown,
         ("policy" | "extensions", "PodSecurityPolicy") => Kind::Unknown,
         ("" | "kustomize.config.k8s.io", "Kustomization") => Kind::Kustomization,
