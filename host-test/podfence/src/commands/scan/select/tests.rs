@@ -291,13 +291,13 @@ kind: ClusterPolicy
 metadata: {name: labels}
 ---
 apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
+kind: MutatingAdmissionPolicy
 metadata: {name: cel}
 ";
     place.write("policies/a.yaml", format!("{CONSTRAINT}---{unknown}"));
     let selection = policies(&place);
     let error = error(&selection);
-    for name in ["K8sRequiredLabels/owner", "ClusterPolicy/labels", "ValidatingAdmissionPolicy/cel", "--skip-unknown"] {
+    for name in ["K8sRequiredLabels/owner", "ClusterPolicy/labels", "MutatingAdmissionPolicy/cel", "--skip-unknown"] {
         assert!(error.contains(name), "{error}");
     }
     let judge = judge(&Selection { skip_unknown: true, ..selection }).unwrap();
