@@ -75,8 +75,9 @@ export interface Finding extends Place {
   message: string;
   /** How to fix it, where that is not in `help`. */
   fix?: string;
-  /** How `fix` mends it. */
-  edit?: Edit;
+  /** How `fix` mends it, where that is not the edit in `help` at `path`; null where it does not. With a path alone, it is the
+   * one in `help` at that path. */
+  edit?: Edit | Pick<Edit, "path"> | null;
   /** A page about the policy, where it is not that in `help`. */
   docs?: string;
   /** Other places that matter: an alias of an anchor, the first of two equal keys. */
@@ -122,11 +123,12 @@ export interface Reported {
 }
 
 /** A finding with what it shares with others. */
-export interface FullFinding extends Finding {
+export interface FullFinding extends Omit<Finding, "edit"> {
   file: string;
   via?: string;
   object?: Reported["object"];
   fix: string;
+  edit?: Edit;
   docs: string;
 }
 
@@ -163,8 +165,9 @@ export interface Report {
   tool: { name: string; version: string };
   /** The policies that judged; a digest is empty where the policy is linked in. */
   policies: { name: string; digest: string; settings: Record<string, unknown> }[];
-  /** What findings share, by policy: a page about it, and by control the usual fix. */
-  help: Record<string, { docs: string; fixes: Record<string, string> }>;
+  /** What findings share, by policy: a page about it, and by control the usual fix and the usual edit, at the path of the
+   * finding. */
+  help: Record<string, { docs: string; fixes: Record<string, string>; edits?: Record<string, Edit> }>;
   /** The objects with findings. */
   objects: Reported[];
   problems: Problem[];
@@ -229,7 +232,7 @@ export function scan(text: string, config?: Config, options?: Options): Report;
  */
 export function fix(text: string, fixes?: Fixes, config?: Config, options?: Options): Fixed;
 
-/** Returns the findings of a report in one list, in the order of the text, each with its fix and its page. */
+/** Returns the findings of a report in one list, in the order of the text, each with its fix, its edit and its page. */
 export function findings(report: Report): FullFinding[];
 
 /** Returns the levels and the policies with their settings. */

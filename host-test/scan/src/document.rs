@@ -42,6 +42,9 @@ struct Help<'r> {
     docs: &'r str,
     /// By control, the fix that most findings have.
     fixes: BTreeMap<&'r str, &'r str>,
+    /// By control, the edit that most findings have, at their path.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    edits: BTreeMap<&'r str, Change<'r>>,
 }
 
 /// An object of a file with its findings.
@@ -74,9 +77,9 @@ struct Entry<'r> {
     /// Where it is not that of the help.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<&'r str>,
-    /// How `--fix` fixes it.
+    /// How `--fix` fixes it, where that is not the edit of the help at its path; null where it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    edit: Option<ShortEdit<'r>>,
+    edit: Option<Option<ShortEdit<'r>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     docs: Option<&'r str>,
     #[serde(flatten)]
@@ -88,17 +91,24 @@ struct Entry<'r> {
     suppressed: Option<&'r Suppressed>,
 }
 
-/// An edit, short.
+/// What is done at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+struct Change<'r> {
+    op: Op,
+    /// None for what is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'r Value>,
+    usual: bool,
+}
+
+/// An edit without what is in the help.
 #[derive(Debug, Serialize)]
 struct ShortEdit<'r> {
-    op: Op,
     /// Where it is not that of the finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'r str>,
-    /// None for what is removed.
-    #[serde(skip_serializing_if = "Value::is_null")]
-    value: &'r Value,
-    usual: bool,
+    #[serde(flatten)]
+    change: Option<Change<'r>>,
 }
 
 /// A part of a file, short: line and column where it starts, both where it ends, and the bytes from and to.
@@ -149,7 +159,7 @@ impl<'r> Reported<'r> {
 
 impl<'r> Entry<'r> {
     // Every member is named: one that comes must be written here or left out on purpose.
-    fn of(finding: &'r Finding, help: &BTreeMap<&str, Help<'_>>) -> Entry<'r> {
+    fn of(finding: &'r Finding, help: &BTreeMap<&str, Help<'r>>) -> Entry<'r> {
         let Finding {
             policy,
             control,
@@ -161,7 +171,7 @@ impl<'r> Entry<'r> {
             value,
             message,
             fix,
-            mend,
+            mend: _,
             docs,
             file: _,
             via: _,
@@ -182,7 +192,7 @@ impl<'r> Entry<'r> {
             value,
             message,
             fix: (shared.fixes[control.as_str()] != fix).then_some(fix),
-            edit: mend.as_ref().map(|mend| ShortEdit::of(&mend.edit, path)),
+            edit: short_edit(finding, shared.edits.get(control.as_str())),
             docs: (shared.docs != docs).then_some(docs),
             place: span.into(),
             related: related.iter().map(Place::from).collect(),
@@ -192,19 +202,37 @@ impl<'r> Entry<'r> {
     }
 }
 
-impl<'r> ShortEdit<'r> {
-    /// Of a finding at this path.
-    fn of(Edit { op, path, value, usual }: &'r Edit, of_finding: &str) -> ShortEdit<'r> {
-        ShortEdit { op: *op, path: (path != of_finding).then_some(path), value, usual: *usual }
+impl<'r> Change<'r> {
+    fn of(Edit { op, path: _, value, usual }: &'r Edit) -> Change<'r> {
+        Change { op: *op, value: (!value.is_null()).then_some(value), usual: *usual }
     }
+}
+
+/// The edit of a finding, as far as the help for its control says something else: `Some(None)` if only the help has one.
+fn short_edit<'r>(finding: &'r Finding, shared: Option<&Change<'r>>) -> Option<Option<ShortEdit<'r>>> {
+    let Some(mend) = &finding.mend else { return shared.map(|_| None) };
+    let edit = ShortEdit {
+        path: (mend.edit.path != finding.path).then_some(&mend.edit.path),
+        change: Some(Change::of(&mend.edit)).filter(|change| Some(change) != shared),
+    };
+    (edit.path.is_some() || edit.change.is_some()).then_some(Some(edit))
 }
 
 fn help(findings: &[Finding]) -> BTreeMap<&str, Help<'_>> {
     let (mut docs, mut fixes) = (BTreeMap::new(), BTreeMap::new());
-    for Finding { policy, control, fix, docs: page, .. } in findings {
+    let mut edits: BTreeMap<_, Vec<(Change<'_>, usize)>> = BTreeMap::new();
+    for Finding { policy, control, fix, docs: page, mend, .. } in findings {
         *docs.entry(policy.as_str()).or_insert_with(BTreeMap::new).entry(page.as_str()).or_insert(0) += 1;
         let of_control = fixes.entry((policy.as_str(), control.as_str())).or_insert_with(BTreeMap::new);
         *of_control.entry(fix.as_str()).or_insert(0) += 1;
+        if let Some(mend) = mend {
+            let (change, of_control) =
+                (Change::of(&mend.edit), edits.entry((policy.as_str(), control.as_str())).or_default());
+            match of_control.iter_mut().find(|(known, _)| *known == change) {
+                Some((_, count)) => *count += 1,
+                None => of_control.push((change, 1)),
+            }
+        }
     }
     let mut help: BTreeMap<&str, Help<'_>> = BTreeMap::new();
     for (policy, pages) in docs {
@@ -212,6 +240,11 @@ fn help(findings: &[Finding]) -> BTreeMap<&str, Help<'_>> {
     }
     for ((policy, control), texts) in fixes {
         help.entry(policy).or_default().fixes.insert(control, most(texts));
+    }
+    for ((policy, control), changes) in edits {
+        // The first of several with the same count.
+        let most = changes.into_iter().rev().max_by_key(|(_, count)| *count);
+        help.entry(policy).or_default().edits.extend(most.map(|(change, _)| (control, change)));
     }
     help
 }
