@@ -69,10 +69,15 @@ fn shown(directory: &str) -> &str {
     if directory.is_empty() { "." } else { directory }
 }
 
-/// Whether a text holds no document: a chart may render to nothing with its default values.
+/// Whether a text holds no document: a chart may render to nothing with its default values. What some readers take for
+/// the end of a line, and so of a comment, is left to the reader of YAML.
 fn is_blank(text: &[u8]) -> bool {
-    let is_blank = |line: &[u8]| line.trim_ascii().is_empty() || line.starts_with(b"#") || line.trim_ascii() == b"---";
-    text.split(|byte| *byte == b'\n').all(is_blank)
+    let Ok(text) = str::from_utf8(text) else { return false };
+    let ends_a_line = |character: char| {
+        character.is_control() && !matches!(character, '\n' | '\t') || matches!(character, '\u{2028}' | '\u{2029}')
+    };
+    let is_blank = |line: &str| line.trim_ascii().is_empty() || line.starts_with('#') || line.trim_ascii() == "---";
+    !text.contains(ends_a_line) && text.split('\n').all(is_blank)
 }
 
 /// Which directories are rendered, and which files are judged as a part of what they render to.
@@ -395,9 +400,17 @@ mod tests {
 
     #[test]
     fn comments_are_no_document() {
-        for (text, expected) in
-            [("", true), ("---\n# Source: a\n\n--- \n", true), ("---\na: 1\n", false), (" x", false)]
-        {
+        for (text, expected) in [
+            ("", true),
+            ("---\n# Source: a\n\n--- \n#\té\n", true),
+            ("---\na: 1\n", false),
+            (" x", false),
+            ("# a\ra: 1\n", false),
+            ("# a\u{85}a: 1\n", false),
+            ("# a\u{2028}a: 1\n", false),
+            ("# a\u{2029}a: 1\n", false),
+            ("#\0(\0\n", false),
+        ] {
             assert_eq!(is_blank(text.as_bytes()), expected, "{text:?}");
         }
     }
