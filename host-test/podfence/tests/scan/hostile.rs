@@ -1,6 +1,8 @@
 //! A directory that somebody else filled: what is in it takes neither the time nor the memory of a scan.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -86,4 +88,35 @@ fn links_pipes_and_huge_files_are_not_read() {
     // Of all programs that the tests of this file have run. Two threads may hold 64 MiB each.
     let peak = getrusage(UsageWho::RUSAGE_CHILDREN).expect("a measurement").max_rss() >> 10;
     assert!(peak < 300, "{peak} MiB");
+}
+
+/// Files with other names are other files, however they are shown.
+#[test]
+fn each_file_has_a_name_of_its_own() {
+    let workplace = workplace();
+    workplace.make_directory("tree/sub/deep");
+    workplace.make_directory("other/sub");
+    workplace.write("other/a.yaml", BAD);
+    let tree = workplace.path("tree");
+    for name in [&b"\xe8.yaml"[..], b"\xe9.yaml", b"\xe9\\.yaml", b"\\xe8.yaml", b"a.yaml"] {
+        fs::write(tree.join(OsStr::from_bytes(name)), BAD).unwrap();
+    }
+    symlink("../other/sub", tree.join("link")).unwrap();
+    let all = ["\\xe8.yaml", "\\xe8.yaml (2)", "\\xe9.yaml", "\\xe9\\\\.yaml", "a.yaml"];
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["."], &all),
+        (&["--stdin-name", "a.yaml", "-", "a.yaml"], &["a.yaml", "a.yaml (2)"]),
+        (&["a.yaml", "./a.yaml", "sub/../a.yaml", "sub/deep/../../a.yaml"], &["a.yaml"]),
+        // A link leads out of the directory.
+        (&["a.yaml", "link/../a.yaml"], &["a.yaml", "link/../a.yaml"]),
+    ];
+    for (arguments, expected) in cases {
+        let start = ["scan", "--enforce", "baseline", "--format", "concise"];
+        let mut command = workplace.command(&[&start, *arguments].concat());
+        command.current_dir(&tree).stdin(File::open(tree.join("a.yaml")).unwrap());
+        let printed = Printed::of(command.output().expect("the program runs"));
+        let lines = printed.out.lines().filter_map(|line| line.split_once(":8:35: error[privileged]"));
+        let files: Vec<&str> = lines.map(|(file, _)| file).collect();
+        assert_eq!((printed.code, files), (Some(1), expected.to_vec()), "{arguments:?}: {}", printed.out);
+    }
 }

@@ -1,7 +1,9 @@
 //! `--render`: charts and kustomizations are judged as programs on the PATH render them, and a program that is missing,
 //! fails, hangs or never stops printing is a problem.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -62,17 +64,22 @@ fn a_chart_is_judged_as_it_is_rendered() {
         ("charts/web/templates/plain.yaml", BAD),
         ("charts/web/charts/db/Chart.yaml", CHART),
         ("charts/web/charts/db/templates/pod.yaml", TEMPLATE),
+        ("charts/web/charts/db/crds/pod.yaml", BAD),
         ("charts/web/values.yaml", "replicas: 1\n"),
         ("plain.yaml", BAD),
     ] {
         workplace.write(&format!("tree/{file}"), content);
     }
     let (found, problems, summary) = scan(&workplace, &[]);
-    let expected = ["charts/web:10:35 error privileged via web/templates/pod.yaml", "plain.yaml:8:35 error privileged"];
+    let expected = [
+        "charts/web:10:35 error privileged via web/templates/pod.yaml",
+        "charts/web/charts/db/crds/pod.yaml:8:35 error privileged",
+        "plain.yaml:8:35 error privileged",
+    ];
     assert_eq!((found, problems), (expected.map(str::to_owned).to_vec(), Vec::new()));
     assert_eq!(
         (&summary["templates"], &summary["judged"], &summary["hints"]),
-        (&0.into(), &2.into(), &Value::Array(vec![]))
+        (&0.into(), &3.into(), &Value::Array(vec![]))
     );
     assert_eq!(log(&workplace, "helm"), "template ./charts/web\n");
 
@@ -95,6 +102,82 @@ fn a_chart_may_render_to_nothing() {
     workplace.write("tree/web/Chart.yaml", CHART);
     let (found, problems, _) = scan(&workplace, &["--allow-empty"]);
     assert_eq!((found, problems), (Vec::new(), Vec::new()));
+    let error = |arguments: &[&str]| {
+        let mut command = workplace.command(&[&["scan", "--render", "--allow-empty"], arguments].concat());
+        Printed::of(command.current_dir(workplace.path("tree")).output().expect("the program runs")).error
+    };
+    assert_eq!(error(&[]), "note: web renders to nothing, so that nothing of it is judged\n");
+    workplace.write("tree/a.yaml", BAD);
+    assert_eq!(error(&["a.yaml"]), "note: --render found neither a chart nor a kustomization to render\n");
+}
+
+/// A file that is named is judged as what owns it is rendered.
+#[test]
+fn what_owns_a_named_file_is_rendered() {
+    let workplace = with_programs(&[("helm", &prints(BAD)), ("kustomize", &prints(BAD))]);
+    for (file, content) in [
+        ("tree/charts/web/Chart.yaml", CHART),
+        ("tree/charts/web/templates/pod.yaml", TEMPLATE),
+        ("tree/charts/web/values.yaml", "a: 1\n"),
+        ("tree/charts/web/charts/db/Chart.yaml", CHART),
+        ("tree/charts/web/charts/db/templates/pod.yaml", TEMPLATE),
+        ("tree/app/kustomization.yaml", "resources: [pod.yaml]\npatches: [{path: patch.yaml}]\n"),
+        ("tree/app/pod.yaml", BAD),
+        ("tree/app/patch.yaml", "spec: {hostNetwork: false}\n"),
+        ("tree/mixed/web/Chart.yaml", CHART),
+        ("tree/mixed/a.yaml", BAD),
+        ("tree/ignored/Chart.yaml", CHART),
+        ("tree/ignored/templates/pod.yaml", TEMPLATE),
+        ("tree/.podfenceignore", "ignored/\n"),
+        ("other/Chart.yaml", CHART),
+        ("other/sub/none.yaml", ""),
+    ] {
+        workplace.write(file, content);
+    }
+    symlink("../other/sub", workplace.path("tree/link")).expect("a link");
+    let other = workplace.path("other").canonicalize().expect("a directory");
+    let other = format!("template {}\n", other.to_str().expect("UTF-8"));
+    let (web, app) = ("template ./charts/web\n", "build ./app\n");
+    let cases: &[(&[&str], &str, &[&str])] = &[
+        (&["charts/web/templates/pod.yaml"], web, &["charts/web"]),
+        (&["charts/web/templates"], web, &["charts/web"]),
+        (&["charts/web/*/pod.yaml"], web, &["charts/web"]),
+        (&["mixed/*"], "template ./mixed/web\n", &["mixed/a.yaml", "mixed/web"]),
+        (&["--as-walked", "charts/web/templates/pod.yaml"], web, &["charts/web"]),
+        (&["--as-walked", "charts/web/Chart.yaml"], web, &["charts/web"]),
+        (&["--as-walked", "charts/web/values.yaml"], web, &["charts/web"]),
+        (&["--as-walked", "charts/web/charts/db/templates/pod.yaml"], web, &["charts/web"]),
+        (&["--as-walked", "app/patch.yaml", "app/pod.yaml"], app, &["app"]),
+        (&["--as-walked", "app/kustomization.yaml"], app, &["app"]),
+        (&["app/pod.yaml"], app, &["app", "app/pod.yaml"]),
+        (&["--as-walked", "ignored/templates/pod.yaml", "--allow-empty"], "", &[]),
+        (&["link/.."], &other, &["link/.."]),
+    ];
+    for (arguments, calls, files) in cases {
+        let (found, problems, _) = scan(&workplace, arguments);
+        let expected: Vec<String> = files.iter().map(|file| format!("{file}:8:35 error privileged")).collect();
+        assert_eq!((found, problems), (expected, Vec::new()), "{arguments:?}");
+        let called: String = ["helm", "kustomize"].iter().map(|program| log(&workplace, program)).collect();
+        assert_eq!(called, *calls, "{arguments:?}");
+        for program in ["helm", "kustomize"] {
+            workplace.write(&format!("bin/{program}.log"), "");
+        }
+    }
+}
+
+/// Charts whose names are no UTF-8 are as many as there are.
+#[test]
+fn charts_that_are_shown_alike_are_rendered() {
+    let workplace = with_programs(&[("helm", &prints(BAD))]);
+    for name in [b"\xe8", b"\xe9"] {
+        let directory = workplace.path("tree").join(OsStr::from_bytes(name));
+        fs::create_dir_all(&directory).expect("a directory");
+        fs::write(directory.join("Chart.yaml"), CHART).expect("a file");
+    }
+    let (found, problems, _) = scan(&workplace, &["--jobs", "1"]);
+    let expected = ["\\xe8:8:35 error privileged", "\\xe9:8:35 error privileged"];
+    assert_eq!((found, problems), (expected.map(str::to_owned).to_vec(), Vec::new()));
+    assert_eq!(fs::read(workplace.path("bin/helm.log")).expect("a file"), b"template ./\xe8\ntemplate ./\xe9\n");
 }
 
 #[test]

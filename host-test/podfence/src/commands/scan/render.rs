@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
+use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -17,7 +19,9 @@ use podfence_scan::finding::Problem;
 use podfence_scan::read::{self, LARGEST_DOCUMENT};
 use serde_json::Value;
 
-use super::walk::{Found, Input, Source, name};
+use crate::text::printable;
+
+use super::walk::{Directories, Found, Input, Source, name, real, tell_apart, working};
 
 /// The most that a program may print, in bytes.
 const LARGEST: usize = 64 << 20;
@@ -33,17 +37,23 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Renders what was found, in the place of the files that it is made of. What cannot be rendered is a problem.
 pub(super) fn render(found: &mut Found, jobs: usize, limit: Duration) {
+    for owner in std::mem::take(&mut found.owners) {
+        found.add_directory_of(&owner);
+    }
     let plan = Plan::of(found);
+    if plan.tasks.is_empty() {
+        tell("--render found neither a chart nor a kustomization to render");
+    }
     let (next, used, rendered) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
-        while let Some((directory, kind)) = plan.tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = kind.render(directory, limit).and_then(|text| {
+        while let Some(task) = plan.tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let outcome = task.kind.render(&task.directory, limit).and_then(|text| {
                 let is_too_much = used.fetch_add(text.len(), Ordering::Relaxed) + text.len() > LARGEST_IN_ALL;
                 let most = LARGEST_IN_ALL >> 20;
                 let message = format!("all directories together render to more than {most} MiB: scan this one alone");
                 if is_too_much { Err(message) } else { Ok(text) }
             });
-            rendered.lock().expect("no thread panics").push((shown(directory).to_owned(), outcome));
+            rendered.lock().expect("no thread panics").push((task.name.clone(), outcome));
         }
     };
     thread::scope(|scope| {
@@ -51,22 +61,29 @@ pub(super) fn render(found: &mut Found, jobs: usize, limit: Duration) {
             scope.spawn(work);
         }
     });
-    found.inputs.retain(|input| !input.is_walked || !plan.leaves_out(&input.name));
+    let mut directories = Directories::default();
+    found.inputs.retain(|input| match &input.source {
+        Source::File(path) => {
+            let path = directories.real(path);
+            !(plan.is_template(&path) || input.is_walked && plan.files.contains(&path))
+        }
+        Source::StandardInput | Source::Rendered(_) => true,
+    });
     let mut rendered = rendered.into_inner().expect("no thread panics");
     rendered.sort_by(|(one, _), (other, _)| one.cmp(other));
     for (name, outcome) in rendered {
         match outcome {
-            Ok(text) if is_blank(&text) => {}
+            Ok(text) if is_blank(&text) => tell(&format!("{name} renders to nothing, so that nothing of it is judged")),
             Ok(text) => found.inputs.push(Input { name, source: Source::Rendered(text), is_walked: false }),
             Err(message) => found.problems.push(Problem { file: name, position: None, message }),
         }
     }
-    found.inputs.sort();
+    tell_apart(&mut found.inputs);
 }
 
-/// How output names a directory.
-fn shown(directory: &str) -> &str {
-    if directory.is_empty() { "." } else { directory }
+/// Says what was not rendered, and is no problem.
+fn tell(note: &str) {
+    anstream::eprintln!("note: {}", printable(note));
 }
 
 /// Whether a text holds no document: a chart may render to nothing with its default values. What some readers take for
@@ -80,38 +97,60 @@ fn is_blank(text: &[u8]) -> bool {
     !text.contains(ends_a_line) && text.split('\n').all(is_blank)
 }
 
-/// Which directories are rendered, and which files are judged as a part of what they render to.
+/// A directory to render.
+#[derive(Debug, PartialEq, Eq)]
+struct Task {
+    /// As output names it.
+    name: String,
+    /// Its real path.
+    directory: PathBuf,
+    kind: Kind,
+}
+
+impl Task {
+    /// The directory of a `Chart.yaml` or a `kustomization.yaml`.
+    fn of(directory: &Path, file: &Path, kind: Kind) -> Task {
+        let name = match name(file.parent().unwrap_or(file)) {
+            name if name.is_empty() => ".".to_owned(),
+            name => name,
+        };
+        Task { name, directory: directory.to_owned(), kind }
+    }
+}
+
+/// Which directories are rendered, and which files are judged as a part of what they render to. All paths are real ones.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
-    /// Directories by their names in output; the working directory has the empty one.
-    tasks: Vec<(String, Kind)>,
-    /// What the names of files of charts start with that are not read.
-    prefixes: Vec<String>,
-    /// Files of kustomizations that are not read.
-    files: BTreeSet<String>,
+    tasks: Vec<Task>,
+    /// The charts that are rendered, and their subcharts.
+    charts: BTreeSet<PathBuf>,
+    /// Files and directories of kustomizations that are rendered.
+    files: BTreeSet<PathBuf>,
 }
 
 impl Plan {
     /// Plans for what was found. A chart is rendered unless it is a subchart, which its chart renders, or a library. A
     /// kustomization is built unless it is a component, or another one that is built refers to it.
     fn of(found: &Found) -> Plan {
-        let mut plan = Plan { tasks: Vec::new(), prefixes: Vec::new(), files: BTreeSet::new() };
+        let mut plan = Plan { tasks: Vec::new(), charts: BTreeSet::new(), files: BTreeSet::new() };
         // A chart comes before what is in it.
         for (directory, file) in &found.charts {
-            if !plan.leaves_out(&within(directory, "Chart.yaml")) && document(file)["type"] != "library" {
-                plan.tasks.push((directory.clone(), Kind::Chart));
-                plan.prefixes.extend(["templates/", "charts/"].map(|part| within(directory, part)));
+            if plan.is_subchart(directory) {
+                plan.charts.insert(directory.clone());
+            } else if document(file)["type"] != "library" {
+                plan.tasks.push(Task::of(directory, file, Kind::Chart));
+                plan.charts.insert(directory.clone());
             }
         }
-        let kustomizations: BTreeMap<&str, Kustomization> = found
+        let kustomizations: BTreeMap<&Path, Kustomization> = found
             .kustomizations
             .iter()
-            .filter(|(directory, _)| !plan.leaves_out(&within(directory, "kustomization.yaml")))
-            .map(|(directory, file)| (directory.as_str(), Kustomization::read(directory, file)))
+            .filter(|(_, file)| !plan.is_template(&real(file)))
+            .map(|(directory, file)| (directory.as_path(), Kustomization::read(directory, file)))
             .collect();
         let mut referred = BTreeSet::new();
         for (directory, of) in &kustomizations {
-            referred.extend(of.refers_to.iter().map(String::as_str).filter(|other| other != directory));
+            referred.extend(of.refers_to.iter().map(PathBuf::as_path).filter(|other| other != directory));
         }
         // Those that nothing refers to, and then those that refer to each other in a circle.
         let (tops, others): (Vec<_>, Vec<_>) =
@@ -121,28 +160,32 @@ impl Plan {
             if kustomizations[directory].is_component || reached.contains(directory) {
                 continue;
             }
-            plan.tasks.push((directory.to_owned(), Kind::Kustomization));
+            plan.tasks.push(Task::of(directory, &found.kustomizations[directory], Kind::Kustomization));
             let mut ahead = vec![directory];
             while let Some(directory) = ahead.pop() {
                 if let Some((directory, of)) = kustomizations.get_key_value(directory)
                     && reached.insert(*directory)
                 {
                     plan.files.extend(of.refers_to.iter().cloned());
-                    ahead.extend(of.refers_to.iter().map(String::as_str));
+                    ahead.extend(of.refers_to.iter().map(PathBuf::as_path));
                 }
             }
         }
         plan
     }
 
-    /// Whether a file is judged as a part of what is rendered.
-    fn leaves_out(&self, name: &str) -> bool {
-        self.files.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
+    /// Whether helm renders a chart with another one that is rendered. It skips what is called `_x`.
+    fn is_subchart(&self, directory: &Path) -> bool {
+        let is_skipped = directory.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"_"));
+        let of = directory.parent().filter(|parent| parent.ends_with("charts")).and_then(Path::parent);
+        !is_skipped && of.is_some_and(|chart| self.charts.contains(chart))
     }
-}
 
-fn within(directory: &str, name: &str) -> String {
-    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+    /// Whether a file is a template of a chart that is rendered. helm prints nothing else of a chart: not `crds/`.
+    fn is_template(&self, path: &Path) -> bool {
+        let templates = path.ancestors().skip(1).filter(|directory| directory.ends_with("templates"));
+        templates.filter_map(Path::parent).any(|chart| self.charts.contains(chart))
+    }
 }
 
 /// The first document of a file. What cannot be read is left to the program that renders it, which says why.
@@ -155,12 +198,12 @@ fn document(file: &Path) -> Value {
 struct Kustomization {
     /// Whether it is a part of others, and cannot be built.
     is_component: bool,
-    /// Files and directories, by their names in output.
-    refers_to: Vec<String>,
+    /// The real paths of files and directories.
+    refers_to: Vec<PathBuf>,
 }
 
 impl Kustomization {
-    fn read(directory: &str, file: &Path) -> Kustomization {
+    fn read(directory: &Path, file: &Path) -> Kustomization {
         let document = document(file);
         let items = |key: &str| document[key].as_array().into_iter().flatten();
         let lists = ["resources", "bases", "components", "patchesStrategicMerge"];
@@ -169,9 +212,14 @@ impl Kustomization {
         let refers_to = listed.chain(patches).filter_map(Value::as_str);
         Kustomization {
             is_component: document["kind"] == "Component",
-            refers_to: refers_to.map(|of| name(Path::new(&within(directory, of)))).collect(),
+            refers_to: refers_to.map(|of| resource(&directory.join(of))).collect(),
         }
     }
+}
+
+/// The real path of what a kustomization names. A file may be a link, which is none of the files that are found.
+fn resource(path: &Path) -> PathBuf {
+    if path.is_dir() { fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()) } else { real(path) }
 }
 
 /// What a directory is.
@@ -183,7 +231,7 @@ enum Kind {
 
 impl Kind {
     /// What the directory renders to, or why it does not.
-    fn render(self, directory: &str, limit: Duration) -> Result<Vec<u8>, String> {
+    fn render(self, directory: &Path, limit: Duration) -> Result<Vec<u8>, String> {
         let programs: &[_] = match self {
             Kind::Chart => &[("helm", "template")],
             Kind::Kustomization => &[("kustomize", "build"), ("kubectl", "kustomize")],
@@ -197,11 +245,17 @@ impl Kind {
             ));
         };
         // No directory is taken for an option.
-        let directory =
-            if Path::new(directory).is_absolute() { directory.to_owned() } else { format!("./{directory}") };
+        let directory = match directory.strip_prefix(working()) {
+            Ok(inside) => {
+                let mut relative = OsString::from("./");
+                relative.push(inside);
+                relative
+            }
+            Err(_) => directory.as_os_str().to_owned(),
+        };
         let mut command = Command::new(path);
         // git, which fetches what a kustomization refers to, asks nobody for a password.
-        command.args([verb, directory.as_str()]).env("GIT_TERMINAL_PROMPT", "0");
+        command.arg(verb).arg(directory).env("GIT_TERMINAL_PROMPT", "0");
         run(command, limit).map_err(|why| format!("`{program} {verb}` {why}"))
     }
 }
@@ -313,16 +367,17 @@ mod tests {
         let mut found = Found::default();
         for (file, text) in files {
             place.write(file, text);
-            let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
-            if file.ends_with("Chart.yaml") {
-                found.charts.insert(directory, place.path(file));
-            } else if file.ends_with("kustomization.yaml") {
-                found.kustomizations.insert(directory, place.path(file));
-            }
+            found.add_directory_of(&place.path(file));
         }
         let plan = Plan::of(&found);
-        let left_out = files.iter().map(|(file, _)| (*file).to_owned()).filter(|file| plan.leaves_out(file)).collect();
-        (plan.tasks, left_out)
+        let root = fs::canonicalize(place.path("")).unwrap();
+        let tasks = plan.tasks.iter().map(|task| {
+            let directory = task.directory.strip_prefix(&root).unwrap();
+            (directory.to_str().unwrap().to_owned(), task.kind)
+        });
+        let is_left_out = |file: &&str| plan.is_template(&root.join(file)) || plan.files.contains(&root.join(file));
+        let left_out = files.iter().map(|(file, _)| *file).filter(is_left_out).map(str::to_owned).collect();
+        (tasks.collect(), left_out)
     }
 
     #[test]
@@ -336,12 +391,17 @@ mod tests {
                     ("Chart.yaml", "name: a"),
                     ("templates/a.yaml", ""),
                     ("charts/b/Chart.yaml", "name: b"),
-                    ("charts/b/templates/b.yaml", ""),
+                    ("charts/b/templates/sub/b.yaml", ""),
+                    ("charts/b/crds/b.yaml", ""),
+                    ("charts/b/charts/d/Chart.yaml", "name: d"),
+                    ("charts/b/charts/d/templates/d.yaml", ""),
+                    ("charts/_e/Chart.yaml", "name: e"),
+                    ("charts/plain.yaml", ""),
                     ("crds/a.yaml", ""),
                     ("chartsof/c/Chart.yaml", "name: c"),
                 ],
-                &[("", Chart), ("chartsof/c", Chart)],
-                &["templates/a.yaml", "charts/b/Chart.yaml", "charts/b/templates/b.yaml"],
+                &[("", Chart), ("charts/_e", Chart), ("chartsof/c", Chart)],
+                &["templates/a.yaml", "charts/b/templates/sub/b.yaml", "charts/b/charts/d/templates/d.yaml"],
             ),
             (
                 "a library",

@@ -1,6 +1,8 @@
 //! Which files a scan reads: those that are named, and those that are found in directories.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -13,6 +15,12 @@ const IGNORE_FILE: &str = ".podfenceignore";
 
 /// What files are called that are read when a directory is walked.
 const EXTENSIONS: [&str; 4] = ["yaml", "yml", "json", "kyaml"];
+
+/// What makes a directory a Helm chart.
+const CHART: &str = "Chart.yaml";
+
+/// What a chart is rendered from.
+const PARTS_OF_CHART: [&str; 4] = [CHART, "charts", "templates", "values.yaml"];
 
 /// What kustomize looks for in a directory.
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -57,12 +65,27 @@ pub(super) struct Found {
     pub(super) inputs: Vec<Input>,
     /// Directories and files that could not be read.
     pub(super) problems: Vec<Problem>,
-    /// The directories of Helm charts, by their names, each with its `Chart.yaml`.
-    pub(super) charts: BTreeMap<String, PathBuf>,
-    /// The directories of kustomizations, by their names, each with its `kustomization.yaml`.
-    pub(super) kustomizations: BTreeMap<String, PathBuf>,
+    /// The real directories of Helm charts, each with its `Chart.yaml`.
+    pub(super) charts: BTreeMap<PathBuf, PathBuf>,
+    /// The real directories of kustomizations, each with its `kustomization.yaml`.
+    pub(super) kustomizations: BTreeMap<PathBuf, PathBuf>,
+    /// `Chart.yaml` and `kustomization.yaml` of what renders the files that are named.
+    pub(super) owners: BTreeSet<PathBuf>,
     /// Symbolic links, which are not followed.
     pub(super) links: usize,
+}
+
+impl Found {
+    /// Takes the directory of the file for a chart or a kustomization, if its name says so.
+    pub(super) fn add_directory_of(&mut self, file: &Path) {
+        let directories = match file.file_name() {
+            Some(name) if name == CHART => &mut self.charts,
+            Some(name) if KUSTOMIZATIONS.iter().any(|of| name == *of) => &mut self.kustomizations,
+            _ => return,
+        };
+        let directory = real(file).parent().unwrap_or(file).to_owned();
+        directories.entry(directory).or_insert_with(|| file.to_owned());
+    }
 }
 
 impl Walk<'_> {
@@ -104,18 +127,22 @@ impl Walk<'_> {
                 found.problems.push(problem(path, "no such file or directory"));
             }
         }
+        let walked = (self.as_walked && self.has_ignore_files).then(|| self.walked());
         if self.as_walked {
-            self.leave_out(&mut inputs);
+            self.leave_out(&mut inputs, walked.as_ref());
         }
-        // A file that is named and found is named.
-        let mut last: Option<Input> = None;
-        for input in inputs {
-            match &mut last {
-                Some(before) if before.name == input.name => before.is_walked &= input.is_walked,
-                _ => found.inputs.extend(last.replace(input)),
+        let is_left_out = |owner: &Path| {
+            (self.excludes)(&name(owner)) || walked.as_ref().is_some_and(|walked| !walked.contains(owner))
+        };
+        let directories = self.paths.iter().filter(|path| path.is_dir());
+        found.owners.extend(directories.flat_map(|path| charts_of(path)));
+        for input in inputs.iter().filter(|input| self.as_walked || !input.is_walked) {
+            if let Source::File(path) = &input.source {
+                found.owners.extend(charts_of(path).into_iter().chain(kustomization_of(path)));
             }
         }
-        found.inputs.extend(last);
+        found.owners.retain(|owner| !is_left_out(owner));
+        found.inputs = each_once(inputs);
         Ok(found)
     }
 
@@ -156,13 +183,7 @@ impl Walk<'_> {
             if (self.excludes)(&file) {
                 continue;
             }
-            let directory = || (name(path.parent().unwrap_or(path)), path.to_owned());
-            if path.ends_with("Chart.yaml") {
-                found.charts.extend([directory()]);
-            }
-            if KUSTOMIZATIONS.iter().any(|name| path.ends_with(name)) {
-                found.kustomizations.extend([directory()]);
-            }
+            found.add_directory_of(path);
             let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
             if EXTENSIONS.contains(&extension) {
                 inputs.insert(Input { name: file, source: Source::File(path.to_owned()), is_walked: true });
@@ -181,10 +202,9 @@ impl Walk<'_> {
         let mut files = Vec::new();
         for entry in self.builder(&base).build() {
             match entry {
-                Ok(entry) if entry.file_type().is_some_and(|of| of.is_file()) => {
-                    files.extend(matcher.is_match(name(entry.path())).then(|| entry.into_path()));
-                }
-                Ok(_) => {}
+                Ok(entry) if !matcher.is_match(name(entry.path())) => {}
+                Ok(entry) if entry.file_type().is_some_and(|of| of.is_file()) => files.push(entry.into_path()),
+                Ok(entry) => found.owners.extend(sources_in(&real(entry.path()))),
                 Err(error) => {
                     found.problems.push(Problem { file: text.to_owned(), position: None, message: error.to_string() });
                 }
@@ -193,39 +213,159 @@ impl Walk<'_> {
         Ok(files)
     }
 
+    /// The real paths of what is found in the working directory, but for what ignore files name.
+    fn walked(&self) -> BTreeSet<PathBuf> {
+        let mut directories = Directories::default();
+        let files = self.builder(Path::new(".")).build().filter_map(Result::ok);
+        files.map(|entry| directories.real(entry.path())).collect()
+    }
+
     /// Leaves out what walking the working directory would not find.
-    fn leave_out(&self, inputs: &mut BTreeSet<Input>) {
-        let walked: BTreeSet<String> = if self.has_ignore_files {
-            let files = self.builder(Path::new(".")).build().filter_map(Result::ok);
-            files.map(|entry| name(entry.path())).collect()
-        } else {
-            BTreeSet::new()
-        };
+    fn leave_out(&self, inputs: &mut BTreeSet<Input>, walked: Option<&BTreeSet<PathBuf>>) {
+        let (mut directories, working) = (Directories::default(), working());
         inputs.retain(|input| {
-            let is_relative = Path::new(&input.name).is_relative() && !input.name.starts_with("../");
-            let is_inside = matches!(input.source, Source::File(_)) && is_relative;
-            !is_inside || !(self.excludes)(&input.name) && (!self.has_ignore_files || walked.contains(&input.name))
+            let Source::File(path) = &input.source else { return true };
+            let path = directories.real(path);
+            let is_walked = walked.is_none_or(|walked| walked.contains(&path));
+            !path.starts_with(&working) || !(self.excludes)(&input.name) && is_walked
         });
     }
+}
+
+/// Each file once, and each with a name of its own. A file that is named and found is named.
+fn each_once(inputs: BTreeSet<Input>) -> Vec<Input> {
+    let mut directories = Directories::default();
+    let mut files: BTreeMap<PathBuf, Input> = BTreeMap::new();
+    let mut others = Vec::new();
+    for input in inputs {
+        match &input.source {
+            Source::File(path) => {
+                let is_walked = input.is_walked;
+                files.entry(directories.real(path)).or_insert(input).is_walked &= is_walked;
+            }
+            _ => others.push(input),
+        }
+    }
+    // A file keeps the name by which a baseline and exceptions know it.
+    let mut inputs: Vec<Input> = files.into_values().chain(others).collect();
+    tell_apart(&mut inputs);
+    inputs
+}
+
+/// Numbers the inputs that have the same name, and sorts all.
+pub(super) fn tell_apart(inputs: &mut [Input]) {
+    let mut names = BTreeSet::new();
+    for input in inputs.iter_mut() {
+        let mut number = 1;
+        let mut name = input.name.clone();
+        while !names.insert(name.clone()) {
+            number += 1;
+            name = format!("{} ({number})", input.name);
+        }
+        input.name = name;
+    }
+    inputs.sort();
+}
+
+/// The real paths of directories, each looked up once.
+#[derive(Default)]
+pub(super) struct Directories(HashMap<PathBuf, PathBuf>);
+
+impl Directories {
+    /// The same as [`real`].
+    pub(super) fn real(&mut self, path: &Path) -> PathBuf {
+        let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else { return real(path) };
+        if let Some(directory) = self.0.get(parent) {
+            return directory.join(file);
+        }
+        let path = real(path);
+        self.0.extend(path.parent().map(|directory| (parent.to_owned(), directory.to_owned())));
+        path
+    }
+}
+
+/// Where a file is, without links on the way to it. It may be a link itself.
+pub(super) fn real(path: &Path) -> PathBuf {
+    let real = match (path.parent(), path.file_name()) {
+        (Some(parent), Some(file)) if parent.as_os_str().is_empty() => fs::canonicalize(".").map(|of| of.join(file)),
+        (Some(parent), Some(file)) => fs::canonicalize(parent).map(|of| of.join(file)),
+        _ => fs::canonicalize(path),
+    };
+    real.unwrap_or_else(|_| path.to_owned())
+}
+
+/// The working directory without links, or what no path starts with.
+pub(super) fn working() -> PathBuf {
+    fs::canonicalize(".").unwrap_or_default()
+}
+
+/// `Chart.yaml` of the charts that a file or a directory is a part of: a subchart is also one of its chart.
+fn charts_of(path: &Path) -> Vec<PathBuf> {
+    let path = if path.is_dir() { fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()) } else { real(path) };
+    let is_part = |directory: &&Path| {
+        let part = path.strip_prefix(directory).ok().and_then(|part| part.components().next());
+        part.is_some_and(|part| PARTS_OF_CHART.iter().any(|of| part.as_os_str() == *of))
+    };
+    let charts = within_bounds(&path).filter(is_part).map(|directory| directory.join(CHART));
+    charts.filter(|file| file.is_file()).collect()
+}
+
+/// `kustomization.yaml` of the nearest directory of a file that has one.
+fn kustomization_of(file: &Path) -> Option<PathBuf> {
+    let path = real(file);
+    let of = |directory: &Path| KUSTOMIZATIONS.iter().map(|name| directory.join(name)).find(|file| file.is_file());
+    within_bounds(&path).find_map(of)
+}
+
+/// `Chart.yaml` and `kustomization.yaml` of a directory.
+fn sources_in(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let names = std::iter::once(CHART).chain(KUSTOMIZATIONS);
+    names.map(|name| directory.join(name)).filter(|file| file.is_file())
+}
+
+/// The directories that a real path is in. What is in the working directory belongs to nothing above it.
+fn within_bounds(path: &Path) -> impl Iterator<Item = &Path> {
+    let working = working();
+    let is_inside = path.starts_with(&working);
+    path.ancestors().skip(1).take_while(move |directory| !is_inside || directory.starts_with(&working))
 }
 
 fn has_glob(path: &Path) -> bool {
     path.to_string_lossy().contains(['*', '?', '[', '{'])
 }
 
-/// How output names a file: relative to the working directory where it is in it, with `/`.
+/// How output names a file: relative to the working directory where it is in it, with `/`. Bytes that are no UTF-8 are
+/// spelt out, so that other files have other names.
 pub(super) fn name(path: &Path) -> String {
     let working = std::env::current_dir().unwrap_or_default();
     let relative = path.strip_prefix(&working).unwrap_or(path);
     let mut path = PathBuf::new();
     for part in relative.components() {
-        let has_parent = matches!(path.components().next_back(), Some(Component::Normal(_)));
         match part {
             Component::CurDir => {}
-            Component::ParentDir if has_parent => drop(path.pop()),
+            Component::ParentDir if is_left_by_parent(&path) => drop(path.pop()),
             part => path.push(part),
         }
     }
-    let name = path.to_string_lossy();
-    if cfg!(windows) { name.replace('\\', "/") } else { name.into_owned() }
+    let name = spelt_out(path.as_os_str());
+    if cfg!(windows) { name.replace('\\', "/") } else { name }
+}
+
+/// Whether `..` behind a path is the directory before its last part: a link leads elsewhere.
+fn is_left_by_parent(path: &Path) -> bool {
+    let is_directory = || path.symlink_metadata().is_ok_and(|of| of.is_dir());
+    matches!(path.components().next_back(), Some(Component::Normal(_))) && is_directory()
+}
+
+/// The text of a name, with bytes that are no UTF-8 as `\xe8`, and then `\` as `\\`.
+fn spelt_out(name: &OsStr) -> String {
+    if let Some(name) = name.to_str() {
+        return name.to_owned();
+    }
+    let mut text = String::new();
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
+        text += &chunk.valid().replace('\\', "\\\\");
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
 }
