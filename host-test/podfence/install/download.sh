@@ -8,20 +8,31 @@
 #   PODFENCE_VERSION    another release, such as 0.2.0
 #   PODFENCE_SHA256     the digest that the archive must have, from SHA256SUMS of the release
 #   PODFENCE_URL        a mirror: the directory that holds the archive, SHA256SUMS and SHA256SUMS.sigstore.json
-#   PODFENCE_SIGNATURE  `required`: without PODFENCE_SHA256, cosign or gh must have verified the signature
+#   PODFENCE_SIGNATURE  `required`: without PODFENCE_SHA256, cosign or gh must have verified the signature; what is kept
+#                       from a download without that does not count
 #
 # Anything that fails leaves no program behind, and exits with 2: nothing was judged.
 set -euf
+# With it, `cd` prints where it went.
+unset CDPATH
 
 fail() {
-	echo "podfence: $1" >&2
+	printf 'podfence: %s\n' "$1" >&2
 	exit 2
 }
 
 fetch() {
 	case $1 in
 	https://*) protocol='=https' ;;
-	http://127.0.0.1:*/* | http://localhost:*/*) protocol='=http' ;;
+	http://127.0.0.1:*/* | http://localhost:*/*)
+		# What looks like a host with a port may be a user with a password.
+		port=${1#http://*:}
+		port=${port%%/*}
+		case $port in
+		'' | *[!0-9]*) fail "$1: expected https://" ;;
+		esac
+		protocol='=http'
+		;;
 	*) fail "$1: expected https://" ;;
 	esac
 	if command -v curl >/dev/null; then
@@ -62,14 +73,23 @@ verify_signature() {
 	fi
 }
 
-[ $# = 1 ] || fail "expected one argument: the directory"
+is_program() {
+	[ -f "$1" ] && [ -s "$1" ] && [ -x "$1" ]
+}
+
+if [ $# != 1 ] || [ -z "$1" ]; then
+	fail "expected one argument: the directory"
+fi
+for tool in awk dirname head mkdir mktemp mv rm sed tar tr uname; do
+	command -v "$tool" >/dev/null || fail "found no $tool; it is needed to download podfence"
+done
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 version=${PODFENCE_VERSION:-$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)}
 version=${version#v}
 case $version in
 '' | *[!0-9A-Za-z.+-]*) fail "version '$version': expected one such as 0.2.0" ;;
 esac
-pinned=$(echo "${PODFENCE_SHA256:-}" | tr 'A-F' 'a-f')
+pinned=$(printf '%s' "${PODFENCE_SHA256:-}" | tr 'A-F' 'a-f')
 case $pinned in
 *[!0-9a-f]*) fail "PODFENCE_SHA256 '$pinned': expected 64 hexadecimal digits" ;;
 esac
@@ -87,8 +107,12 @@ esac
 archive=podfence-$version-$target.tar.gz
 url=${PODFENCE_URL:-https://github.com/podfence/podfence/releases/download/v$version}
 directory=$1/$version${pinned:+-$pinned}
+if [ -z "$pinned" ] && [ "${PODFENCE_SIGNATURE:-}" = required ]; then
+	directory=$directory-signed
+fi
 
-if [ ! -x "$directory/$program" ]; then
+[ ! -d "$directory/$program" ] || fail "$directory/$program: expected a program, found a directory; remove it"
+if ! is_program "$directory/$program"; then
 	mkdir -p "$directory" || fail "$directory: cannot be made"
 	new=$(mktemp -d "$directory/new.XXXXXX") || fail "$directory: cannot be written"
 	trap 'rm -rf "$new"' EXIT
@@ -104,8 +128,8 @@ if [ ! -x "$directory/$program" ]; then
 	[ -n "$pinned" ] || verify_signature
 	# Not as a name: tar takes what is before a colon for another machine, also the drive of Windows.
 	tar -xzf - -C "$new" --strip-components 1 <"$new/$archive" || fail "$url/$archive: cannot be unpacked"
-	[ -x "$new/$program" ] || fail "$url/$archive: has no $program"
+	is_program "$new/$program" || fail "$url/$archive: has no $program"
 	# Whole or not at all. Another process that was faster had the same one.
 	mv "$new/$program" "$directory/$program" || fail "$directory: cannot be written"
 fi
-echo "$directory/$program"
+printf '%s\n' "$directory/$program"

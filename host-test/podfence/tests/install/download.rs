@@ -75,6 +75,8 @@ fn whatever_fails_is_exit_code_2() {
         (no_change, &[], &[("PODFENCE_SHA256", ZEROS)], "URL/ARCHIVE: the digest is FOUND; expected LISTED"),
         (no_change, &[], &[("PODFENCE_SHA256", "xyz")], "PODFENCE_SHA256 'xyz': expected 64 hexadecimal digits"),
         (no_change, &[], &[("PODFENCE_SHA256", "abc")], "PODFENCE_SHA256 'abc': expected 64 hexadecimal digits"),
+        // Some shells take `\c` for the end of what they print.
+        (no_change, &[], &[("PODFENCE_SHA256", "\\c")], "PODFENCE_SHA256 '\\c': expected 64 hexadecimal digits"),
         (no_change, &[], &[("PODFENCE_VERSION", "9.9.9")], "URL/podfence-9.9.9-TARGET.tar.gz: cannot be downloaded"),
         (no_change, &[], &[("PODFENCE_VERSION", "1/../2")], "version '1/../2': expected one such as 0.2.0"),
         (
@@ -82,6 +84,12 @@ fn whatever_fails_is_exit_code_2() {
             &[],
             &[("PODFENCE_URL", "http://127.0.0.1.example.com/")],
             "http://127.0.0.1.example.com//ARCHIVE: expected https://",
+        ),
+        (
+            no_change,
+            &[],
+            &[("PODFENCE_URL", "http://127.0.0.1:1@example.com")],
+            "http://127.0.0.1:1@example.com/ARCHIVE: expected https://",
         ),
         (no_change, &[], &[("PODFENCE_URL", "file:///etc")], "file:///etc/ARCHIVE: expected https://"),
         (
@@ -252,4 +260,55 @@ fn what_was_not_downloaded_fails_the_action_and_the_hook() {
         let error = workplace.fails(2, &[&script(name)]);
         assert!(error.contains("the digest is"), "{name}: {error}");
     }
+}
+
+/// What is there already counts if it is a program, and was verified as it must be now.
+#[test]
+fn what_is_kept_is_a_program_that_was_verified() {
+    let release = Release::new(LINUX, "podfence");
+    let workplace = linux(&release, &[]);
+    let program = format!("cache/{VERSION}/podfence");
+    workplace.write(&program, "");
+    workplace.succeeds(&["-c", &format!("chmod +x {program}")]);
+    assert_eq!(workplace.succeeds(&[&script("download.sh"), "cache"]), format!("{program}\n"));
+    assert_eq!(workplace.succeeds(&["-c", &format!("{program} a")]), "<a>\n");
+
+    let workplace = workplace.with("PODFENCE_SIGNATURE", "required");
+    let error = workplace.fails(2, &[&script("download.sh"), "cache"]);
+    assert!(error.starts_with("podfence: the signature cannot be verified"), "{error}");
+
+    let workplace = linux(&release, &[]);
+    workplace.make_directory(&program);
+    let error = workplace.fails(2, &[&script("download.sh"), "cache"]);
+    assert_eq!(error, format!("podfence: {program}: expected a program, found a directory; remove it\n"));
+}
+
+#[test]
+fn what_the_scripts_get_is_checked() {
+    let release = Release::new(LINUX, "podfence");
+    let workplace = linux(&release, &[]);
+    let expected = "podfence: expected one argument: the directory\n";
+    for arguments in [&[][..], &[""], &["a", "b"]] {
+        let download = script("download.sh");
+        assert_eq!(workplace.fails(2, &[&[download.as_str()], arguments].concat()), expected);
+    }
+    for (variable, value, shown) in
+        [("XDG_CACHE_HOME", "cache", "cache"), ("HOME", "", ""), ("HOME", "home", "home/.cache")]
+    {
+        let error = linux(&release, &[]).with(variable, value).fails(2, &[&script("hook.sh")]);
+        let expected = "expected an absolute path in XDG_CACHE_HOME or HOME\n";
+        assert_eq!(error, format!("podfence: the cache '{shown}': {expected}"));
+    }
+    for tool in ["awk", "head", "tr", "uname"] {
+        let workplace = linux(&release, &[]);
+        std::fs::remove_file(workplace.path("bin").join(tool)).unwrap();
+        let error = workplace.fails(2, &[&script("download.sh"), "cache"]);
+        assert_eq!(error, format!("podfence: found no {tool}; it is needed to download podfence\n"));
+    }
+    // Where the script is named by a relative path, `cd` looks for it along CDPATH.
+    let copy = "copy/host-test/podfence/install/download.sh";
+    let workplace = linux(&release, &[]).with("CDPATH", ".");
+    workplace.write(copy, std::fs::read(script("download.sh")).unwrap());
+    workplace.write("copy/Cargo.toml", format!("version = \"{VERSION}\"\n"));
+    assert_eq!(workplace.succeeds(&[copy, "cache"]), format!("cache/{VERSION}/podfence\n"));
 }
