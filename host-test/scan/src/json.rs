@@ -139,10 +139,13 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Characters that steer a terminal, change the order of what it shows, end a line for some programs, or are not seen.
+/// Characters that steer a terminal, change the order of what it shows, end a line for some programs, or are not seen,
+/// and those that are no characters, which XML does not take.
 /// Joiners are not among them: scripts and emoji need them.
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
+        || u32::from(character) & 0xfffe == 0xfffe
+        || matches!(character, '\u{fdd0}'..='\u{fdef}')
         || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
         || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}')
 }

@@ -91,7 +91,7 @@ mod tests {
         let root = missing(span(WEB, "web"), "runAsNonRoot", "runAsNonRoot", "true");
         let mut report = report(vec![
             finding(span(WEB, "true")),
-            Finding { severity: Severity::Warning, message: "a\u{1b}<b>\n]]>".to_owned(), ..root },
+            Finding { severity: Severity::Warning, message: "a\u{1b}\u{fffe}\u{ffff}<b>\n]]>".to_owned(), ..root },
         ]);
         report.problems = vec![problem()];
         let expected = flush(
@@ -108,7 +108,7 @@ mod tests {
                 </testsuite>
                 <testsuite name="deploy/web.yaml" tests="2" skipped="0" errors="0" failures="1">
                     <testcase name="Deployment shop/web" classname="pod-security-standards">
-                        <system-out>deploy/web.yaml:6:15: runAsNonRoot: a\u{1b}&lt;b&gt;\n]]&gt;; set securityContext.runAsNonRoot to true; https://podfence.example/pod-security-standards</system-out>
+                        <system-out>deploy/web.yaml:6:15: runAsNonRoot: a\u{1b}\u{fffe}\u{ffff}&lt;b&gt;\n]]&gt;; set securityContext.runAsNonRoot to true; https://podfence.example/pod-security-standards</system-out>
                     </testcase>
                     <testcase name="Deployment shop/web" classname="privileged">
                         <failure message="deploy/web.yaml:8:23: privileged: container &quot;web&quot; must not set securityContext.privileged=true; set securityContext.privileged to false or remove it; https://podfence.example/privileged" type="error">deploy/web.yaml:8:23: privileged: container &quot;web&quot; must not set securityContext.privileged=true; set securityContext.privileged to false or remove it; https://podfence.example/privileged</failure>
