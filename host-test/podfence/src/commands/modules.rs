@@ -48,7 +48,7 @@ impl Place {
     /// # Errors
     /// It is a policy's name, and its module is nowhere.
     pub(super) fn named(module: &Path) -> Result<Place> {
-        match module.to_str().filter(|name| !module.exists() && published::find(name).is_some()) {
+        match module.to_str().filter(|name| !module.is_file() && published::find(name).is_some()) {
             Some(policy) => Places::new(None).find(policy),
             None => Ok(Place::File(module.to_owned())),
         }
