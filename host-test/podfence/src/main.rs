@@ -6,17 +6,19 @@ mod markdown;
 mod report;
 mod text;
 
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, Write as _};
 use std::process::{self, ExitCode};
-use std::{env, io};
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
 fn main() -> ExitCode {
     let cli = commands::Cli::try_parse().unwrap_or_else(|error| {
-        if error.kind() == ErrorKind::DisplayVersion && env::args_os().any(|of| of == "-v" || of == "--verbose") {
-            anstream::print!("{}", commands::version());
-            process::exit(0);
+        if error.kind() == ErrorKind::DisplayVersion && env::args_os().any(|of| asks_for_more(&of)) {
+            let printed = anstream::stdout().write_all(commands::version().as_bytes());
+            process::exit(if printed.is_ok() { 0 } else { i32::from(commands::COULD_NOT_JUDGE) });
         }
         error.exit()
     });
@@ -25,10 +27,17 @@ fn main() -> ExitCode {
         // The reader has gone; nobody is left to tell.
         Err(error) if is_broken_pipe(&error) => ExitCode::from(commands::COULD_NOT_JUDGE),
         Err(error) => {
-            anstream::eprintln!("error: {}", text::printable(&format!("{error:#}")));
+            // The exit code says it where nothing can be written.
+            let _ = writeln!(anstream::stderr(), "error: {}", text::printable(&format!("{error:#}")));
             ExitCode::from(commands::COULD_NOT_JUDGE)
         }
     }
+}
+
+/// Whether an argument is `--verbose`, or `-v` alone or with other letters.
+fn asks_for_more(argument: &OsStr) -> bool {
+    let letters = argument.as_encoded_bytes().strip_prefix(b"-").filter(|letters| !letters.starts_with(b"-"));
+    argument == "--verbose" || letters.is_some_and(|letters| letters.contains(&b'v') && letters.is_ascii())
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -1087,3 +1087,27 @@ fn deploy_writes_into_an_empty_directory_only() {
         assert!(error.contains(expected), "{registry}: {error}");
     }
 }
+
+#[test]
+fn a_longer_version_names_the_modules() {
+    let workplace = workplace();
+    let expected = workplace.succeeds(&["--version", "--verbose"]);
+    assert!(expected.lines().count() > 1, "{expected}");
+    for arguments in [&["--version", "-v"][..], &["scan", "-vV"], &["scan", "-Vv"]] {
+        assert_eq!(workplace.succeeds(arguments), expected, "{arguments:?}");
+    }
+    assert_eq!(workplace.succeeds(&["scan", "-V"]).lines().count(), 1);
+}
+
+/// A device without room is no reason to panic.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_printed_is_exit_code_2() {
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("the device is there");
+    for arguments in [&["--version", "-v"][..], &["run", "none.wasm"]] {
+        let workplace = workplace();
+        let mut command = workplace.command(arguments);
+        let status = command.stdout(full()).stderr(full()).status().expect("the program runs");
+        assert_eq!(status.code(), Some(2), "{arguments:?}");
+    }
+}
