@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -83,7 +83,8 @@ pub(super) fn render(found: &mut Found, jobs: usize, limit: Duration) {
 
 /// Says what was not rendered, and is no problem.
 fn tell(note: &str) {
-    anstream::eprintln!("note: {}", printable(note));
+    // What cannot be told must not keep anything from being judged.
+    let _ = writeln!(anstream::stderr(), "note: {}", printable(note));
 }
 
 /// Whether a text holds no document: a chart may render to nothing with its default values. What some readers take for

@@ -131,8 +131,10 @@ impl Walk<'_> {
         if self.as_walked {
             self.leave_out(&mut inputs, walked.as_ref());
         }
+        let working = working();
         let is_left_out = |owner: &Path| {
-            (self.excludes)(&name(owner)) || walked.as_ref().is_some_and(|walked| !walked.contains(owner))
+            let is_ignored = || walked.as_ref().is_some_and(|walked| !walked.contains(owner));
+            (self.excludes)(&name(owner)) || owner.starts_with(&working) && is_ignored()
         };
         let directories = self.paths.iter().filter(|path| path.is_dir());
         found.owners.extend(directories.flat_map(|path| charts_of(path)));
