@@ -141,6 +141,7 @@ fn what_owns_a_named_file_is_rendered() {
     let cases: &[(&[&str], &str, &[&str])] = &[
         (&["charts/web/templates/pod.yaml"], web, &["charts/web"]),
         (&["charts/web/templates"], web, &["charts/web"]),
+        (&["charts/web/Chart.yaml", "charts/web/values.yaml"], web, &["charts/web"]),
         (&["charts/web/*/pod.yaml"], web, &["charts/web"]),
         (&["mixed/*"], "template ./mixed/web\n", &["mixed/a.yaml", "mixed/web"]),
         (&["--as-walked", "charts/web/templates/pod.yaml"], web, &["charts/web"]),

@@ -62,9 +62,11 @@ pub(super) fn render(found: &mut Found, jobs: usize, limit: Duration) {
         }
     });
     let mut directories = Directories::default();
-    found.inputs.retain(|input| match &input.source {
+    found.inputs.retain_mut(|input| match &input.source {
         Source::File(path) => {
             let path = directories.real(path);
+            // Who names it names the chart, and expects no manifest in it.
+            input.is_walked |= plan.is_source(&path);
             !(plan.is_template(&path) || input.is_walked && plan.files.contains(&path))
         }
         Source::StandardInput | Source::Rendered(_) => true,
@@ -180,6 +182,12 @@ impl Plan {
         let is_skipped = directory.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"_"));
         let of = directory.parent().filter(|parent| parent.ends_with("charts")).and_then(Path::parent);
         !is_skipped && of.is_some_and(|chart| self.charts.contains(chart))
+    }
+
+    /// Whether a file says what a chart is that is rendered.
+    fn is_source(&self, path: &Path) -> bool {
+        let is_named_so = ["Chart.yaml", "values.yaml"].iter().any(|name| path.ends_with(name));
+        is_named_so && path.parent().is_some_and(|chart| self.charts.contains(chart))
     }
 
     /// Whether a file is a template of a chart that is rendered. helm prints nothing else of a chart: not `crds/`.
