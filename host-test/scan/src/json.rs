@@ -117,7 +117,7 @@ impl Formatter for Lines {
 }
 
 /// JSON, or what is in one of its strings, that says the same without a character that is not seen and without the
-/// commands of [`escaped`]: it may be printed into a CI log.
+/// `##` that starts a command of CI servers: it may be printed into a log.
 pub fn escaped_json(json: &str) -> Cow<'_, str> {
     let is_to_escape =
         |last: char, character| is_hidden(character) && character != '\n' || last == '#' && character == '#';
