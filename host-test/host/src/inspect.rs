@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::engine::{Host, describe};
 use crate::opa;
 use crate::suite::Abi;
+use crate::wapc::CallError;
 
 /// The custom section that `kwctl annotate` writes.
 pub const METADATA_SECTION: &str = "io.kubewarden.metadata";
@@ -159,25 +160,19 @@ impl Inspection {
             });
     }
 
+    /// What a call came to; none is an obstacle.
+    fn or_obstacle<T>(&mut self, what: &str, outcome: Result<T, CallError>) -> Option<T> {
+        outcome.map_err(|error| self.obstacles.push(format!("{what}: {}", error.reason()))).ok()
+    }
+
     fn try_to_start(&mut self, host: &Host, module: &wasmtime::Module) {
         let module = match host.link(module) {
             Ok(module) => module,
             Err(error) => return self.obstacles.push(error.to_string()),
         };
-        let mut instance = match module.instantiate() {
-            Ok(instance) => instance,
-            Err(error) => {
-                let problem = format!("it does not start: {}", error.reason());
-                return self.obstacles.push(problem);
-            }
-        };
-        let reply = match instance.call("protocol_version", b"") {
-            Ok(reply) => reply,
-            Err(error) => {
-                let problem = format!("no answer to protocol_version: {}", error.reason());
-                return self.obstacles.push(problem);
-            }
-        };
+        let Some(mut instance) = self.or_obstacle("it does not start", module.instantiate()) else { return };
+        let reply = instance.call("protocol_version", b"");
+        let Some(reply) = self.or_obstacle("no answer to protocol_version", reply) else { return };
         match serde_json::from_slice::<String>(&reply) {
             Ok(version) => {
                 if version != "v1" {
@@ -194,13 +189,7 @@ impl Inspection {
             Ok(module) => module,
             Err(error) => return self.obstacles.push(error.to_string()),
         };
-        let mut instance = match module.instantiate() {
-            Ok(instance) => instance,
-            Err(error) => {
-                let problem = format!("it does not start: {}", error.reason());
-                return self.obstacles.push(problem);
-            }
-        };
+        let Some(mut instance) = self.or_obstacle("it does not start", module.instantiate()) else { return };
         let listings = [("entrypoints", instance.entrypoints()), ("builtins", instance.builtins())];
         let [entrypoints, builtins] = listings.map(|(name, listing)| {
             let listing = listing.map_err(|error| format!("no answer to {name}: {}", error.reason()))?;
