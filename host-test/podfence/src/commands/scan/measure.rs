@@ -229,6 +229,7 @@ impl Bench<'_> {
             stdin_name: "",
             has_ignore_files: true,
             as_walked: false,
+            renders: false,
             excludes: &|_| false,
         };
         Ok(walk.find()?.inputs)

@@ -280,6 +280,7 @@ impl Arguments {
             stdin_name: &self.stdin_name,
             has_ignore_files: !self.no_ignore && !self.accepted.untrusted,
             as_walked: self.as_walked,
+            renders: self.render,
             excludes: &excludes,
         };
         let mut found = walk.find()?;
@@ -353,10 +354,17 @@ impl Arguments {
                     .to_owned(),
             );
         }
-        self.accept(&configured, &found.inputs, &modules, &mut scanned)?;
+        let today = today()?;
+        let baseline = self.baseline(&configured)?;
+        self.accept(&configured, (today, baseline.as_ref()), &found.inputs, &modules, &mut scanned);
         let fail_on = self.fail_on.map_or(configured.config.fail_on, FailOn::from);
         if let Some(fixes) = self.fixing.fixes() {
-            let accept = self.acceptance(&configured)?;
+            let accept = |findings: &mut Vec<Finding>| {
+                suppress::by_config(&configured.config.ignore, findings.iter_mut(), &configured.base, today);
+                if let Some((_, baseline)) = &baseline {
+                    baseline.apply(findings.iter_mut());
+                }
+            };
             let fixed = Fixing { fixes, engine: &engine, inputs: &found.inputs, accept: &accept }.fix(&scanned);
             return self.finish_fixing(fixed, &judge, scanned, (&found.inputs, standard_input.as_deref()), fail_on);
         }
@@ -364,7 +372,6 @@ impl Arguments {
             return self.write_baseline(&configured, &found.inputs, fail_on, scanned);
         }
         if self.accepted.write_exceptions {
-            let today = today()?;
             print!("{}", suppress::exceptions(&scanned.findings, &configured.base, today));
             return self.finish_writing(&scanned.problems);
         }
@@ -434,25 +441,6 @@ impl Arguments {
         let many = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
         eprintln!("Fixed {} in {}.", many(findings, "finding"), many(files, "file"));
         self.exit_code(&report, fail_on)
-    }
-
-    /// What suppresses findings as [`Self::accept`] does, and tells nothing.
-    fn acceptance(&self, configured: &Configured) -> Result<impl Fn(&mut Vec<Finding>)> {
-        let today = today()?;
-        let baseline = match self.baseline_file(configured) {
-            None => None,
-            Some(path) => {
-                let text = fs::read_to_string(&path).with_context(|| origin(&path))?;
-                Some(Baseline::read(&text).with_context(|| origin(&path))?)
-            }
-        };
-        let (entries, base) = (configured.config.ignore.clone(), configured.base.clone());
-        Ok(move |findings: &mut Vec<Finding>| {
-            suppress::by_config(&entries, findings.iter_mut(), &base, today);
-            if let Some(baseline) = &baseline {
-                baseline.apply(findings.iter_mut());
-            }
-        })
     }
 
     /// Takes the labels of the Namespaces among the manifests, where something asks for them. Returns what is wrong with
@@ -591,16 +579,28 @@ impl Arguments {
         self.accepted.baseline.clone().or_else(of_config)
     }
 
-    /// Suppresses what the configuration and the baseline accept; comments have done so before.
+    /// The baseline with its file, if there is one.
+    fn baseline(&self, configured: &Configured) -> Result<Option<(PathBuf, Baseline)>> {
+        let Some(path) = self.baseline_file(configured) else { return Ok(None) };
+        if self.accepted.write_baseline && !path.exists() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path).with_context(|| origin(&path))?;
+        let baseline = Baseline::read(&text).with_context(|| origin(&path))?;
+        Ok(Some((path, baseline)))
+    }
+
+    /// Suppresses what the configuration and the baseline accept today; comments have done so before.
     fn accept(
         &self,
         configured: &Configured,
+        (today, baseline): (Date, Option<&(PathBuf, Baseline)>),
         inputs: &[Input],
         modules: &BTreeSet<String>,
         scanned: &mut Scanned,
-    ) -> Result<()> {
+    ) {
         let Configured { config, base, name, .. } = configured;
-        let outcome = suppress::by_config(&config.ignore, &mut scanned.findings, base, today()?);
+        let outcome = suppress::by_config(&config.ignore, &mut scanned.findings, base, today);
         // Of a part of the files, an entry may well match nothing.
         if inputs.iter().any(|input| input.is_walked) && !self.as_walked {
             let unused = outcome.unused.iter();
@@ -613,12 +613,7 @@ impl Arguments {
             let until = of.until.map(|until| until.to_string()).unwrap_or_default();
             scanned.summary.notes.push(format!("{name}:{}: this `ignore` entry counted until {until}", of.line));
         }
-        let Some(path) = self.baseline_file(configured) else { return Ok(()) };
-        if self.accepted.write_baseline && !path.exists() {
-            return Ok(());
-        }
-        let text = fs::read_to_string(&path).with_context(|| origin(&path))?;
-        let baseline = Baseline::read(&text).with_context(|| origin(&path))?;
+        let Some((path, baseline)) = baseline else { return };
         let fixed = baseline.apply(&mut scanned.findings);
         let files: BTreeSet<String> = inputs.iter().map(|input| base.path(&input.name)).collect();
         let is_gone = |file: &str| !configured.directory.join(file).exists();
@@ -631,10 +626,9 @@ impl Arguments {
             let findings = if fixed == 1 { "finding is" } else { "findings are" };
             scanned.summary.notes.push(format!(
                 "{}: {fixed} {findings} fixed; write the baseline again: podfence scan --write-baseline",
-                walk::name(&path)
+                walk::name(path)
             ));
         }
-        Ok(())
     }
 
     fn write_baseline(

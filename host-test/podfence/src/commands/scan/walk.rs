@@ -54,6 +54,8 @@ pub(super) struct Walk<'a> {
     pub(super) has_ignore_files: bool,
     /// Whether named files count as found in a directory.
     pub(super) as_walked: bool,
+    /// Whether what was found is rendered, for which the owners of named files are looked up.
+    pub(super) renders: bool,
     /// Whether a file that is found is left out.
     pub(super) excludes: &'a dyn Fn(&str) -> bool,
 }
@@ -131,11 +133,15 @@ impl Walk<'_> {
         if self.as_walked {
             self.leave_out(&mut inputs, walked.as_ref());
         }
-        let working = working();
-        let is_left_out = |owner: &Path| {
-            let is_ignored = || walked.as_ref().is_some_and(|walked| !walked.contains(owner));
-            (self.excludes)(&name(owner)) || owner.starts_with(&working) && is_ignored()
-        };
+        if self.renders {
+            self.add_owners(&mut found, &inputs, walked.as_ref());
+        }
+        found.inputs = each_once(inputs);
+        Ok(found)
+    }
+
+    /// Finds what renders the files and directories that are named, but for what is left out.
+    fn add_owners(&self, found: &mut Found, inputs: &BTreeSet<Input>, walked: Option<&BTreeSet<PathBuf>>) {
         let directories = self.paths.iter().filter(|path| path.is_dir());
         found.owners.extend(directories.flat_map(|path| charts_of(path)));
         for input in inputs.iter().filter(|input| self.as_walked || !input.is_walked) {
@@ -143,9 +149,12 @@ impl Walk<'_> {
                 found.owners.extend(charts_of(path).into_iter().chain(kustomization_of(path)));
             }
         }
+        let working = working();
+        let is_left_out = |owner: &Path| {
+            let is_ignored = || walked.is_some_and(|walked| !walked.contains(owner));
+            (self.excludes)(&name(owner)) || owner.starts_with(&working) && is_ignored()
+        };
         found.owners.retain(|owner| !is_left_out(owner));
-        found.inputs = each_once(inputs);
-        Ok(found)
     }
 
     fn add_named(&self, path: &Path, inputs: &mut BTreeSet<Input>) {
