@@ -12,9 +12,9 @@ use podfence_scan::kinds::{self, Known};
 use podfence_scan::object::Object;
 use podfence_scan::payload::CreationText;
 use podfence_scan::report::Judging;
-use podfence_scan::request::{GroupVersionKind, Metadata, creation, plural};
+use podfence_scan::request::{GroupVersionKind, plural};
 use podfence_scan::settings::{SettingsText, settings_text, take_out_requesters};
-use podfence_scan::standard::{Level, STANDARDS, Standard};
+use podfence_scan::standard::{self, STANDARDS, Standard};
 use podfence_scan::stored::as_stored;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -81,10 +81,7 @@ impl Selection {
             digest: String::new(),
             settings: run.settings.object(),
         };
-        let mut judging: Vec<Judging> = self.runs().map(judging).collect();
-        judging.sort_by_cached_key(|of| (of.name.clone(), Value::Object(of.settings.clone()).to_string()));
-        judging.dedup();
-        judging
+        Judging::each_once(self.runs().map(judging))
     }
 
     fn runs(&self) -> impl Iterator<Item = &Run> {
@@ -155,14 +152,9 @@ impl Run {
     /// A verdict of it, without what it says.
     fn verdict(&self) -> Verdict {
         Verdict {
-            policy: self.linked.policy.name.to_owned(),
-            document: None,
             level: self.level.clone(),
-            severity: self.severity,
             docs: self.linked.docs.to_owned(),
-            message: String::new(),
-            violations: Vec::new(),
-            failure: None,
+            ..Verdict::new(self.linked.policy.name, self.severity)
         }
     }
 }
@@ -183,12 +175,7 @@ impl Judge for Selection {
         if let Known::Miswritten(why) = known {
             return Outcome { verdicts: Vec::new(), state: State::NotJudged(why) };
         }
-        let of = Metadata {
-            name: (!object.is_generated && !object.name.is_empty()).then_some(&object.name),
-            namespace: object.namespace.as_deref().filter(|of| !of.is_empty()),
-            uid: object.uid.as_deref(),
-        };
-        self.text.set(&creation(object.kind.clone(), &of, 0), &as_stored(object));
+        self.text.set(&object.creation(), &as_stored(object));
         let mut tally = Tally::default();
         for run in self.singles.iter().filter(|run| run.sees(&known, &object.kind)) {
             tally.add(run.ask(&mut self.text, &known), || run.verdict());
@@ -205,16 +192,9 @@ impl Judge for Selection {
 
 /// The levels to evaluate, each once. A level that is enforced alone warns of nothing.
 fn levels(config: &Config) -> Result<Vec<Run>, String> {
-    let read = |field: &str, text: &Option<String>| match text {
-        Some(text) => Standard::parse(text).map(Some).map_err(|problem| format!("{field}: {problem}")),
-        None => Ok(None),
-    };
-    let usual = || Standard::latest(Some(Level::Baseline));
-    let (enforce, warn) = match (read("enforce", &config.enforce)?, read("warn", &config.warn)?) {
-        (None, None) if !config.policy.is_empty() => return Ok(Vec::new()),
-        (None, None) => (usual(), Standard::latest(Some(Level::Restricted))),
-        (Some(enforce), None) => (enforce, Standard::latest(None)),
-        (enforce, Some(warn)) => (enforce.unwrap_or_else(usual), warn),
+    let asked = standard::asked(("enforce", config.enforce.as_deref()), ("warn", config.warn.as_deref()))?;
+    let Some((enforce, warn)) = asked.or_else(|| config.policy.is_empty().then(standard::usual)) else {
+        return Ok(Vec::new());
     };
     let warned = if enforce == warn { None } else { Run::level(&warn, Severity::Warning) };
     Ok(Run::level(&enforce, Severity::Error).into_iter().chain(warned).collect())

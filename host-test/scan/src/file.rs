@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::answer::whole_object;
 use crate::finding::{Finding, ObjectName, Position, Problem, Severity, Span};
 use crate::fingerprint::fingerprint;
 use crate::fix::Mend;
@@ -404,30 +405,11 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
     }
 
     fn not_judged(&mut self, object: &Object, why: &str) {
-        let violation = Violation {
-            control: "not-judged".to_owned(),
-            reason: why.to_owned(),
-            message: None,
-            container: None,
-            path: String::new(),
-            value: Value::Null,
-            fix:
-                "use the kind and the version that the API server serves, or say where its pods are with podSpecPaths \
-                  in the settings of --policy or --policies"
-                    .to_owned(),
-            edit: None,
-        };
+        let fix = "use the kind and the version that the API server serves, or say where its pods are with podSpecPaths \
+                   in the settings of --policy or --policies";
+        let violation = Violation { fix: fix.to_owned(), ..whole_object("not-judged", why) };
         let severity = if self.file.options.is_strict { Severity::Error } else { Severity::Warning };
-        let verdict = Verdict {
-            policy: SCAN.to_owned(),
-            document: None,
-            level: None,
-            severity,
-            docs: DOCS.to_owned(),
-            message: String::new(),
-            violations: Vec::new(),
-            failure: None,
-        };
+        let verdict = Verdict { docs: DOCS.to_owned(), ..Verdict::new(SCAN, severity) };
         self.violation(object, &verdict, violation, None);
     }
 

@@ -61,6 +61,22 @@ pub struct Verdict {
     pub failure: Option<String>,
 }
 
+impl Verdict {
+    /// Of a policy, without what it says.
+    pub fn new(policy: &str, severity: Severity) -> Verdict {
+        Verdict {
+            policy: policy.to_owned(),
+            document: None,
+            level: None,
+            severity,
+            docs: String::new(),
+            message: String::new(),
+            violations: Vec::new(),
+            failure: None,
+        }
+    }
+}
+
 /// A violation, as policies report it in the audit annotation `violations`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Violation {

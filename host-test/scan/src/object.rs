@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::request::GroupVersionKind;
+use crate::request::{self, AdmissionRequest, GroupVersionKind};
 
 /// An object of an input, as kubectl would send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -300,6 +300,16 @@ fn controller(value: &RawValue) -> Option<Owner> {
 }
 
 impl Object {
+    /// The request that creates it, without the object.
+    pub fn creation(&self) -> AdmissionRequest {
+        let of = request::Metadata {
+            name: (!self.is_generated && !self.name.is_empty()).then_some(&self.name),
+            namespace: self.namespace.as_deref().filter(|of| !of.is_empty()),
+            uid: self.uid.as_deref(),
+        };
+        request::creation(self.kind.clone(), &of, 0)
+    }
+
     /// One of which nothing is known but its type.
     pub fn new(kind: GroupVersionKind) -> Object {
         Object {

@@ -46,6 +46,16 @@ pub struct Judging {
     pub settings: Map<String, Value>,
 }
 
+impl Judging {
+    /// Each once, by name and settings.
+    pub fn each_once(judging: impl Iterator<Item = Judging>) -> Vec<Judging> {
+        let mut judging: Vec<Judging> = judging.collect();
+        judging.sort_by_cached_key(|of| (of.name.clone(), Value::Object(of.settings.clone()).to_string()));
+        judging.dedup();
+        judging
+    }
+}
+
 /// Counts. Each document of the input is in exactly one of those from `judged` to `unreadable`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]

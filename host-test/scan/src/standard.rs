@@ -84,6 +84,30 @@ impl fmt::Display for Standard {
     }
 }
 
+/// What is enforced, and what is warned of, if nothing is selected.
+pub fn usual() -> (Standard, Standard) {
+    (Standard::latest(Some(Level::Baseline)), Standard::latest(Some(Level::Restricted)))
+}
+
+/// What is enforced, and what is warned of, as two arguments ask for it, each with its name; none if neither is given. A
+/// level that is enforced alone warns of nothing.
+///
+/// # Errors
+/// One of them is no level; its name, and what is expected.
+pub fn asked(
+    enforce: (&str, Option<&str>),
+    warn: (&str, Option<&str>),
+) -> Result<Option<(Standard, Standard)>, String> {
+    let read = |(name, text): (&str, Option<&str>)| {
+        text.map(Standard::parse).transpose().map_err(|problem| format!("{name}: {problem}"))
+    };
+    Ok(match (read(enforce)?, read(warn)?) {
+        (None, None) => None,
+        (Some(enforce), None) => Some((enforce, Standard::latest(None))),
+        (enforce, Some(warn)) => Some((enforce.unwrap_or_else(|| usual().0), warn)),
+    })
+}
+
 /// The level of a name, `None` inside for `privileged`.
 pub fn level(name: &str) -> Option<Option<Level>> {
     if name == "privileged" {

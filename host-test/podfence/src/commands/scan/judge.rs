@@ -17,7 +17,6 @@ use podfence_scan::judge::{Outcome, State, Verdict, Violation};
 use podfence_scan::kinds::{self, Known};
 use podfence_scan::object::Object;
 use podfence_scan::report::Judging;
-use podfence_scan::request::{Metadata, creation};
 use podfence_scan::settings::SettingsText;
 use podfence_scan::standard::STANDARDS;
 use podfence_scan::stored::as_stored;
@@ -201,10 +200,7 @@ impl Judge {
         });
         let plans = self.standards.iter().flat_map(|of| std::iter::once(&of.default).chain(of.namespaces.values()));
         let of_standards = plans.flat_map(|plan| plan.steps.iter().map(|step| &step.run));
-        let mut judging: Vec<Judging> = of_policies.chain(of_standards).map(|run| self.judging_of(run)).collect();
-        judging.sort_by_cached_key(|of| (of.name.clone(), Value::Object(of.settings.clone()).to_string()));
-        judging.dedup();
-        judging
+        Judging::each_once(of_policies.chain(of_standards).map(|run| self.judging_of(run)))
     }
 
     fn judging_of(&self, run: &Run) -> Judging {
@@ -228,12 +224,7 @@ impl Judge {
         if let Known::Miswritten(why) = known {
             return Outcome { verdicts: Vec::new(), state: State::NotJudged(why) };
         }
-        let of = Metadata {
-            name: (!object.is_generated && !object.name.is_empty()).then_some(&object.name),
-            namespace: object.namespace.as_deref().filter(|of| !of.is_empty()),
-            uid: object.uid.as_deref(),
-        };
-        let request = creation(object.kind.clone(), &of, 0);
+        let request = object.creation();
         let mut asking = Asking {
             judge: self,
             worker,
@@ -283,36 +274,13 @@ impl Judge {
 impl Policy {
     /// A verdict of it, without what it says.
     fn verdict(&self, docs: String) -> Verdict {
-        Verdict {
-            policy: self.name.clone(),
-            document: self.document.clone(),
-            level: None,
-            severity: self.severity,
-            docs,
-            message: String::new(),
-            violations: Vec::new(),
-            failure: None,
-        }
+        Verdict { document: self.document.clone(), docs, ..Verdict::new(&self.name, self.severity) }
     }
 
     /// Whether an API server would pass on what it makes of an object: it is a document's in mode protect.
     fn changes_objects(&self) -> bool {
         let is_mutating = matches!(&self.body, Body::Module { run, .. } if run.is_mutating);
         is_mutating && self.document.is_some() && self.severity == Severity::Error
-    }
-}
-
-/// A verdict without what it says.
-fn verdict_of(policy: &str, severity: Severity) -> Verdict {
-    Verdict {
-        policy: policy.to_owned(),
-        document: None,
-        level: None,
-        severity,
-        docs: String::new(),
-        message: String::new(),
-        violations: Vec::new(),
-        failure: None,
     }
 }
 
@@ -376,7 +344,7 @@ impl Asking<'_, '_> {
     fn ask_validating(&mut self, tally: &mut Tally) {
         let json = self.mutated.as_ref().map_or(self.object.json.as_str(), |mutated| mutated.get());
         let Ok(object) = serde_json::from_str(json) else {
-            let verdict = verdict_of(VALIDATING, Severity::Error);
+            let verdict = Verdict::new(VALIDATING, Severity::Error);
             return tally.add(Answer::Failed("the object is nested too deeply".to_owned()), || verdict);
         };
         let request = AdmissionRequest { object: Some(object), ..self.request.clone() };
@@ -385,7 +353,7 @@ impl Asking<'_, '_> {
                 tally.skip(why);
                 continue;
             }
-            let verdict = || Verdict { document: Some(answer.title()), ..verdict_of(answer.policy, Severity::Error) };
+            let verdict = || Verdict { document: Some(answer.title()), ..Verdict::new(answer.policy, Severity::Error) };
             if let Some(why) = &answer.failure {
                 tally.add(Answer::Failed(knowable(why, self.request)), verdict);
                 continue;
@@ -508,14 +476,9 @@ impl Asking<'_, '_> {
             let mut answer = self.ask(run);
             answer.leave_out(tally.since(first));
             tally.add(answer, || Verdict {
-                policy: STANDARDS.to_owned(),
-                document: None,
                 level: Some(level.clone()),
-                severity: *severity,
                 docs: self.judge.modules[run.module].docs.clone(),
-                message: String::new(),
-                violations: Vec::new(),
-                failure: None,
+                ..Verdict::new(STANDARDS, *severity)
             });
         }
     }

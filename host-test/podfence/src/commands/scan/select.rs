@@ -10,9 +10,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use podfence_cluster::conditions::Conditions;
 use podfence_cluster::documents::{Body as DocumentBody, Document};
 use podfence_cluster::matching::{Matching, Namespaces};
-use podfence_cluster::pod_security::{Levels, Standard};
+use podfence_cluster::pod_security::Levels;
 use podfence_cluster::published;
-use podfence_cluster::standards::Level;
 use podfence_cluster::validating::Unbound;
 use podfence_host::evaluate::SettingsError;
 use podfence_host::{Host, Mode};
@@ -20,7 +19,7 @@ use podfence_scan::custom_kinds::{self, CustomKind};
 use podfence_scan::finding::Severity;
 use podfence_scan::request::plural;
 use podfence_scan::settings::{self, SettingsText};
-use podfence_scan::standard::STANDARDS;
+use podfence_scan::standard::{self, STANDARDS};
 use podfence_scan::suppress;
 use serde_json::{Map, Value, json};
 
@@ -128,27 +127,15 @@ impl Selection {
 
     /// The levels of `--enforce` and `--warn`, if one of them is given.
     fn flags(&self) -> Result<Option<Levels>> {
-        let read = |flag: &str, text: &Option<String>| match text {
-            Some(text) => Standard::parse(text).map(Some).map_err(|problem| anyhow!("{flag}: {problem}")),
-            None => Ok(None),
-        };
-        Ok(match (read("--enforce", &self.enforce)?, read("--warn", &self.warn)?) {
-            (None, None) => None,
-            (Some(enforce), None) => Some(Levels { enforce, ..Levels::default() }),
-            (enforce, Some(warn)) => {
-                Some(Levels { enforce: enforce.unwrap_or(usual().enforce), warn, ..Levels::default() })
-            }
-        })
+        let asked = standard::asked(("--enforce", self.enforce.as_deref()), ("--warn", self.warn.as_deref()));
+        Ok(asked.map_err(anyhow::Error::msg)?.map(|(enforce, warn)| Levels { enforce, warn, ..Levels::default() }))
     }
 }
 
 /// What is evaluated if nothing is selected.
 fn usual() -> Levels {
-    Levels {
-        enforce: Standard::latest(Some(Level::Baseline)),
-        warn: Standard::latest(Some(Level::Restricted)),
-        ..Levels::default()
-    }
+    let (enforce, warn) = standard::usual();
+    Levels { enforce, warn, ..Levels::default() }
 }
 
 /// A name becomes a part of a path, so that it must not be one itself.
