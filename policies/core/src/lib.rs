@@ -16,6 +16,7 @@
 //! - `violation`, `exempt`, `update`, `profile`: the text of a verdict, exemptions, updates, and profiles
 //! - `policy`: the evaluation of one request
 //! - `wapc`, `opa`: the ABIs of Kubewarden and of OPA, each with the feature of its name
+//! - `heap`: the allocator of a module, over the pointer that its ABI keeps
 //!
 //! Features, none by default: `wapc` and `opa` are for a module, and for wasm32 alone. `arena` frees what was decoded, for
 //! programs that evaluate more than one request. `docs` keeps what documentation and tests need.
@@ -40,6 +41,8 @@ mod decode;
 mod edit;
 #[forbid(unsafe_code)]
 mod exempt;
+#[cfg(all(any(feature = "opa", feature = "wapc"), target_arch = "wasm32"))]
+mod heap;
 pub mod json;
 #[cfg(all(feature = "opa", target_arch = "wasm32"))]
 pub mod opa;

@@ -9,13 +9,7 @@
 #![allow(unsafe_code)]
 
 use alloc::{string::String, vec::Vec};
-use core::{
-    alloc::{GlobalAlloc, Layout},
-    arch::wasm32,
-    cell::UnsafeCell,
-    ffi::CStr,
-    ptr::NonNull,
-};
+use core::{alloc::Layout, arch::wasm32, cell::UnsafeCell, ffi::CStr, ptr::NonNull};
 
 use crate::{
     json::PADDING,
@@ -119,9 +113,8 @@ fn abort(message: &CStr) -> ! {
     wasm32::unreachable()
 }
 
-/// An allocator that moves one pointer.
-#[doc(hidden)]
-pub struct Heap(UnsafeCell<usize>);
+/// The first free byte; see `heap.rs`.
+struct Heap(UnsafeCell<usize>);
 
 // SAFETY: an instance has one thread.
 unsafe impl Sync for Heap {}
@@ -130,47 +123,15 @@ unsafe impl Sync for Heap {}
 /// would need a start function.
 const UNSET: usize = 1;
 
-/// The first free byte.
-#[global_allocator]
 static HEAP: Heap = Heap(UnsafeCell::new(UNSET));
-
-// SAFETY: every block is between the static data and the end of memory, and no two overlap.
-unsafe impl GlobalAlloc for Heap {
-    #[inline(always)]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        allocate(layout).as_ptr()
-    }
-
-    /// The host takes memory back.
-    #[inline(always)]
-    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
-
-    #[inline(always)]
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        reallocate(block, layout, size).as_ptr()
-    }
-}
-
-/// Never null, as [`allocate`].
-#[inline(never)]
-fn reallocate(block: *mut u8, layout: Layout, size: usize) -> NonNull<u8> {
-    if block as usize + layout.size() == opa_heap_ptr_get() {
-        take(block as usize, size);
-        return NonNull::new(block).unwrap_or(NonNull::dangling());
-    }
-    // SAFETY: the alignment is a valid one, and the new block is apart from the old one and has room for what is copied.
-    unsafe {
-        let moved = allocate(Layout::from_size_align_unchecked(size, layout.align()));
-        moved.as_ptr().copy_from_nonoverlapping(block, layout.size().min(size));
-        moved
-    }
-}
 
 /// Never null, so the compiler drops the null branch.
 #[inline(never)]
-fn allocate(layout: Layout) -> NonNull<u8> {
+pub(crate) fn allocate(layout: Layout) -> NonNull<u8> {
     NonNull::new(reserve(layout.size(), layout.align()) as *mut u8).unwrap_or(NonNull::dangling())
 }
+
+pub(crate) use opa_heap_ptr_get as next;
 
 /// Hands out so many bytes at the next address of this alignment, a power of two.
 fn reserve(size: usize, align: usize) -> usize {
@@ -181,7 +142,7 @@ fn reserve(size: usize, align: usize) -> usize {
 }
 
 /// Hands out what is behind `start`, of new memory if need be. The host may have grown the memory as well.
-fn take(start: usize, size: usize) {
+pub(crate) fn take(start: usize, size: usize) {
     let Some(next) = start.checked_add(size) else { abort(c"podfence: out of memory") };
     let missing = next.div_ceil(PAGE).saturating_sub(wasm32::memory_size(0));
     if missing != 0 && wasm32::memory_grow(0, missing) == usize::MAX {

@@ -5,12 +5,7 @@
 #![allow(unsafe_code)]
 
 use alloc::vec::Vec;
-use core::{
-    alloc::{GlobalAlloc, Layout},
-    arch::wasm32,
-    cell::UnsafeCell,
-    ptr::NonNull,
-};
+use core::{alloc::Layout, arch::wasm32, cell::UnsafeCell, ptr::NonNull};
 
 use crate::{
     json::PADDING,
@@ -75,9 +70,8 @@ fn fail(message: &[u8]) -> i32 {
     0
 }
 
-/// An allocator that moves one pointer.
-#[doc(hidden)]
-pub struct Heap(UnsafeCell<Free>);
+/// What is free; see `heap.rs`.
+struct Heap(UnsafeCell<Free>);
 
 struct Free {
     /// The first free byte; 0 before the first allocation of a call.
@@ -88,47 +82,24 @@ struct Free {
 // SAFETY: an instance has one thread.
 unsafe impl Sync for Heap {}
 
-#[global_allocator]
 static HEAP: Heap = Heap(UnsafeCell::new(Free { next: 0, end: 0 }));
 
-// SAFETY: every block is between the static data and the end of memory, and no two of a call overlap.
-unsafe impl GlobalAlloc for Heap {
-    #[inline(always)]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        allocate(layout).as_ptr()
-    }
-
-    /// The next call starts over, so no code to free values is needed.
-    #[inline(always)]
-    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
-
-    #[inline(always)]
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        reallocate(block, layout, size).as_ptr()
-    }
+/// The first free byte.
+#[inline(always)]
+pub(crate) fn next() -> usize {
+    // SAFETY: an instance has one thread, and no reference to it exists.
+    unsafe { (*HEAP.0.get()).next }
 }
 
-/// Never null, as [`allocate`].
-#[inline(never)]
-fn reallocate(block: *mut u8, layout: Layout, size: usize) -> NonNull<u8> {
-    // SAFETY: an instance has one thread, and this reference ends before another one is made.
-    let free = unsafe { &mut *HEAP.0.get() };
-    if block as usize + layout.size() == free.next {
-        free.take(block as usize, size);
-        return NonNull::new(block).unwrap_or(NonNull::dangling());
-    }
-    // SAFETY: the alignment is a valid one, and the new block is apart from the old one and has room for
-    // what is copied.
-    unsafe {
-        let moved = allocate(Layout::from_size_align_unchecked(size, layout.align()));
-        moved.as_ptr().copy_from_nonoverlapping(block, layout.size().min(size));
-        moved
-    }
+/// Hands out what is behind `start`, of new memory if need be.
+pub(crate) fn take(start: usize, size: usize) {
+    // SAFETY: an instance has one thread, and this reference does not leave the function.
+    unsafe { &mut *HEAP.0.get() }.take(start, size);
 }
 
 /// Never null, so the compiler drops the null branch.
 #[inline(never)]
-fn allocate(layout: Layout) -> NonNull<u8> {
+pub(crate) fn allocate(layout: Layout) -> NonNull<u8> {
     // SAFETY: an instance has one thread, and this reference does not leave the function.
     let free = unsafe { &mut *HEAP.0.get() };
     if free.next == 0 {
