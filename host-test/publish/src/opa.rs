@@ -7,8 +7,11 @@ use flate2::{Compression, GzBuilder};
 use podfence_host::{CallError, Format, Host, LoadError, opa};
 use serde_json::{Value, json};
 use tar::{EntryType, Header};
-use wasm_encoder::{ConstExpr, Encode, ExportKind, GlobalType, Module, RawSection, ValType};
-use wasmparser::{BinaryReaderError, Parser, Payload, TypeRef};
+use wasm_encoder::{
+    ConstExpr, ExportKind, ExportSection, GlobalSection, GlobalType, Module, ValType,
+    reencode::{self, Reencode},
+};
+use wasmparser::{BinaryReaderError, ExportSectionReader, GlobalSectionReader, Parser, Payload, TypeRef};
 
 /// The ABI that the core has: its exports, by value, which the compiler cannot export.
 const GLOBALS: [(&str, i32); 2] = [("opa_wasm_abi_version", 1), ("opa_wasm_abi_minor_version", 3)];
@@ -22,6 +25,9 @@ pub enum OpaError {
     /// No module.
     #[error("invalid module: {0}")]
     Invalid(#[from] BinaryReaderError),
+    /// It has something that cannot be written again.
+    #[error("cannot be written again: {0}")]
+    Unwritable(#[from] reencode::Error),
     /// It has no section to put them in, or has them already.
     #[error("expected a module for OPA as it was built, with globals and exports, and without the version of the ABI")]
     NotBuilt,
@@ -62,68 +68,67 @@ pub fn package(host: &Host, module: &[u8], policy: &str) -> Result<Vec<u8>, OpaE
     Ok(packaged)
 }
 
-/// Adds the globals behind those that are there, which keep their numbers.
+/// The module with the globals behind those that are there, which keep their numbers.
 fn with_globals(module: &[u8]) -> Result<Vec<u8>, OpaError> {
     let (mut first, mut sections) = (0, 0);
-    let mut written = Module::new();
     for payload in Parser::new(0).parse_all(module) {
-        let payload = payload?;
-        match &payload {
+        match payload? {
             Payload::ImportSection(imports) => {
-                for import in imports.clone().into_imports() {
+                for import in imports.into_imports() {
                     first += u32::from(matches!(import?.ty, TypeRef::Global(_)));
                 }
             }
             Payload::GlobalSection(globals) => {
                 sections += 1;
                 first += globals.count();
-                let items = without_count(module, globals.range(), globals.count());
-                let mut more = Vec::new();
-                for (_, value) in GLOBALS {
-                    GlobalType { val_type: ValType::I32, mutable: false, shared: false }.encode(&mut more);
-                    ConstExpr::i32_const(value).encode(&mut more);
-                }
-                append(&mut written, 6, globals.count(), &[items, &more]);
-                continue;
             }
             Payload::ExportSection(exports) => {
                 sections += 1;
-                let items = without_count(module, exports.range(), exports.count());
-                let mut more = Vec::new();
-                for export in exports.clone() {
-                    if GLOBALS.iter().any(|(name, _)| export.as_ref().is_ok_and(|export| export.name == *name)) {
+                for export in exports {
+                    let export = export?;
+                    if GLOBALS.iter().any(|(name, _)| export.name == *name) {
                         return Err(OpaError::NotBuilt);
                     }
                 }
-                for (number, (name, _)) in (first..).zip(GLOBALS) {
-                    name.encode(&mut more);
-                    ExportKind::Global.encode(&mut more);
-                    number.encode(&mut more);
-                }
-                append(&mut written, 7, exports.count(), &[items, &more]);
-                continue;
             }
             _ => {}
         }
-        if let Some((id, range)) = payload.as_section() {
-            written.section(&RawSection { id, data: &module[range] });
-        }
     }
-    if sections == 2 { Ok(written.finish()) } else { Err(OpaError::NotBuilt) }
+    if sections != 2 {
+        return Err(OpaError::NotBuilt);
+    }
+    let mut written = Module::new();
+    WithGlobals { first }.parse_core_module(&mut written, Parser::new(0), module)?;
+    Ok(written.finish())
 }
 
-/// The content of a section behind the number of its items.
-fn without_count(module: &[u8], range: std::ops::Range<usize>, count: u32) -> &[u8] {
-    let mut number = Vec::new();
-    count.encode(&mut number);
-    &module[range][number.len()..]
+/// Writes a module again, with the globals of the ABI.
+struct WithGlobals {
+    /// The number of the first one.
+    first: u32,
 }
 
-fn append(module: &mut Module, id: u8, count: u32, items: &[&[u8]]) {
-    let mut data = Vec::new();
-    (count + GLOBALS.len() as u32).encode(&mut data);
-    items.iter().for_each(|items| data.extend_from_slice(items));
-    module.section(&RawSection { id, data: &data });
+type Rewritten = Result<(), reencode::Error>;
+
+impl Reencode for WithGlobals {
+    type Error = std::convert::Infallible;
+
+    fn parse_global_section(&mut self, globals: &mut GlobalSection, section: GlobalSectionReader<'_>) -> Rewritten {
+        reencode::utils::parse_global_section(self, globals, section)?;
+        for (_, value) in GLOBALS {
+            let of_type = GlobalType { val_type: ValType::I32, mutable: false, shared: false };
+            globals.global(of_type, &ConstExpr::i32_const(value));
+        }
+        Ok(())
+    }
+
+    fn parse_export_section(&mut self, exports: &mut ExportSection, section: ExportSectionReader<'_>) -> Rewritten {
+        reencode::utils::parse_export_section(self, exports, section)?;
+        for (number, (name, _)) in (self.first..).zip(GLOBALS) {
+            exports.export(name, ExportKind::Global, number);
+        }
+        Ok(())
+    }
 }
 
 /// Loads it as a host would, and asks it in both of its ways.
