@@ -251,6 +251,9 @@ lint: toolchain ## Check format, lints and docs
 	cargo clippy --quiet $(RELEASE) $(HARNESS) --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --quiet $(RELEASE) $(PUBLISH) --workspace --no-deps
 
+messages: ## Print every text that users read of the command and the modules, to be read in one list
+	@cargo test --quiet --locked -p podfence-docs --test words messages -- --ignored --nocapture | grep '\.rs:'
+
 # Directory, target and limit of a text. A visible skip: what needs cargo-fuzz is not needed to work on the policies.
 FUZZ_TARGETS := policies/core:parser:512 policies/core:rego:512 host-test/scan:reader:4096 host-test/publish:answers:4096 host-test/publish:signatures:16384
 FUZZ_SECONDS ?= 60
@@ -325,4 +328,4 @@ $(WASM_OPT): host-test/binaryen/package.json host-test/binaryen/package-lock.jso
 
 .PHONY: help all install dist archive image install-test new-policy modules $(PODFENCE) standalone publish-tools test opa opa-test \
 	web npm web-test $(WEB)/bindings cluster-test helm control-plane reader-truth soak package publish is-registry-set deploy reproducible \
-	bench bless lint fuzz deny clean registry toolchain
+	bench bless lint messages fuzz deny clean registry toolchain

@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let path = opinions.join(&module).with_extension("rs");
         let dependency = format!("podfence-{policy} = {{ path = \"../../policies/{policy}\" }}");
         if !manifest.lines().any(|line| line == dependency) {
-            problems.push(format!("the policy {policy} is no dependency: add to {CRATE}/Cargo.toml\n{dependency}"));
+            problems.push(format!("the policy {policy} is not a dependency: add to {CRATE}/Cargo.toml\n{dependency}"));
         } else if !path.is_file() {
             problems.push(format!("the policy {policy} has no opinion: write {CRATE}/src/opinions/{module}.rs"));
         } else {
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for line in manifest.lines() {
         let policy = line.split_once(" = { path = \"../../policies/").and_then(|(_, path)| path.strip_suffix("\" }"));
         if let Some(policy) = policy.filter(|policy| !policies.iter().any(|known| known == policy)) {
-            problems.push(format!("policies/{policy} is no policy: remove from {CRATE}/Cargo.toml\n{line}"));
+            problems.push(format!("policies/{policy} is not a policy: remove from {CRATE}/Cargo.toml\n{line}"));
         }
     }
     for entry in fs::read_dir(&opinions)? {
@@ -46,7 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let policy = file.trim_end_matches(".rs").replace('_', "-");
         if file != "mod.rs" && !policies.contains(&policy) {
             problems.push(format!(
-                "policies/{policy} is no policy: remove {CRATE}/src/opinions/{file}, or write policies/{policy}/fixtures.yaml"
+                "policies/{policy} is not a policy: remove {CRATE}/src/opinions/{file}, or write \
+                    policies/{policy}/fixtures.yaml"
             ));
         }
     }

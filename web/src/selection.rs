@@ -59,7 +59,7 @@ impl Selection {
             config.policy.iter().map(|(name, of)| Run::single(name, of, &mut notes)).collect::<Result<_, _>>()?;
         let levels = levels(config)?;
         if singles.is_empty() && levels.is_empty() {
-            return Err("nothing would be judged: the level privileged asks for nothing".to_owned());
+            return Err("nothing would be judged: the level privileged has no requirements".to_owned());
         }
         Ok(Selection { singles, levels, text: CreationText::default(), notes })
     }
@@ -93,7 +93,7 @@ impl Run {
     fn single(name: &str, config: &PolicyConfig, notes: &mut Vec<String>) -> Result<Run, String> {
         let linked = policies::find(name).ok_or_else(|| {
             let known: Vec<&str> = POLICIES.iter().map(|linked| linked.policy.name).collect();
-            format!("policy {name:?}: there is none; there are: {}", known.join(", "))
+            format!("unknown policy {name:?}; expected one of: {}", known.join(", "))
         })?;
         let mut settings = config.settings.clone();
         let all: Vec<_> = custom_kinds::projects().flat_map(|(_, kinds)| kinds).collect();

@@ -57,7 +57,7 @@ describe("the npm package", () => {
     const wrong = [
       [{ enforce: "strict" }, /^enforce: no level "strict": expected privileged, baseline or restricted/],
       [{ colour: 1 }, /^unknown field `colour`, expected one of `enforce`/],
-      [{ policy: { nothing: {} } }, /^policy "nothing": there is none; there are: allow-privilege-escalation, /],
+      [{ policy: { nothing: {} } }, /^unknown policy "nothing"; expected one of: allow-privilege-escalation, /],
       [{ policy: { privileged: { settings: { a: 1 } } } }, /^policy privileged: settings: /],
       [{ enforce: "privileged" }, /^nothing would be judged/],
       [{ policies: ["a.yaml"] }, /^policies: there are no other files here/],

@@ -409,7 +409,7 @@ impl Checker<'_> {
     /// `'%s'.format([x])` with both as literals: as many clauses as arguments, each of a type that its clause takes.
     fn format(&self, node: u64, call: &CallExpr) -> Checked<()> {
         let Some(IdedExpr { expr: Expr::Literal(LiteralValue::String(text)), .. }) = call.target.as_deref() else {
-            return finding(node, Problem::Unsupported("format() of a text that is no literal".to_owned()));
+            return finding(node, Problem::Unsupported("format() of a text that is not a literal".to_owned()));
         };
         let clauses = clauses(text.inner());
         if clauses.iter().any(|clause| matches!(clause, 'f' | 'e')) {

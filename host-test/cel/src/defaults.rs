@@ -55,7 +55,7 @@ fn pull_policy(fields: &mut Fields, policy: &str, image: &str) {
     set_absent(fields, policy, json!(pull));
 }
 
-/// Whether a reference names the tag `latest`, or neither a tag nor a digest. What is no reference names none.
+/// Whether a reference names the tag `latest`, or neither a tag nor a digest. What is not a reference names none.
 fn is_latest(reference: &str) -> bool {
     let Some(parts) = REFERENCE.captures(reference) else { return false };
     match (parts.name("tag"), parts.name("digest")) {

@@ -28,7 +28,7 @@ pub enum Problem {
     /// The expression is nested deeper than what is evaluated.
     #[error("the expression is nested too deep, at most {DEPTH} levels are evaluated; split it into several")]
     TooDeep,
-    /// The text is no expression.
+    /// The text is not an expression.
     #[error("{0}")]
     Syntax(String),
     /// A name that nothing declares.

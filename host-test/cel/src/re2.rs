@@ -113,7 +113,7 @@ impl Translation<'_> {
         Ok(())
     }
 
-    /// Copies what follows `\x`, whose braces are no repetition.
+    /// Copies what follows `\x`, whose braces are not a repetition.
     fn hexadecimal(&mut self, escaped: char) {
         if escaped == 'x' && self.rest.peek() == Some(&'{') {
             self.copy_through('}');

@@ -323,7 +323,7 @@ fn elements_of(path: &[Step], object: &Value) -> usize {
     list.and_then(Value::as_array).map_or(0, Vec::len)
 }
 
-/// A key as policies write it: in quotes where it is no simple name.
+/// A key as policies write it: in quotes where it is not a simple name.
 fn field(name: &str) -> String {
     let is_simple = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
     match !name.is_empty() && name.chars().all(is_simple) {

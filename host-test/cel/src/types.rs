@@ -125,7 +125,7 @@ pub(crate) struct Substitution {
 }
 
 impl Substitution {
-    /// A variable of which nothing is known.
+    /// A variable about which nothing is known.
     pub fn variable(&mut self) -> Type {
         Type::Variable(self.variables(1))
     }

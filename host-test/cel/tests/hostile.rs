@@ -90,7 +90,7 @@ fn nothing_eats_the_machine() {
         ("lists.range(2000).all(x, !'a'.matches('b' + string(x) + '{1,900}')) || true".to_owned(), COSTS),
         ("object.text.matches('(a|b|ab)*' + object.text)".to_owned(), COSTS),
         ("true || lists.range(1000000).all(x, true)".to_owned(), "true"),
-        // What costs too much is no error that can be absorbed.
+        // What costs too much is not an error that can be absorbed.
         ("lists.range(1000000).all(x, true) || true".to_owned(), COSTS),
         (
             "'a'.matches('((a{100}){100}){100}')".to_owned(),

@@ -244,8 +244,8 @@ pub fn gaps(documents: &[Document]) -> Vec<String> {
             if sees_workloads(&document.matching) && !documents.iter().any(is_covered) {
                 gaps.push(format!(
                     "{}: {module} judges workloads, and no policy with {module} judges pods and \
-                     pods/ephemeralcontainers in the same namespaces: what a workload makes later is not judged; add \
-                     them to the rules",
+                     pods/ephemeralcontainers in the same namespaces: the pods of a workload are not judged; add them \
+                         to the rules",
                     document.name
                 ));
             }

@@ -64,7 +64,10 @@ impl Conditions {
     /// requests.
     pub fn warnings(&self, knows_user: bool) -> Vec<String> {
         let of_user = self.compiled.reading_user_info().filter(|_| !knows_user).map(|name| {
-            format!("spec.matchConditions {name:?} reads request.userInfo, of which nothing is known: the user is \"podfence\"")
+            format!(
+                "spec.matchConditions {name:?} reads request.userInfo, which is unknown here: the user is \
+                \"podfence\""
+            )
         });
         let of_namespace = self.compiled.reading_namespace().map(|name| {
             format!("spec.matchConditions {name:?} reads namespaceObject, which the API server leaves null there: it has no value")

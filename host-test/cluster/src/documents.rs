@@ -99,7 +99,7 @@ pub struct DocumentError {
     pub problem: String,
 }
 
-/// Documents, with what is no policy among them.
+/// Documents, with what is not a policy among them.
 #[derive(Debug, Default)]
 pub struct Read {
     /// Policies and groups.
@@ -119,7 +119,7 @@ pub fn read(documents: &[Value]) -> Result<Vec<Document>, DocumentError> {
 /// Reads documents; lists are what is in them, and a kustomization that only lists resources is none.
 ///
 /// # Errors
-/// One is no policy and no group, or one that cannot be judged.
+/// One is neither a policy nor a group, or one that cannot be judged.
 pub fn read_for(documents: &[Value], controller_namespace: &str) -> Result<Read, DocumentError> {
     let mut read = Read::default();
     for document in documents {
@@ -147,7 +147,7 @@ pub fn check_names(documents: &[Document]) -> Result<(), DocumentError> {
     match documents.iter().find(|document| !names.insert(&document.configuration)) {
         Some(document) => {
             let problem =
-                "stands twice, and a cluster would have the one that is applied last; expected it once".to_owned();
+                "is defined twice, and a cluster keeps the one that is applied last; define it once".to_owned();
             Err(DocumentError { name: document.name.clone(), problem })
         }
         None => Ok(()),
@@ -225,7 +225,7 @@ impl Deployed<'_> {
         }
     }
 
-    /// Judges a request, unless it is none that the policy gets to see. Its conditions are left to the API server.
+    /// Judges a request, unless the policy does not get to see it. Its conditions are left to the API server.
     ///
     /// # Errors
     /// Whether it sees the request depends on a label that is not known.
@@ -265,11 +265,11 @@ fn is_list_of_resources(document: &Value) -> Result<bool, String> {
     let mut keys = document.as_object().into_iter().flat_map(Map::keys);
     let mut resources = document["resources"].as_array().into_iter().flatten();
     if let Some(key) = keys.find(|key| !["apiVersion", "kind", "resources"].contains(&key.as_str())) {
-        return Err(format!("{key}: expected nothing but resources; `kubectl kustomize` prints what comes of it"));
+        return Err(format!("{key}: expected only resources; pass the output of `kubectl kustomize` instead"));
     }
     match resources.find(|resource| resource.as_str().is_none_or(|file| file.contains('/'))) {
         Some(other) => {
-            Err(format!("resources: {other} is no file beside it; `kubectl kustomize` prints what comes of it"))
+            Err(format!("resources: {other} is not a file in its directory; pass the output of `kubectl kustomize`"))
         }
         None => Ok(true),
     }

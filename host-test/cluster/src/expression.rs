@@ -29,7 +29,7 @@ enum Term {
     Or(Vec<Term>),
 }
 
-/// What is no expression.
+/// What is not an expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column {column}: {problem}")]
 pub struct ExpressionError {
@@ -43,7 +43,7 @@ impl Expression {
     /// Reads an expression.
     ///
     /// # Errors
-    /// It is none; where, and what is expected there.
+    /// It is not one; where, and what is expected there.
     pub fn parse(text: &str) -> Result<Expression, ExpressionError> {
         let mut parser = Parser { text, rest: text.char_indices().peekable() };
         let node = parser.either(0)?;
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(Expression::parse(&compared(DEEPEST)).map(|of| of.members().len()), Ok(33));
         let problem = "more than 32 comparisons in a row".to_owned();
         assert_eq!(Expression::parse(&compared(100_000)), Err(ExpressionError { column: 231, problem }));
-        // A chain is no nesting.
+        // A chain is not a nesting.
         let chain = vec!["a()"; 100_000].join(" && ");
         assert_eq!(Expression::parse(&chain).map(|of| of.members().len()), Ok(100_000));
     }

@@ -230,7 +230,7 @@ fn list(given: &Parameters, name: &str) -> Value {
     or(given, name, json!([]))
 }
 
-/// Keeps the texts of a list that are so. What is no text is for the policy to refuse.
+/// Keeps the texts of a list that are so. What is not a text is for the policy to refuse.
 fn retain(list: &mut Value, is_kept: impl Fn(&str) -> bool) {
     if let Some(list) = list.as_array_mut() {
         list.retain(|value| value.as_str().is_none_or(&is_kept));
@@ -257,7 +257,7 @@ fn profiles_of(profiles: Value, files: Value, is_required: bool) -> Parameters {
 }
 
 /// A container without a profile has the runtime's there. Profiles are compared whole: neither `*` nor
-/// `localhost/*` is a pattern, so they, and what is no profile, match nothing.
+/// `localhost/*` is a pattern, so they, and what is not a profile, match nothing.
 fn apparmor(given: &Parameters) -> Parameters {
     let mut profiles = list(given, "allowedProfiles");
     retain(&mut profiles, |profile| match profile.strip_prefix("localhost/") {

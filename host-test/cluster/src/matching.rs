@@ -54,7 +54,7 @@ pub struct UnknownLabel {
 }
 
 impl Namespaces {
-    /// Adds a namespace. One that is known already keeps its labels, and tells whether they are the same. The label that
+    /// Adds a namespace. One that is known already keeps its labels; returns whether they are the same. The label that
     /// every namespace has is not looked at.
     pub fn add(&mut self, name: &str, labels: &BTreeMap<String, String>) -> bool {
         let mut labels = labels.clone();
@@ -92,13 +92,13 @@ impl Namespaces {
     /// Adds what is a Namespace among documents, each a manifest.
     ///
     /// # Errors
-    /// A namespace stands twice, with different labels.
+    /// A namespace is defined twice, with different labels.
     pub fn add_manifests<'m>(&mut self, manifests: impl IntoIterator<Item = &'m Value>) -> Result<(), String> {
         let is_namespace = |object: &&Value| object["apiVersion"] == "v1" && object["kind"] == "Namespace";
         for namespace in manifests.into_iter().filter(is_namespace) {
             let Some(name) = namespace["metadata"]["name"].as_str() else { continue };
             if !self.add(name, &texts(&namespace["metadata"]["labels"])) {
-                return Err(format!("Namespace {name} stands twice, with different labels"));
+                return Err(format!("Namespace {name} is defined twice, with different labels"));
             }
             self.annotate(name, texts(&namespace["metadata"]["annotations"]));
         }
@@ -115,7 +115,7 @@ impl Matching {
     /// What rules match, without selectors. Rules are written as in a policy.
     ///
     /// # Errors
-    /// They are no rules; the field, and what is expected there.
+    /// They are not rules; the field, and what is expected there.
     pub fn of_rules(rules: &Value) -> Result<Matching, String> {
         let rules: Vec<RuleWithOperations> = Vec::deserialize(rules).map_err(|error| format!("rules: {error}"))?;
         Ok(Matching { rules: rules.into_iter().map(of_any_name).collect(), ..Matching::default() })
@@ -354,7 +354,7 @@ fn rule_matches_in(version: &str, rule: &NamedRuleWithOperations, request: &Admi
         && (names.is_empty() || names.iter().any(|name| name == request.name.as_deref().unwrap_or_default()))
 }
 
-/// `pods` is no subresource, `pods/*` is both, as it is in the API server.
+/// `pods` is not a subresource, `pods/*` is both, as it is in the API server.
 fn resource_matches(of_rule: &str, request: &AdmissionRequest) -> bool {
     let (resource, sub_resource) = of_rule.split_once('/').unwrap_or((of_rule, ""));
     (resource == "*" || resource == request.resource.resource)

@@ -556,7 +556,7 @@ fn options_are_in_every_document() {
     let policy = of("monitor", "policies/capabilities.yaml");
     assert_eq!((&policy["mutating"], &policy["settings"]["mutate"]), (&json!(true), &json!(true)));
     let comment = "# Monitor changes no object, and reports those that protect could not change to comply. \
-                   podfence-capabilities-check,\n# which evaluates what other webhooks add later, is in \
+                   podfence-capabilities-check,\n# which evaluates the changes of later webhooks, is in \
                    protect/policies alone.\n";
     assert!(tree[Path::new("monitor/policies/capabilities.yaml")].contains(comment));
     let twin = of("protect", "policies/capabilities-check.yaml");

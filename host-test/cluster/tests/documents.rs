@@ -44,11 +44,11 @@ fn what_a_cluster_would_refuse_is_explained() {
         ),
         (
             "{kind: Kustomization, resources: [../x]}".to_owned(),
-            "Kustomization: resources: \"../x\" is no file beside it; `kubectl kustomize` prints what comes of it",
+            "Kustomization: resources: \"../x\" is not a file in its directory; pass the output of `kubectl kustomize`",
         ),
         (
             "{kind: Kustomization, patches: []}".to_owned(),
-            "Kustomization: patches: expected nothing but resources; `kubectl kustomize` prints what comes of it",
+            "Kustomization: patches: expected only resources; pass the output of `kubectl kustomize` instead",
         ),
         (
             policy("rules: [{apiGroups: [''], apiVersions: [v1], resources: [], operations: [CREATE]}]"),
@@ -244,7 +244,7 @@ fn namespaces_are_selected_by_what_is_known_of_them() {
     }
     let twice = parsed("[{apiVersion: v1, kind: Namespace, metadata: {name: a}}]");
     let problem = namespaces.add_manifests(twice[0].as_array().expect("a list"));
-    assert_eq!(problem, Err("Namespace a stands twice, with different labels".to_owned()));
+    assert_eq!(problem, Err("Namespace a is defined twice, with different labels".to_owned()));
 }
 
 #[test]

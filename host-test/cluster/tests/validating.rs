@@ -419,7 +419,10 @@ fn parameters_are_objects_that_a_binding_names() {
         ] {
             assert!(validating.takes_as_param(&object) && !validating.params_mut().add(&object));
         }
-        assert!(validating.params_mut().add(&map("one", "shop", "other", "b")), "it stands twice, and differs");
+        assert!(
+            validating.params_mut().add(&map("one", "shop", "other", "b")),
+            "it is defined twice, with different content"
+        );
         assert_eq!(outcome(&validating, &Namespaces::default()), expected, "{of}");
     }
 }

@@ -51,7 +51,7 @@ impl Authority {
     /// Signs a certificate for these names and addresses.
     ///
     /// # Errors
-    /// A name is none, or no key can be made.
+    /// A name is invalid, or no key can be made.
     pub fn sign(&self, names: &[&str]) -> Result<Signed, rcgen::Error> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names)?;

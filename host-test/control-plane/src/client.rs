@@ -58,7 +58,7 @@ impl Client {
     /// A client of the API server on this port of loopback.
     ///
     /// # Errors
-    /// The authority's certificate is none.
+    /// The authority's certificate is invalid.
     pub fn new(port: u16, token: &str, authority: CertificateDer<'static>) -> Result<Self, rustls::Error> {
         let mut roots = RootCertStore::empty();
         roots.add(authority)?;

@@ -43,7 +43,7 @@ impl Head {
     /// The status of a response.
     ///
     /// # Errors
-    /// It is no response.
+    /// It is not a response.
     pub fn status(&self) -> io::Result<u16> {
         let status = self.start.split(' ').nth(1).and_then(|status| status.parse().ok());
         status.ok_or_else(|| invalid("a response without a status"))
@@ -60,7 +60,7 @@ impl Head {
             return Ok(body);
         }
         let Some(length) = self.all("content-length").next() else { return Ok(body) };
-        let length: u64 = length.parse().map_err(|_| invalid("a length that is no number"))?;
+        let length: u64 = length.parse().map_err(|_| invalid("a length that is not a number"))?;
         if length > LARGEST_BODY {
             return Err(invalid("a body that is too large"));
         }

@@ -23,7 +23,7 @@ pub struct Candidate {
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
-    /// How often each module has its turn.
+    /// The number of rounds: how often each module is measured.
     pub rounds: usize,
     /// How long one kind of call is repeated within a turn.
     pub turn: Duration,

@@ -35,7 +35,7 @@ const METADATA: usize = 1 << 20;
 /// Counts what a module is made of.
 ///
 /// # Errors
-/// There is too much of something. What is no valid module is left to the compiler to explain.
+/// There is too much of something. What is not a valid module is left to the compiler to explain.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), LoadError> {
     let mut sums = Sums::default();
     for payload in Parser::new(0).parse_all(bytes) {

@@ -92,7 +92,7 @@ pub enum LoadError {
     #[error("unknown imports: {}", few(.0))]
     UnknownImports(Vec<String>),
     /// An import that exists with another type.
-    #[error("import of another type: {0}")]
+    #[error("import of an unexpected type: {0}")]
     ImportType(String),
     /// An export that waPC needs.
     #[error("no export `{0}`")]

@@ -19,7 +19,7 @@ use crate::wapc::CallError;
 /// What the server does with a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// The verdict stands.
+    /// Verdicts are enforced.
     #[default]
     Protect,
     /// Every request is allowed, unchanged.

@@ -103,7 +103,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Tells what `bytes` are, and tries what a policy-server or a host of OPA's modules does at start.
+/// Describes a module, and tries what a policy-server or a host of OPA's modules does at start.
 pub fn inspect(host: &Host, bytes: &[u8]) -> Inspection {
     let mut inspection = Inspection {
         bytes: bytes.len(),
@@ -194,7 +194,7 @@ impl Inspection {
         let [entrypoints, builtins] = listings.map(|(name, listing)| {
             let listing = listing.map_err(|error| format!("no answer to {name}: {}", error.reason()))?;
             serde_json::from_slice::<Map<String, Value>>(&listing)
-                .map_err(|error| format!("the answer to {name} is no JSON object: {error}"))
+                .map_err(|error| format!("the answer to {name} is not a JSON object: {error}"))
         });
         match entrypoints {
             Ok(entrypoints) => self.entrypoints = Some(Value::Object(entrypoints)),

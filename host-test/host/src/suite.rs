@@ -40,7 +40,7 @@ pub enum Abi {
 
 /// A module that fixtures run against.
 trait Subject {
-    /// Runs one in a fresh instance, and compares what comes of it with what is expected.
+    /// Runs one in a fresh instance, and compares its reply with the expected one.
     fn replay(&self, replay: &Replay) -> Result<(), Mismatch>;
 }
 
@@ -139,7 +139,7 @@ pub enum SuiteError {
     #[error("{}: no directory in it holds fixtures.yaml", .0.display())]
     NoPolicies(PathBuf),
     /// A name given by the user.
-    #[error("no policy `{name}`; there are: {}", known.join(", "))]
+    #[error("unknown policy `{name}`; expected one of: {}", known.join(", "))]
     Unknown {
         /// The name.
         name: String,
@@ -157,7 +157,7 @@ pub enum SuiteError {
         command: &'static str,
     },
     /// A module of a policy that is gone.
-    #[error("{} belongs to no policy: remove it, or give its policy a fixtures.yaml", .0.display())]
+    #[error("{} does not belong to a policy: remove it, or add the policy's fixtures.yaml", .0.display())]
     Stray(PathBuf),
     /// A module that cannot be read.
     #[error("{}", path.display())]
@@ -167,7 +167,7 @@ pub enum SuiteError {
         /// Why.
         source: InputError,
     },
-    /// A module that is no policy.
+    /// A module that is not a policy.
     #[error("{}", path.display())]
     Load {
         /// The module.

@@ -293,7 +293,7 @@ fn a_query_of_all_policies_takes_the_parameters_of_none() {
     assert!(text.starts_with("parameters: unknown setting \"skipInitContainers\""), "{text}");
 }
 
-/// What OPA does not understand, it leaves out without a word: the result is undefined, which is no violation.
+/// What OPA does not understand, it leaves out without a word: the result is undefined, which is not a violation.
 #[test]
 #[ignore = "make opa-test runs it"]
 fn a_bundle_that_opa_does_not_understand_allows_everything() {

@@ -166,7 +166,7 @@ fn inputs() -> Vec<(&'static str, Vec<u8>, Vec<&'static str>)> {
             "no workload",
             bytes(json!({"review": {"kind": {"group": "", "kind": "Service"}, "object": {}}})),
             vec![
-                "Service is no pod or workload. If a rule sends it here on purpose, set otherKinds: accept; if it is a \
+                "Service is not a pod or workload. If a rule sends it here on purpose, set otherKinds: accept; if it is a \
                  custom workload, add it to podSpecPaths",
             ],
         ),
@@ -290,10 +290,10 @@ fn what_is_no_module_for_opa_is_explained() {
     assert_eq!(error(b"\0asm"), "not a wasm module: it does not start with the bytes `\\0asm` and version 1");
     assert!(error(&podfence_support::module("privileged")).starts_with("unknown imports: wapc::"));
     let wat = |text: &str| wat::parse_str(text).expect("a module");
-    assert_eq!(error(&wat("(module)")), "import of another type: env::memory: expected the host's memory");
+    assert_eq!(error(&wat("(module)")), "import of an unexpected type: env::memory: expected the host's memory");
     assert_eq!(
         error(&wat(r#"(module (import "env" "memory" (memory 17)))"#)),
-        "import of another type: env::memory: at least 17 pages, but hosts bring 5"
+        "import of an unexpected type: env::memory: at least 17 pages, but hosts bring 5"
     );
     let memory = r#"(import "env" "memory" (memory 5)) (export "memory" (memory 0))"#;
     assert_eq!(error(&wat(&format!("(module {memory})"))), "no export `opa_wasm_abi_version`");

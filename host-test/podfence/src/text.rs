@@ -93,7 +93,7 @@ pub(crate) fn write_some(name: &str, texts: impl Iterator<Item = String>, out: &
 /// A value as JSON on one line, see [`escaped_json`].
 ///
 /// # Errors
-/// It is no JSON.
+/// It is not JSON.
 pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(escaped_json(&serde_json::to_string(value)?).into_owned())
 }
@@ -101,7 +101,7 @@ pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<String> {
 /// A value as JSON in lines, see [`escaped_json`].
 ///
 /// # Errors
-/// It is no JSON.
+/// It is not JSON.
 pub(crate) fn pretty_json(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(escaped_json(&serde_json::to_string_pretty(value)?).into_owned())
 }

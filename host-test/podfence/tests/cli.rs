@@ -221,7 +221,7 @@ fn a_reader_that_goes_away_is_no_error() {
     assert_eq!(error, "");
 }
 
-/// Files that are no module and no request, with what is said about each.
+/// Files that are neither modules nor requests, with what is said about each.
 fn bad_files(workplace: &Workplace) -> Vec<(&'static str, &'static str, &'static str)> {
     const NOT_WASM: &str = "not a wasm module: it does not start with the bytes `\\0asm` and version 1";
     workplace.write("empty", b"");
@@ -508,13 +508,13 @@ fn test_says_what_is_missing() {
     fs::write(policy.join("fixtures.yaml"), "").unwrap();
     let expected = "error: no module for policy `privileged` at target/policies/privileged.wasm: run `make all`\n";
     assert_eq!(workplace.fails(2, &["test"]), expected);
-    let expected = "error: no policy `priviledged`; there are: privileged\n";
+    let expected = "error: unknown policy `priviledged`; expected one of: privileged\n";
     assert_eq!(workplace.fails(2, &["test", "priviledged"]), expected);
 
     fs::create_dir_all(&modules).unwrap();
     fs::write(modules.join("gone.wasm"), "").unwrap();
     let expected =
-        "error: target/policies/gone.wasm belongs to no policy: remove it, or give its policy a fixtures.yaml\n";
+        "error: target/policies/gone.wasm does not belong to a policy: remove it, or add the policy's fixtures.yaml\n";
     assert_eq!(workplace.fails(2, &["test"]), expected);
 
     fs::write(modules.join("privileged.wasm"), "text").unwrap();
@@ -750,8 +750,7 @@ fn documents_are_asked_as_an_api_server_asks_them() {
         ),
         (policy("p", "privileged", "settings: {}") + &policy("p", "capabilities", "settings: {}"), pod.to_owned(), none, 2,
             String::new(),
-            "error: ClusterAdmissionPolicy/p: stands twice, and a cluster would have the one that is applied last; expected it \
-             once\n"),
+            "error: ClusterAdmissionPolicy/p: is defined twice, and a cluster keeps the one that is applied last; define it once\n"),
         (policy("p", "pod-security-standards", &format!("{selector}, {baseline}")), privileged.clone() + namespace,
             &["-n", "shop"][..], 1, format!(
             "Pod shop/a: ClusterAdmissionPolicy/p: denied: {denial}\n\
@@ -773,8 +772,7 @@ fn documents_are_asked_as_an_api_server_asks_them() {
             none, 1,
             "ClusterAdmissionPolicy/p: denied: privileged (container \"c\" must not set securityContext.privileged=true)\n".to_owned(),
             "warning: ClusterAdmissionPolicy/p: privileged judges workloads, and no policy with privileged judges pods and \
-             pods/ephemeralcontainers in the same namespaces: what a workload makes later is not judged; add them to the \
-             rules\n"),
+             pods/ephemeralcontainers in the same namespaces: the pods of a workload are not judged; add them to the rules\n"),
     ];
     for (policies, objects, more, code, expected, error) in cases {
         workplace.write("policies.yaml", policies.as_bytes());
@@ -833,8 +831,7 @@ fn conditions_are_evaluated_before_a_policy_is_asked() {
             2,
             unseen.to_owned(),
             format!(
-                "warning: ClusterAdmissionPolicy/p: spec.matchConditions \"c\" reads request.userInfo, of which nothing is \
-                 known: the user is \"podfence\"\n{nothing}"
+                "warning: ClusterAdmissionPolicy/p: spec.matchConditions \"c\" reads request.userInfo, which is unknown here: the user is \"podfence\"\n{nothing}"
             ),
         ),
     ] {

@@ -53,7 +53,7 @@ fn printed(text: &str, arguments: &[&str]) -> Printed {
     workplace.run(&[&["migrate", "input.yaml"], arguments].concat())
 }
 
-/// The lines on standard error that are no part of the table.
+/// The lines on standard error that are not part of the table.
 fn messages(error: &str) -> String {
     let lines = error.lines().take_while(|line| !line.starts_with(" source"));
     lines.collect::<Vec<_>>().join("\n")
@@ -189,17 +189,17 @@ fn an_odd_value_voids_nothing_beside_it() {
         (
             psp("a", "{privileged: true, hostPorts: [{min: 2, max: 1}, {min: 5, max: 9}]}"),
             "    hostPorts:\n    - min: 5\n      max: 9\n",
-            "note: PodSecurityPolicy/a: spec.hostPorts[0]: allows nothing, since 2 is not in front of 1; it is left out",
+            "note: PodSecurityPolicy/a: spec.hostPorts[0]: allows nothing, since the minimum 2 is above the maximum 1; it is left out",
         ),
         (
             psp("a", "{hostPorts: [{min: 2, max: 1}]}"),
             "    hostPorts: []\n",
-            "note: PodSecurityPolicy/a: spec.hostPorts[0]: allows nothing, since 2 is not in front of 1; it is left out",
+            "note: PodSecurityPolicy/a: spec.hostPorts[0]: allows nothing, since the minimum 2 is above the maximum 1; it is left out",
         ),
         (
             psp("a", "{volumes: [secret, cephFS, floppy]}"),
             "    allowedTypes:\n    - cephfs\n    - secret\n",
-            "note: PodSecurityPolicy/a: spec.volumes: no type of volume: \"floppy\"; it is left out, since it allows nothing",
+            "note: PodSecurityPolicy/a: spec.volumes: unknown type of volume: \"floppy\"; it is left out, since it allows nothing",
         ),
         (
             psp("a", "{defaultAddCapabilities: [CAP_NET_RAW, KILL], requiredDropCapabilities: [NET_RAW]}"),
@@ -258,9 +258,7 @@ fn an_odd_value_voids_nothing_beside_it() {
             ]
             .join("\n---\n"),
             "    - deployments\n",
-            "warning (weaker): K8sPSPPrivilegedContainer/a: spec.match.labelSelector: the labels of a workload are compared, \
-             where Gatekeeper compared those of the pods that it expands to: what has the labels in only one of the two \
-             places is decided the other way",
+            "warning (weaker): K8sPSPPrivilegedContainer/a: spec.match.labelSelector: the labels of a workload are compared, where Gatekeeper compared those of the pods that it expands to: a workload with the labels in only one of the two places gets the opposite verdict",
         ),
         (
             kubewarden(
@@ -278,8 +276,7 @@ fn an_odd_value_voids_nothing_beside_it() {
                 "{parameters: {allowedHostPaths: [{pathPrefix: ../a}, {pathPrefix: /b}]}}",
             ),
             "    allowedHostPaths:\n    - pathPrefix: /b\n",
-            "warning (stricter): K8sPSPHostFilesystem/a: spec.parameters.allowedHostPaths: {\"pathPrefix\":\"../a\"} cannot be \
-             read, and is left out, so that it allows nothing",
+            "warning (stricter): K8sPSPHostFilesystem/a: spec.parameters.allowedHostPaths: {\"pathPrefix\":\"../a\"} cannot be read; it is left out, and allows nothing",
         ),
     ] {
         let printed = printed(&text, &[]);
@@ -334,7 +331,7 @@ fn what_forbids_nothing_has_no_policy() {
              pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: \
              baseline}}}]}}}}"
                 .to_owned(),
-            "note: Shoot/a: the plugin PodSecurity is disabled, so what it is told decides nothing, and is not migrated",
+            "note: Shoot/a: the plugin PodSecurity is disabled, so its configuration has no effect, and is not migrated",
         ),
     ] {
         let printed = printed(&text, &[]);
@@ -422,8 +419,7 @@ fn levels_are_not_newer_than_the_cluster() {
 fn copies_of_the_librarys_templates_are_read_as_those_if_that_is_said() {
     let source = constraint("PSPCapabilities", "{parameters: {allowedCapabilities: [CHOWN]}}");
     let refused = printed(&source, &[]);
-    let expected = "error (left out): PSPCapabilities/a: Podfence has no equivalent of a PSPCapabilities; if it is a copy of one \
-                    of the Gatekeeper library's, say of which: --kind-alias PSPCapabilities=K8sPSP…";
+    let expected = "error (left out): PSPCapabilities/a: Podfence has no equivalent of a PSPCapabilities; if it is a copy of a template of the Gatekeeper library, name that one: --kind-alias PSPCapabilities=K8sPSP…";
     assert_eq!(messages(&refused.error).lines().next(), Some(expected));
     let read = printed(&source, &["--kind-alias", "PSPCapabilities=K8sPSPCapabilities"]);
     assert_eq!(read.code, Some(0), "{}", read.error);

@@ -154,7 +154,7 @@ fn a_module_is_never_overwritten() {
     let workplace = workplace();
     let (code, _, error) = run(&workplace, &["privileged.wasm", "--out", "."]);
     let expected =
-        "error: privileged.wasm: --out is its directory, so the package would replace it; name another one\n";
+        "error: privileged.wasm: --out is the module's directory, so the package would replace it; name another one\n";
     assert_eq!((code, error.as_str()), (Some(2), expected));
     workplace.write("copy/privileged.wasm", module("privileged"));
     let (code, _, error) = run(&workplace, &["privileged.wasm", "copy/privileged.wasm", "--out", "out"]);

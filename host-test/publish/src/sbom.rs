@@ -110,7 +110,7 @@ pub fn is_of(bill: &[u8], module: &[u8]) -> bool {
 
 /// What cargo compiles into the package of a directory: a line for each, with its depth in front.
 ///
-/// `cargo metadata` tells what all packages of a workspace need together, with the features for their tests.
+/// `cargo metadata` shows what all packages of a workspace need together, with the features for their tests.
 fn tree(directory: &Path) -> Result<String, String> {
     let mut cargo = Command::new("cargo");
     cargo.args(["tree", "--locked", "--edges", "normal,no-proc-macro", "--no-dedupe", "--prefix", "depth"]);
@@ -140,7 +140,7 @@ fn needs(tree: &str) -> Result<(CompiledPackage, BTreeMap<CompiledPackage, BTree
         needs.entry(package.clone()).or_default();
         above.push(package);
     }
-    let root = above.into_iter().next().ok_or("cargo tree: nothing")?;
+    let root = above.into_iter().next().ok_or("cargo tree: no output")?;
     Ok((root, needs))
 }
 

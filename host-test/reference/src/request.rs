@@ -364,7 +364,7 @@ fn locations<'v>(
     let kind = if kind.is_empty() { "an object without kind" } else { kind };
     let dot = if group.is_empty() { "" } else { "." };
     Err(unreadable(&format!(
-        "{kind}{dot}{group} is no pod or workload. If a rule sends it here on purpose, set otherKinds: accept; if it is a \
+        "{kind}{dot}{group} is not a pod or workload. If a rule sends it here on purpose, set otherKinds: accept; if it is a \
          custom workload, add it to podSpecPaths"
     )))
 }

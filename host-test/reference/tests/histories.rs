@@ -228,7 +228,7 @@ fn check_copies(installed: &Installed, object: &Value, kind: Kind) {
         let free = installed.send(kind, "", &made, None);
         made["metadata"]["ownerReferences"] = owner(false);
         let owned = installed.send(kind, "", &made, None);
-        assert_eq!(free.is_accepted, owned.is_accepted, "an owner that is no controller: {made}");
+        assert_eq!(free.is_accepted, owned.is_accepted, "an owner that is not a controller: {made}");
         made["metadata"]["ownerReferences"] = owner(true);
         let copy = installed.send(kind, "", &made, None);
         if ["ReplicaSet", "ReplicationController"].contains(&kind.kind) {

@@ -190,7 +190,7 @@ fn disagreements(entry: &Entry, places: &BTreeSet<String>, reads: &[(&str, Read)
     }
     for reader in &said {
         if !reads.iter().any(|(known, _)| known == reader) {
-            problems.push(format!("{reader}: is no policy that reads a pod"));
+            problems.push(format!("{reader}: is not a policy that reads a pod"));
         }
     }
     for place in places {

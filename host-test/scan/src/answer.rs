@@ -67,8 +67,8 @@ fn unseen(known: Known, object: &Object) -> State {
         Known::Other => match kinds::containers(&object.json) {
             None => State::NoPod,
             Some(path) => State::NotJudged(format!(
-                "kind {:?} of group {:?} is not known, and has containers at {path}: say where its pods are with the \
-                 setting podSpecPaths of a policy",
+                "kind {:?} of group {:?} is not known, and has containers at {path}: set podSpecPaths of a policy to \
+                    where its pods are",
                 object.kind.kind, object.kind.group
             )),
         },
@@ -156,7 +156,7 @@ enum Element {
     More { more: u64 },
 }
 
-/// The violations of an audit annotation, and how many it leaves out; `None` if it is no list of them.
+/// The violations of an audit annotation, and how many it leaves out; `None` if it is not a list of them.
 fn read_list(annotation: &str) -> Option<(Vec<Violation>, u64)> {
     // Nearly always, nothing is left out, and then the elements need not be told apart.
     if let Ok(violations) = serde_json::from_str::<Vec<Violation>>(annotation) {

@@ -77,7 +77,7 @@ impl CustomKind {
 pub fn add_to_settings(kinds: &[&CustomKind], settings: &mut Map<String, Value>) {
     let key = "podSpecPaths";
     let given = settings.get(key).cloned().unwrap_or_else(|| json!([]));
-    // What is no list is the module's to refuse.
+    // What is not a list is the module's to refuse.
     let Value::Array(given) = given else { return };
     let is_given =
         |kind: &CustomKind| given.iter().any(|entry| entry["group"] == kind.group && entry["kind"] == kind.kind);

@@ -138,7 +138,7 @@ struct FileScan<'f, J> {
 const NO_TEMPLATE: [&str; 2] = ["expected an object, found nothing", "expected at least one pod template, found none"];
 
 /// Behind the problem of a document that looks like a template.
-const TEMPLATE: &str = "; this looks like a template: `helm template CHART | podfence scan -` judges what it makes";
+const TEMPLATE: &str = "; this looks like a template: `helm template CHART | podfence scan -` judges its output";
 
 /// Whether what cannot be read is an action of a template, not something that is refused beside one.
 fn is_at_action(line: &str, message: &str) -> bool {
@@ -477,7 +477,7 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
             finding.control = "duplicate-key".to_owned();
             let within = if duplicate.path.is_empty() { String::new() } else { format!(" in {}", duplicate.path) };
             finding.message = format!(
-                "the key {:?} stands twice{within}: kubectl takes the last one, and other clients may send both",
+                "the key {:?} is set twice{within}: kubectl takes the last one, and other clients may send both",
                 duplicate.key
             );
             finding.fix = "remove one of them".to_owned();
@@ -506,8 +506,7 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
         finding.control = "hidden-items".to_owned();
         finding.path = "items".to_owned();
         finding.message = format!(
-            "this {kind} has a list `items`, so that kubectl takes it for a list: it makes what is in there, and not the \
-             {kind}"
+            "this {kind} has a list `items`, so kubectl reads it as a list: it creates the items, and not the {kind}"
         );
         finding.fix = format!("remove `items`, or write a List instead of a {kind}");
         self.add(finding, None, None);

@@ -140,7 +140,7 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
 }
 
 /// Characters that steer a terminal, change the order of what it shows, end a line for some programs, or are not seen,
-/// and those that are no characters, which XML does not take.
+/// and those that are not characters, which XML does not take.
 /// Joiners are not among them: scripts and emoji need them.
 pub fn is_hidden(character: char) -> bool {
     character.is_control()

@@ -15,7 +15,7 @@ impl<'t> Lines<'t> {
     pub fn new(text: &'t str) -> Lines<'t> {
         let bytes = text.as_bytes();
         let is_end = |at: &usize| bytes[*at] == b'\n' || bytes[*at] == b'\r' && bytes.get(at + 1) != Some(&b'\n');
-        // A byte order mark is no character of the first line.
+        // A byte order mark is not a character of the first line.
         let first = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
         let starts = std::iter::once(first).chain((0..bytes.len()).filter(is_end).map(|end| end + 1)).collect();
         Lines { text, starts }

@@ -47,11 +47,11 @@ pub struct Owner {
 /// What a document holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// One object, which is no list.
+    /// One object, which is not a list.
     One(Box<Object>),
     /// The items of a list.
     List {
-        /// Each item, or why it is none.
+        /// Each item, or why it is unsuitable.
         items: Vec<Result<Object, Unsuitable>>,
         /// The list, without its JSON. kubectl takes any kind with `items` for a list, and makes only the items.
         list: Box<Object>,
@@ -60,7 +60,7 @@ pub enum Content {
     None(Unsuitable),
 }
 
-/// What is no object, or none that can be created.
+/// What is not an object, or none that can be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsuitable {
     /// Where it is in its document.
@@ -310,7 +310,7 @@ impl Object {
         request::creation(self.kind.clone(), &of, 0)
     }
 
-    /// One of which nothing is known but its type.
+    /// One about which nothing is known but its type.
     pub fn new(kind: GroupVersionKind) -> Object {
         Object {
             kind,

@@ -15,7 +15,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Inputs that could not be read, judged or understood.
     pub problems: Vec<Problem>,
-    /// What was not judged and is no problem; empty unless it was asked for.
+    /// What was not judged and is not a problem; empty unless it was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
     /// How much of the input was judged, and what came of it.

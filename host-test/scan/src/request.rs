@@ -190,7 +190,7 @@ impl Requests<'_> {
                 Ok(())
             }
             Content::List { list, .. } => Err(format!(
-                "a {} with `items`, of which kubectl makes only what is in `items`; expected a List, or no `items`",
+                "a {} with `items`, of which kubectl creates only the `items`; expected a List, or no `items`",
                 list.kind.kind
             )),
             Content::One(object) => Err(object.path),
@@ -454,8 +454,8 @@ mod tests {
             ),
             (
                 "{apiVersion: v1, kind: Pod, items: []}",
-                "document 1: a Pod with `items`, of which kubectl makes only what is in `items`; expected a List, or no \
-                 `items`",
+                "document 1: a Pod with `items`, of which kubectl creates only the `items`; expected a List, or no \
+                    `items`",
             ),
             (
                 "{apiVersion: v1, kind: List, item: []}",

@@ -93,7 +93,7 @@ pub fn usual() -> (Standard, Standard) {
 /// level that is enforced alone warns of nothing.
 ///
 /// # Errors
-/// One of them is no level; its name, and what is expected.
+/// One of them is not a level; its name, and what is expected.
 pub fn asked(
     enforce: (&str, Option<&str>),
     warn: (&str, Option<&str>),

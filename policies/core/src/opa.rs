@@ -194,7 +194,7 @@ pub extern "C" fn opa_heap_blocks_restore() {}
 #[unsafe(no_mangle)]
 pub extern "C" fn opa_heap_stash_clear() {}
 
-/// The value of a JSON text. It is read in the evaluation: what is no JSON is a violation there.
+/// The value of a JSON text. It is read in the evaluation: text that is not JSON is a violation there.
 #[unsafe(no_mangle)]
 pub extern "C" fn opa_json_parse(start: usize, length: usize) -> usize {
     text(bytes(start, length))

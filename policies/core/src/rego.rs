@@ -35,7 +35,7 @@ fn put_special<'t>(text: &'t [u8], json: &mut Vec<u8>) -> &'t [u8] {
             put_character(character, json);
             length
         }
-        // A backslash with the next byte, which is no start of an escape even if it is one, too.
+        // A backslash with the next byte. That one starts no escape, even if it is a backslash.
         None => {
             let length = if text.first() == Some(&b'\\') { 2 } else { 1 };
             json.extend(text.iter().take(length));

@@ -143,7 +143,7 @@ impl<'a> Request<'a> {
         put(&mut text, group);
         put(
             &mut text,
-            " is no pod or workload. If a rule sends it here on purpose, set otherKinds: accept; if it is a custom \
+            " is not a pod or workload. If a rule sends it here on purpose, set otherKinds: accept; if it is a custom \
              workload, add it to podSpecPaths",
         );
         text

@@ -24,7 +24,7 @@ const CALL: &str = "__guest_call";
 /// Why a module cannot be linked.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// It is no WebAssembly.
+    /// It is not WebAssembly.
     #[error("{0}")]
     Unreadable(#[from] BinaryReaderError),
     /// It has something that cannot be written again.
@@ -51,7 +51,7 @@ pub enum LinkError {
 /// it is.
 ///
 /// # Errors
-/// The module is none, has a start function or no `__guest_call`, or has data whose place or order is not known.
+/// The module is invalid, has a start function or no `__guest_call`, or has data whose place or order is not known.
 pub fn copy_data_in_calls(module: &[u8]) -> Result<Vec<u8>, LinkError> {
     let Some(mut link) = Link::new(module)? else { return Ok(module.to_vec()) };
     let mut linked = Module::new();

@@ -147,7 +147,7 @@ static USER_ZERO: Rule = Rule {
     control: "runAsUser",
     reason: "runAsUser=0",
     detail: "{who} must not set runAsUser=0",
-    fix: "set securityContext.runAsUser to another user than 0, or remove it",
+    fix: "set securityContext.runAsUser to a user other than 0, or remove it",
     ..Rule::PLAIN
 };
 
@@ -155,7 +155,7 @@ static USER_UNKNOWN: Rule = Rule {
     control: "runAsUser",
     reason: "runAsUser",
     detail: "pod or {who} must set securityContext.runAsNonRoot=true or securityContext.runAsUser",
-    fix: "set securityContext.runAsNonRoot of the pod to true, or securityContext.runAsUser to another user than 0",
+    fix: "set securityContext.runAsNonRoot of the pod to true, or securityContext.runAsUser to a user other than 0",
     setting: Some(USER_RULE.path),
     ..Rule::PLAIN
 };
@@ -294,7 +294,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
 
 /// Reports pods and containers that may run as root: the control runAsNonRoot of the Pod Security Standards.
 pub fn check_non_root<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
-    // The pod's value reaches exempt containers, of which nothing is known.
+    // The pod's value reaches exempt containers, about which nothing is known.
     let exempt = if pod.has_exempt_containers() { User::Unknown } else { User::Other };
     let worst = pod.containers().fold(exempt, |worst, container| worst.max(User::of(&container)));
     let mut is_false = pod.get(RUN_AS_NON_ROOT) == Some(false);

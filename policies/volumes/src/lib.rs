@@ -97,7 +97,7 @@ fn check_volumes<'v>(pod: &Pod<'v>, found: &mut Violations<'v>, is_allowed: impl
 /// Returns the type of a volume; `None` if it is allowed.
 fn restricted_type(volume: Object<'_>, is_allowed: impl Fn(&str) -> bool) -> Option<&'static str> {
     let (mut first, mut has_source) = (None, false);
-    // Where more of it is read, it is no entry.
+    // Where more of it is read, it is not an entry.
     let projected = volume.get(PROJECTED).map(|_| "projected");
     for source in volume.entries(SOURCE).map(|(source, _)| source).chain(projected) {
         has_source = true;

@@ -118,7 +118,7 @@ fn keep<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     first(arguments)
 }
 
-/// An index: a scalar. A fraction is no index, and the crate would copy the list into its error.
+/// An index: a scalar. A fraction is not an index, and the crate would copy the list into its error.
 fn index<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     let index = at(&arguments, 0)?;
     let fraction = index.downcast_ref::<CelDouble>().is_some_and(|number| number.inner().fract() != 0.0);

@@ -88,7 +88,7 @@ impl Settings {
     /// Reads an object with the settings of each policy.
     ///
     /// # Errors
-    /// A policy does not exist, or its settings are no object, or they set the level.
+    /// A policy does not exist, or its settings are not an object, or they set the level.
     pub fn read(settings: Map<String, Value>) -> Result<Self, SettingsError> {
         let mut read = BTreeMap::new();
         for (name, value) in settings {
@@ -291,7 +291,7 @@ fn add_choice(files: &mut BTreeMap<PathBuf, String>, options: &Options, director
             let file = format!("{}.yaml", twin_name.trim_start_matches(PREFIX));
             comment += &format!(
                 "# Monitor changes no object, and reports those that protect could not change to comply. {twin_name},\n\
-                 # which evaluates what other webhooks add later, is in protect/{directory} alone.\n"
+                 # which evaluates the changes of later webhooks, is in protect/{directory} alone.\n"
             );
             files.insert(in_protect.join(&file), yaml("", &twin));
             names_in_protect.push(file);

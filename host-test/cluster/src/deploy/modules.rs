@@ -17,7 +17,7 @@ pub struct Modules {
 /// What publishing did not print.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModulesError {
-    /// It is no reference with a digest.
+    /// It is not a reference with a digest.
     #[error("line {line}: expected HOST/PATH/POLICY:{VERSION}@sha256:DIGEST, found {found:?}")]
     Reference {
         /// The line, from 1.
@@ -75,7 +75,7 @@ impl Modules {
     /// Where they were published, by digest: reads the references that `podfence push` printed, one a line.
     ///
     /// # Errors
-    /// A line is no such reference, they are of several registries, or a policy is missing.
+    /// A line is not such a reference, they are of several registries, or a policy is missing.
     pub fn published(text: &str) -> Result<Self, ModulesError> {
         let (mut registry, mut digests) = (None, BTreeMap::new());
         for (index, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {

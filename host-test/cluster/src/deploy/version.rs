@@ -22,7 +22,7 @@ const USER_NAMESPACES: u32 = 35;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Minor(u32);
 
-/// A text is no version of Kubernetes.
+/// A text is not a version of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected 1.{OLDEST} or later, such as 1.34")]
 pub struct MinorError;

@@ -41,7 +41,7 @@ pub(super) fn namespaces(operator: &str, names: impl IntoIterator<Item = impl In
 /// The expressions of a selector, its `matchLabels` rewritten: the controller drops those of a namespaceSelector.
 ///
 /// # Errors
-/// It is no selector; the field, and what is expected there.
+/// It is not a selector; the field, and what is expected there.
 pub(super) fn expressions_of(selector: &Map<String, Value>) -> Result<Vec<Value>, String> {
     let mut expressions = match selector.get("matchExpressions") {
         None | Some(Value::Null) => Vec::new(),

@@ -130,7 +130,8 @@ impl Common {
                     kinds.push((group.to_owned(), kind.to_owned()));
                 } else {
                     let text = format!(
-                        "{kind} is no workload of Kubernetes, and is not evaluated; add a rule and podSpecPaths for it to the \
+                        "{kind} is not a workload of Kubernetes, and is not evaluated; add a rule and podSpecPaths \
+                            for it to the \
                          policies"
                     );
                     writer.warn(Effect::Weaker, origin, "spec.applyTo", &text);
@@ -163,7 +164,7 @@ impl Migrated<'_> {
         let template = find(self.kind).ok_or_else(|| {
             let hint = match self.kind.to_ascii_lowercase().contains("psp") {
                 true => format!(
-                    "; if it is a copy of one of the Gatekeeper library's, say of which: --kind-alias {}=K8sPSP…",
+                    "; if it is a copy of a template of the Gatekeeper library, name that one: --kind-alias {}=K8sPSP…",
                     self.kind
                 ),
                 false => String::new(),
@@ -172,7 +173,7 @@ impl Migrated<'_> {
         })?;
         let (Constraint { spec }, unknown) = read(document)?;
         for path in unknown.iter().filter(|path| path.starts_with("spec.")) {
-            self.warn(writer, Effect::Note, path, "no field of a constraint; it is left out");
+            self.warn(writer, Effect::Note, path, "unknown field of a constraint; it is left out");
         }
         let spec = spec.unwrap_or_default();
         let given = spec.parameters.clone().unwrap_or_default();
@@ -215,8 +216,8 @@ impl Migrated<'_> {
         }
         if matched.label_selector.is_some() && !writer.options.workloads && !(plain.is_empty() && overridden.is_empty())
         {
-            let text = "the labels of a workload are compared, where Gatekeeper compared those of the pods that it expands to: \
-                        what has the labels in only one of the two places is decided the other way";
+            let text = "the labels of a workload are compared, where Gatekeeper compared those of the pods that it \
+                expands to: a workload with the labels in only one of the two places gets the opposite verdict";
             self.warn(writer, Effect::Weaker, "spec.match.labelSelector", text);
         }
         for part in &parts {
@@ -256,7 +257,7 @@ impl Migrated<'_> {
             _ => {}
         }
         if parts.iter().any(requires_of_linux) {
-            let text = "nothing is required of Windows pods that only Linux has; the template rejected them";
+            let text = "Windows pods need no settings that only Linux has; the template rejected them";
             self.warn(writer, Effect::Weaker, "", text);
         }
         let names = |list: &str| -> Vec<&str> {
@@ -265,7 +266,7 @@ impl Migrated<'_> {
         let (allowed, required) = (names("allowedCapabilities"), names("requiredDropCapabilities"));
         let is_all = |name: &&str| name.eq_ignore_ascii_case("all");
         if required.iter().any(|name| !is_all(name) && (allowed.contains(&"*") || allowed.contains(name))) {
-            let text = "a container could add what it has to drop as well; Podfence rejects such a container";
+            let text = "a container could add a capability that it must drop; Podfence rejects such a container";
             self.warn(writer, Effect::Stricter, "spec.parameters.allowedCapabilities", text);
         }
         if parts.iter().any(|part| part.settings.get("runAsUser").is_some_and(|of| of["rule"] == "MustRunAsNonRoot")) {
@@ -323,7 +324,7 @@ impl Migrated<'_> {
             return false;
         }
         if matched.source.as_deref() == Some("Generated") {
-            let text = "only what Gatekeeper expands was evaluated; the pods themselves are as well";
+            let text = "Gatekeeper evaluated only the workloads that it expands; Podfence evaluates their pods as well";
             self.warn(writer, Effect::Stricter, "spec.match.source", text);
         }
         let Some(kinds) = matched.kinds.as_deref().filter(|kinds| !kinds.is_empty()) else { return true };
@@ -339,7 +340,7 @@ impl Migrated<'_> {
         }
         let is_matched = kinds.iter().any(|of| has(&of.api_groups, "") && has(&of.kinds, "Pod"));
         if !is_matched {
-            let text = "no Pod is matched, and of other kinds the template evaluates nothing";
+            let text = "the constraint matches no Pod, and the template evaluates no other kind";
             self.warn(writer, Effect::Note, "spec.match.kinds", text);
         }
         is_matched

@@ -292,7 +292,7 @@ impl Type {
             Type::Ids => match value {
                 Value::Object(mut ids) => {
                     if ids.remove("overwrite") == Some(json!(true)) {
-                        let text = "what a pod sets is checked, and never replaced";
+                        let text = "values that a pod sets are checked, and never replaced";
                         reader.warn(Effect::Weaker, &format!("{name}.overwrite"), text);
                     }
                     reader.ids(name, ids).map(Value::Object)
@@ -382,7 +382,7 @@ fn group(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<(), 
         let mut reader = Reader { origin, prefix: &prefix, writer };
         let translated = translate(official, &member["settings"], false, &mut reader)?;
         if !(translated.namespaces.is_empty() && translated.objects.is_empty()) {
-            return Err(format!("{prefix}: its exceptions cannot be those of one member; keep this group"));
+            return Err(format!("{prefix}: its exceptions cannot be moved into one member; keep this group"));
         }
         let mut calls = Vec::new();
         for part in translated.parts {
@@ -548,7 +548,7 @@ impl Matched {
 /// are none.
 ///
 /// # Errors
-/// They are no rules.
+/// They are not rules.
 fn narrowed(rules: &Value, origin: &str, writer: &mut Writer<'_>) -> Result<Option<Value>, String> {
     const PATH: &str = "spec.rules";
     let given = rules.as_array().ok_or("spec.rules: expected a list")?;
@@ -585,13 +585,12 @@ fn narrowed(rules: &Value, origin: &str, writer: &mut Writer<'_>) -> Result<Opti
         }
     }
     if !is_any && !is_debug {
-        let text = "no rule matches a pod or a workload, so the policy decides nothing";
+        let text = "no rule matches a pod or a workload, so the policy evaluates nothing";
         writer.warn(Effect::Note, origin, PATH, text);
         return Ok(None);
     }
     if !is_pods {
-        let text =
-            "no rule matched pods, so what was not made from a workload was not evaluated; rules for pods are added";
+        let text = "no rule matched pods, so pods without a workload were not evaluated; rules for pods are added";
         writer.warn(Effect::Stricter, origin, PATH, text);
         kept.splice(0..0, rules::of_pods().as_array().cloned().unwrap_or_default());
     } else {
@@ -647,7 +646,8 @@ fn privilege_escalation(of: &mut Translation<'_, '_, '_>) {
     of.warn(
         Effect::Stricter,
         SETTING,
-        "a container that leaves allowPrivilegeEscalation unset was let in as it is, and may escalate; it gets false",
+        "a container that leaves allowPrivilegeEscalation unset was accepted unchanged, and may escalate; it gets \
+            false",
     );
 }
 
@@ -724,7 +724,7 @@ fn host_namespaces(of: &mut Translation<'_, '_, '_>) {
 
 fn host_paths(of: &mut Translation<'_, '_, '_>) {
     if of.is_empty("allowedHostPaths") {
-        of.warn(Effect::Note, "allowedHostPaths", "an empty list allowed every path, which the policy says explicitly");
+        of.warn(Effect::Note, "allowedHostPaths", "an empty list allowed every path; the policy says so explicitly");
         of.settings.insert("allowedHostPaths".to_owned(), json!([{"pathPrefix": "/", "readOnly": false}]));
     }
 }

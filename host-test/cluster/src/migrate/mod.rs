@@ -217,7 +217,7 @@ impl<'d> Sorted<'d> {
     fn add_other(&mut self, origin: String, document: &'d Value, writer: &mut Writer<'_>) {
         let found = embedded::find(&origin, document);
         if embedded::has_disabled(document) {
-            let text = "the plugin PodSecurity is disabled, so what it is told decides nothing, and is not migrated";
+            let text = "the plugin PodSecurity is disabled, so its configuration has no effect, and is not migrated";
             writer.warn(Effect::Note, &origin, "", text);
             return self.configurations.extend(found);
         }
@@ -267,7 +267,7 @@ fn origin(document: &Value, index: usize) -> String {
 /// The labels of a document.
 ///
 /// # Errors
-/// One is no string.
+/// One is not a string.
 fn labels_of(document: &Value) -> Result<BTreeMap<String, String>, String> {
     let labels = document.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
     let read = labels.map(|(key, value)| match value.as_str() {

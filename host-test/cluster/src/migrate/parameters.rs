@@ -1,5 +1,5 @@
-//! Values of settings as their sources read them: what is no value there is left out, so that one odd value does not void
-//! the rest.
+//! Values of settings as their sources read them: what is not a value there is left out, so that one odd value does not
+//! void the rest.
 
 use serde_json::{Map, Value, json};
 
@@ -108,9 +108,9 @@ impl Reader<'_, '_> {
         let Value::Array(elements) = value else { return Err(self.wrong(name, "a list", &value)) };
         let (kept, others): (Vec<Value>, Vec<Value>) =
             elements.into_iter().partition(|of| of.as_str().is_some_and(&is_known));
-        // What forbids or requires nothing, if it is no value, is no loss either: nothing has such a name.
+        // What forbids or requires nothing, if it is not a value, is no loss either: nothing has such a name.
         for other in others {
-            let text = format!("{other} is no value that anything matches; it is left out");
+            let text = format!("{other} matches no value; it is left out");
             self.warn(Effect::Note, name, &text);
         }
         Ok(Value::Array(kept))
@@ -123,7 +123,7 @@ impl Reader<'_, '_> {
             let Some(given) = of.as_str().map(str::to_owned) else { continue };
             let field = volume_type(&given);
             if field != given {
-                self.warn(Effect::Weaker, name, &format!("{given} is no field of a volume; it is read as {field}"));
+                self.warn(Effect::Weaker, name, &format!("{given} is not a field of a volume; it is read as {field}"));
                 *of = json!(field);
             }
         }
@@ -170,7 +170,7 @@ impl Reader<'_, '_> {
         let is_right = |of: &Value| of.as_object().is_some_and(|of| is_right(&without_nulls(of)));
         let (kept, others): (Vec<Value>, Vec<Value>) = elements.into_iter().partition(is_right);
         for other in others {
-            let text = format!("{other} cannot be read, and is left out, so that it allows nothing");
+            let text = format!("{other} cannot be read; it is left out, and allows nothing");
             self.warn(Effect::Stricter, name, &text);
         }
         Ok(kept.iter().filter_map(Value::as_object).map(|of| Value::Object(without_nulls(of))).collect())
@@ -179,7 +179,7 @@ impl Reader<'_, '_> {
     /// A rule for users or groups.
     ///
     /// # Errors
-    /// No rule of ours says what it says: it is no rule, or one whose ranges allow nothing.
+    /// No rule of ours says what it says: it is not a rule, or one whose ranges allow nothing.
     pub(super) fn ids(&mut self, name: &str, ids: Map<String, Value>) -> Result<Map<String, Value>, String> {
         let path = |field: &str| if name.is_empty() { field.to_owned() } else { format!("{name}.{field}") };
         let rule = match ids.get("rule") {

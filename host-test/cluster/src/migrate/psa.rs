@@ -218,7 +218,7 @@ fn configured(configurations: &[embedded::Configuration<'_>], writer: &mut Write
             }
         };
         for (field, of) in &read.unknown {
-            writer.warn(Effect::Note, origin, field, &format!("no field of {of}; it is left out"));
+            writer.warn(Effect::Note, origin, field, &format!("unknown field of {of}; it is left out"));
         }
         let configured = Configured::new(origin, document, &read, writer);
         match &first {
@@ -353,8 +353,8 @@ impl Labels<'_> {
             return;
         }
         if self.audits_as_it_warns() {
-            let text = "audit asks for nothing that warn does not, so the policies that warn serve both; they select \
-                        namespaces by the label of warn";
+            let text = "audit is not stricter than warn, so the policies that warn serve both; they select namespaces \
+                by the label of warn";
             return self.sources().iter().for_each(|source| writer.warn(Effect::Note, source, "", text));
         }
         for level in Level::ALL {
@@ -437,7 +437,7 @@ impl Labels<'_> {
         scope.mode = Mode::Monitor;
         scope.warns = true;
         scope.objects = Objects::Matched(rules::of_workloads());
-        // What is no level, and what is only the default, does not count.
+        // What is not a level, and what is only the default, does not count.
         scope.namespaces[0] = expression(&format!("{PREFIX}enforce"), "In", [level.name()]);
         scope.namespaces.push(expression(&format!("{PREFIX}warn"), "DoesNotExist", [""; 0]));
         scope.namespaces.extend(expressions);
@@ -471,7 +471,8 @@ impl Labels<'_> {
     fn level_expression(&self, mode: &str, level: Level) -> Value {
         let key = format!("{PREFIX}{mode}");
         let known = ["privileged", "baseline", "restricted"];
-        // The built-in admission takes what is no level for restricted where it rejects, and for privileged elsewhere.
+        // The built-in admission takes what is not a level for restricted where it rejects, and for privileged
+        // elsewhere.
         let wrong: BTreeSet<&str> = self
             .namespaces
             .iter()

@@ -144,7 +144,7 @@ pub(super) fn migrate(policies: &[Named<'_>], documents: &[Named<'_>], writer: &
     if policies.is_empty() {
         for (origin, document) in documents {
             let text = match access.is_known {
-                true => "says who may use PodSecurityPolicies: migrate them together with it".to_owned(),
+                true => "grants the use of PodSecurityPolicies: migrate them together with it".to_owned(),
                 false => format!("skipped: podfence cannot migrate a {}", text(document, "/kind")),
             };
             writer.warn(Effect::Note, origin, "", &text);
@@ -190,7 +190,7 @@ fn leave_out_unused(read: &mut Vec<Psp>, writer: &mut Writer<'_>) {
             of.audience.retain(|audience| !free.iter().any(|other| other.covers(audience)));
         }
         if of.audience.is_empty() {
-            let text = "all who could use it could use one that forbids nothing, so it is left out";
+            let text = "everyone who could use it could also use one that forbids nothing, so it is left out";
             writer.warn(Effect::LeftOut, &of.origin, "", text);
         }
         !of.audience.is_empty()
@@ -210,7 +210,7 @@ fn without_access(read: &mut Vec<Psp>, has_rbac: bool, writer: &mut Writer<'_>) 
     read.retain(|of| {
         if of.parts.is_empty() && limits {
             let text = format!(
-                "forbids nothing, so whoever could use it was not limited. Who that was is in Roles and bindings, {missing}"
+                "forbids nothing, so it did not limit those who could use it. They are in Roles and bindings, {missing}"
             );
             writer.warn(Effect::LeftOut, &of.origin, "", &text);
         } else if limits {
@@ -255,7 +255,7 @@ impl<'p> Regions<'p> {
             return all.for_each(|of| writer.warn(Effect::Note, &of.origin, "", &text));
         }
         if self.of_all.is_empty() {
-            let text = "pods that no PodSecurityPolicy could be used for were rejected; they are let in";
+            let text = "pods for which no PodSecurityPolicy could be used were rejected; they are accepted now";
             let all = self.free.iter().chain(&self.of_some);
             all.for_each(|of| writer.warn(Effect::Weaker, &of.origin, "", text));
         }
@@ -448,8 +448,8 @@ fn write_region(usable: &[&Psp], scope: &Scope, writer: &mut Writer<'_>) {
         let filling: Vec<&str> = filling.map(|part| part.policy).collect();
         if !filling.is_empty() {
             let text = format!(
-                "where several could be used ({}), a policy group decides, which changes no pod: what was filled in for {} \
-                 has to be set",
+                "where several could be used ({}), a policy group decides, and groups change no pod: pods must now \
+                    set what was filled in for {}",
                 listed(&scope.sources),
                 filling.join(", ")
             );
@@ -500,7 +500,7 @@ fn parts_of(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<V
     let mut reader = Reader { origin, writer, parts: Vec::new() };
     let is_of_every_object = |path: &str| path.starts_with("metadata.") || matches!(path, "apiVersion" | "kind");
     for path in unknown.iter().filter(|path| !is_of_every_object(path)) {
-        reader.warn(Effect::Note, path, "no field of PodSecurityPolicy; it is left out");
+        reader.warn(Effect::Note, path, "unknown field of PodSecurityPolicy; it is left out");
     }
     let annotations = metadata.unwrap_or_default().annotations.unwrap_or_default();
     let reader = &mut reader;
@@ -595,8 +595,8 @@ impl PodSecurityPolicySpec {
             return reader.add("allow-privilege-escalation", [("mutate", json!(true))]);
         }
         if self.default_allow_privilege_escalation == Some(false) {
-            let text = "set allowPrivilegeEscalation: false where a container says nothing, and let a container say true. \
-                        Nothing is set: add allow-privilege-escalation with mutate: true if no container needs true";
+            let text = "set allowPrivilegeEscalation: false where a container left it unset, and accepted true. The \
+                policies do not set it: add allow-privilege-escalation with mutate: true if no container needs true";
             reader.warn(Effect::Weaker, DEFAULT, text);
         }
     }
@@ -634,7 +634,7 @@ impl PodSecurityPolicySpec {
             reader.warn(
                 Effect::Note,
                 PATH,
-                &format!("no type of volume: {unknown:?}; it is left out, since it allows nothing"),
+                &format!("unknown type of volume: {unknown:?}; it is left out, since it allows nothing"),
             );
         }
         let drivers: Vec<&str> = list(&self.allowed_csi_drivers).iter().map(|driver| driver.name.as_str()).collect();
@@ -668,7 +668,7 @@ impl PodSecurityPolicySpec {
                 allowed.push(json!({"pathPrefix": prefix, "readOnly": entry.read_only == Some(true)}));
             } else {
                 let text =
-                    format!("{prefix:?} is no absolute path without ..; it is left out, since it allows nothing");
+                    format!("{prefix:?} is not an absolute path without ..; it is left out, since it allows nothing");
                 reader.warn(Effect::Note, &format!("spec.allowedHostPaths[{index}].pathPrefix"), &text);
             }
         }
@@ -748,7 +748,7 @@ impl PodSecurityPolicySpec {
         let mut options = selinux.se_linux_options.clone().unwrap_or_default();
         let is_known = |name: &str| matches!(name, "user" | "role" | "type" | "level");
         for name in options.keys().filter(|name| !is_known(name)) {
-            reader.warn(Effect::Note, &format!("{OPTIONS}.{name}"), "no field of SELinuxOptions; it is left out");
+            reader.warn(Effect::Note, &format!("{OPTIONS}.{name}"), "unknown field of SELinuxOptions; it is left out");
         }
         // Here `*` is a pattern, there it was a label that no pod has.
         options.retain(|name, value| is_known(name) && !value.is_empty() && value != ANY);
@@ -783,14 +783,19 @@ impl PodSecurityPolicySpec {
             reader.warn(
                 Effect::Note,
                 PATH,
-                &format!("no type of /proc: {unknown:?}; it is left out, since it allows nothing"),
+                &format!("unknown type of /proc: {unknown:?}; it is left out, since it allows nothing"),
             );
         }
         let allowed: &[&str] = match (allows("Default") || types.is_empty(), allows("Unmasked")) {
             (true, true) => return,
             (true, false) => &["Default"],
             (false, true) => {
-                reader.warn(Effect::Weaker, PATH, "a container that sets no procMount was rejected; it is let in");
+                reader.warn(
+                    Effect::Weaker,
+                    PATH,
+                    "a container that sets no procMount was rejected; it is accepted \
+                    now",
+                );
                 &["Unmasked"]
             }
             (false, false) => &[],
@@ -882,7 +887,10 @@ fn ranges(ranges: impl Iterator<Item = Range>, path: &str, reader: &mut Reader<'
     let mut kept = Vec::new();
     for (index, range) in ranges.enumerate() {
         if range.min < 0 || range.max < range.min {
-            let text = format!("allows nothing, since {} is not in front of {}; it is left out", range.min, range.max);
+            let text = format!(
+                "allows nothing, since the minimum {} is above the maximum {}; it is left out",
+                range.min, range.max
+            );
             reader.warn(Effect::Note, &format!("{path}[{index}]"), &text);
         } else {
             kept.push(json!({"min": range.min, "max": range.max}));
@@ -894,7 +902,7 @@ fn ranges(ranges: impl Iterator<Item = Range>, path: &str, reader: &mut Reader<'
 /// A rule for users or groups as a setting. Ranges that a rule does not read are left out.
 ///
 /// # Errors
-/// It is no rule, or one whose ranges allow nothing.
+/// It is not a rule, or one whose ranges allow nothing.
 fn rule_of(ids: Option<&Ids>, rules: &[&str], path: &str, reader: &mut Reader<'_, '_>) -> Result<Value, String> {
     let Some(ids) = ids else { return Ok(json!({"rule": ANY_RULE})) };
     if !rules.contains(&ids.rule.as_str()) {
@@ -929,11 +937,11 @@ fn annotation<'a>(annotations: &'a BTreeMap<String, String>, name: &str) -> Opti
     annotations.get(name).map(String::as_str).filter(|value| !value.is_empty())
 }
 
-/// The profiles in a list. What is no profile matched no pod there, but would be a pattern or refused here.
+/// The profiles in a list. What is not a profile matched no pod there, but would be a pattern or refused here.
 fn profiles<'a>(given: &'a str, name: &str, reader: &mut Reader<'_, '_>) -> Vec<&'a str> {
     let (profiles, others): (Vec<&str>, Vec<&str>) = given.split(',').partition(|profile| is_profile(profile));
     for other in others.into_iter().filter(|other| !other.is_empty()) {
-        let text = format!("no profile: {other:?}; it is left out, since it allowed nothing");
+        let text = format!("unknown profile: {other:?}; it is left out, since it allowed nothing");
         reader.warn(Effect::Note, &path_of(name), &text);
     }
     profiles
@@ -989,8 +997,8 @@ fn apparmor_default(default: &str, reader: &mut Reader<'_, '_>) {
     let is_missing = reader.writer.options.kubernetes.is_some_and(|minor| minor < APPARMOR_FIELD);
     if !is_missing {
         reader.set("defaultProfile", json!(default));
-        let text = "is set in the field appArmorProfile, which Kubernetes has since 1.30; for an older one, say \
-                    --kubernetes-version";
+        let text = "is set in the field appArmorProfile, which Kubernetes has since 1.30; for an older version, use \
+            --kubernetes-version";
         return if reader.writer.options.kubernetes.is_none() {
             reader.warn(Effect::Note, &path, text)
         };

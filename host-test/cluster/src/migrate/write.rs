@@ -205,8 +205,8 @@ impl<'o> Writer<'o> {
         }
         let Some(rules) = workloads else { return };
         if of.is_mutating() {
-            let text = "what pods get filled in, workloads must set themselves: a policy that changed them would fight \
-                        with what manages them";
+            let text = "workloads must set the fields that pods get filled in: a policy that changed a workload would \
+                fight with the tool that manages it";
             self.warn(Effect::Stricter, &scope.sources[0], "", text);
         }
         let name = self.unique(format!("{name}-workloads"));

@@ -167,7 +167,7 @@ impl Validating {
         let warnings = self.policies.iter().filter(|policy| !policy.bindings.is_empty()).flat_map(|policy| {
             let of_user = (!knows_user && policy.reads_user_info()).then(|| {
                 format!(
-                    "{POLICY}/{}: reads request.userInfo, of which nothing is known: the user is \"podfence\"",
+                    "{POLICY}/{}: reads request.userInfo, which is unknown here: the user is \"podfence\"",
                     policy.name
                 )
             });

@@ -75,7 +75,7 @@ impl Validating {
         if name.is_empty() {
             return Err(refused("metadata.name: expected a name"));
         }
-        let twice = || refused("stands twice, and a cluster would have the one that is applied last; expected it once");
+        let twice = || refused("is defined twice, and a cluster keeps the one that is applied last; define it once");
         let in_title = |error| match error {
             ReadError::Refused(problem) => ReadError::Refused(format!("{title}: {problem}")),
             ReadError::Unsupported(problem) => ReadError::Unsupported(format!("{title}: {problem}")),
@@ -264,7 +264,7 @@ fn with_variables(mut environment: Environment, variables: Vec<Variable>) -> Res
         }
         if !names.insert(name.clone()) {
             return Err(ReadError::Refused(format!(
-                "{at}.name: {name:?} stands twice, expected names that are unique"
+                "{at}.name: {name:?} is defined twice, expected names that are unique"
             )));
         }
         let environment_of = environment.returning(Returns::Anything);
@@ -377,7 +377,7 @@ fn actions(names: &[String]) -> Result<Actions, String> {
             other => return Err(format!("{FIELD}: expected Deny, Warn or Audit, found {other:?}")),
         };
         if std::mem::replace(action, true) {
-            return Err(format!("{FIELD}: {name} stands twice, expected it once"));
+            return Err(format!("{FIELD}: {name} is given twice, expected it once"));
         }
     }
     match actions {

@@ -93,7 +93,7 @@ pub fn cases(line: &Value) -> Vec<Case> {
     let policy = text(line, "policy");
     let policies = policies(policy).into_iter().map(|(policy, settings)| match settings {
         Value::Object(settings) => Equivalent { policy, settings },
-        other => panic!("{other} is no object"),
+        other => panic!("{other} is not an object"),
     });
     // One suite repeats names of another.
     let rules = line["rules"].as_array().map_or(0, Vec::len);
@@ -104,7 +104,7 @@ pub fn cases(line: &Value) -> Vec<Case> {
         is_allowed: match text(line, "expect") {
             "good" => true,
             "bad" => false,
-            other => panic!("{other} is no verdict"),
+            other => panic!("{other} is not a verdict"),
         },
     }]
 }

@@ -38,7 +38,7 @@ impl Policies {
             if evaluation.response.allowed {
                 return Ok(());
             }
-            // What a policy cannot judge is no rejection.
+            // What a policy cannot judge is not a rejection.
             let status = evaluation.response.status.unwrap_or_default();
             let is_violation = evaluation.failure.is_none() && status.code == Some(403);
             assert!(is_violation, "{} cannot judge {request:?}: {status:?}", policy.name);

@@ -39,7 +39,7 @@ fn case(line: &Value, policies: Vec<Equivalent>) -> Case {
         is_allowed: match text(line, "expect") {
             "pass" => true,
             "fail" => false,
-            other => panic!("{other} is no verdict"),
+            other => panic!("{other} is not a verdict"),
         },
     }
 }

@@ -115,7 +115,7 @@ fn is_stricter(migration: &Migration, refusal: &str) -> bool {
 
 #[test]
 fn pod_security_policies_count_for_whom_rbac_says() {
-    const NONE_USABLE: &str = "pods that no PodSecurityPolicy could be used for were rejected; they are let in";
+    const NONE_USABLE: &str = "pods for which no PodSecurityPolicy could be used were rejected; they are accepted now";
     let pool = policies();
     let aspects: Vec<Vec<Aspect>> = serde_saphyr::from_str(ASPECTS).unwrap();
     let pods = pairs(&aspects);
@@ -407,7 +407,7 @@ fn constraints_match_the_pods_that_gatekeeper_matched() {
 #[test]
 fn constraints_decide_as_their_templates() {
     const POD_LEVEL: &str = "the pod-level value must be allowed, even if every container overrides it";
-    const DROPPED: &str = "a container could add what it has to drop as well; Podfence rejects such a container";
+    const DROPPED: &str = "a container could add a capability that it must drop; Podfence rejects such a container";
     let aspects: Vec<Vec<Aspect>> = serde_saphyr::from_str(ASPECTS).unwrap();
     let pods = pairs(&aspects);
     let (mut judged, mut wrong) = (0, Vec::new());
@@ -451,8 +451,7 @@ fn rules_match(rules: &[Value], group: &str, resource: &str) -> bool {
 
 #[test]
 fn rules_of_kubewarden_match_what_they_matched_and_holds_a_pod() {
-    const ADDED: &str =
-        "no rule matched pods, so what was not made from a workload was not evaluated; rules for pods are added";
+    const ADDED: &str = "no rule matched pods, so pods without a workload were not evaluated; rules for pods are added";
     let (mut random, mut refused) = (Random::new(99), 0);
     let template = json!({"spec": {"containers": [{"name": "app", "securityContext": {"privileged": true}}]}});
     for _ in 0..300 {

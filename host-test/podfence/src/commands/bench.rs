@@ -27,16 +27,15 @@ use crate::text::{origin, pretty_json, visible};
 const EXAMPLES: &str = "\
 Examples:
   podfence bench target/policies/*.wasm                            all policies
-  podfence bench target/policies/privileged.wasm --vs other.wasm   one beside another one
+  podfence bench target/policies/privileged.wasm --vs other.wasm   in comparison with another module
   podfence bench --scan manifests/                                 a scan, step by step";
 
 /// Measures modules against each other and against a module that does nothing.
 ///
-/// Modules take turns, so that the ratios of one run mean something on a noisy machine. Works on any
-/// waPC policy, also on one that needs WASI. "fresh" is a new instance for each call, as in a
-/// policy-server; "reused" is one instance for all calls. Several modules are added up as well, for
-/// what it costs to call one after the other. With --scan, measures `podfence scan` instead, step by step and against
-/// other commands.
+/// Modules take turns, so that the ratios of one run are reliable on a noisy machine. Works on any waPC policy, also on
+/// one that needs WASI. "fresh" is a new instance for each call, as in a policy-server; "reused" is one instance for
+/// all calls. For several modules, it also shows the sum: the cost of calling one after the other. With --scan,
+/// measures `podfence scan` instead, step by step and against other commands.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -48,7 +47,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["modules", "vs", "settings", "request", "large"])]
     scan: Option<PathBuf>,
 
-    /// Another command to measure beside the scan, for example one that reads the same files; may be repeated
+    /// Another command to compare the scan with, for example, one that reads the same files; may be repeated
     #[arg(long, value_name = "COMMAND", requires = "scan")]
     beside: Vec<String>,
 
@@ -76,7 +75,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "request")]
     large: bool,
 
-    /// How often each module has its turn
+    /// The number of rounds: how often each module is measured
     #[arg(long, default_value = "30", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: u32,
 

@@ -15,7 +15,7 @@ Examples:
   podfence completions zsh > DIR/_podfence     DIR is in the fpath of zsh
   podfence completions fish > ~/.config/fish/completions/podfence.fish";
 
-/// Prints what completes commands and options in a shell.
+/// Prints the completion script of a shell.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {

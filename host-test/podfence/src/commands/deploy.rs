@@ -17,7 +17,7 @@ use crate::text::origin;
 ///
 /// Writes a directory for `kubectl apply -k` per level and per mode, a Helm chart, and a README for operators.
 ///
-/// Exit code 0: they are written; 2: they are not.
+/// Exit code 0: written; 2: not written.
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
     podfence deploy --registry registry.example.com/podfence --out target/deploy\n  \

@@ -21,7 +21,7 @@ Examples:
 
 /// Shows a policy's documentation: what it rejects and why, fields, settings, examples, fixes, what it replaces.
 ///
-/// As Markdown, or laid out on a terminal. Without a policy, it lists them all.
+/// Prints Markdown, or formatted text on a terminal. Without a policy, lists all of them.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {

@@ -19,7 +19,8 @@ Example:
   podfence inspect target/policies/privileged.wasm
   podfence inspect target/opa/privileged.wasm";
 
-/// Tells what a module is, and whether a policy-server would load it, or a host of OPA's modules.
+/// Shows the metadata, imports and exports of a module, and whether a policy-server or a host of OPA's modules would
+/// load it.
 ///
 /// Exit code 0: it would; 1: it would not; 2: the file cannot be read.
 #[derive(Args)]

@@ -24,9 +24,10 @@ use crate::text::{origin, printable};
 /// Reads PodSecurityPolicies with their Roles and bindings; namespaces with labels of Pod Security, and the configuration of
 /// Pod Security Admission wherever it is embedded; constraints of the Gatekeeper library with its Config and
 /// ExpansionTemplates; and the official policies and groups of Kubewarden. Prints policies that can be applied as they are.
-/// Standard error says what they decide otherwise, and ends with a table of all sources.
+/// Standard error reports where their verdicts differ from the source's, and ends with a table of all sources.
 ///
-/// Exit code 0: all is migrated; 1: policies are printed, but something was left out or is weaker; 2: nothing could be read.
+/// Exit code 0: everything is migrated; 1: policies are printed, but something was left out or is weaker; 2: nothing
+/// could be read.
 #[derive(Args)]
 #[command(after_help = "Examples:
   kubectl get ns -o yaml | podfence migrate - > policies.yaml
@@ -41,7 +42,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "HOST/PATH", default_value = published::registry(), value_parser = super::registry)]
     registry: String,
 
-    /// Whether the policies reject what their source rejected. What only reported stays in mode monitor
+    /// Whether the policies reject what their source rejected. Sources that only reported stay in mode monitor
     #[arg(long, value_enum, default_value_t = ModeArgument::Monitor)]
     mode: ModeArgument,
 
@@ -54,7 +55,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     workloads: bool,
 
-    /// Read constraints of a kind as those of the Gatekeeper library that it is a copy of, for example
+    /// Treat constraints of a kind as those of the Gatekeeper library's kind that it is a copy of, for example
     /// `PSPCapabilities=K8sPSPCapabilities`
     #[arg(long, value_name = "KIND=KIND", value_parser = kind_alias)]
     kind_alias: Vec<(String, String)>,
@@ -87,7 +88,7 @@ fn kind_alias(text: &str) -> Result<(String, String), String> {
         Some((own, library)) if podfence_cluster::gatekeeper::find(library).is_some() => {
             Ok((own.to_owned(), library.to_owned()))
         }
-        Some((_, library)) => Err(format!("{library} is no kind of the Gatekeeper library that Podfence knows")),
+        Some((_, library)) => Err(format!("{library} is not a kind of the Gatekeeper library that Podfence supports")),
         None => Err("expected KIND=KIND".to_owned()),
     }
 }

@@ -92,10 +92,10 @@ enum Output {
     Json,
 }
 
-/// What becomes of ValidatingAdmissionPolicies that no binding names.
+/// How to treat ValidatingAdmissionPolicies without a binding.
 #[derive(Clone, Copy, ValueEnum)]
 enum UnboundArgument {
-    /// They judge all that they match, and what fails is denied.
+    /// Judge every object that they match, and deny violations.
     Deny,
 }
 
@@ -115,7 +115,7 @@ fn add_params(validating: &mut Validating, paths: &[PathBuf]) -> Result<()> {
                 if validating.params_mut().add(object) {
                     let name = object["metadata"]["name"].as_str().unwrap_or_default();
                     bail!(
-                        "{}: {} {name} stands twice, and differs",
+                        "{}: {} {name} is defined twice, with different content",
                         origin(&file),
                         visible(&object["kind"].to_string())
                     );
@@ -129,7 +129,7 @@ fn add_params(validating: &mut Validating, paths: &[PathBuf]) -> Result<()> {
 /// What a module may use.
 #[derive(Args)]
 struct LimitArguments {
-    /// Seconds that each call may take, as in a policy-server; fractions are fine
+    /// Seconds that each call may take, as in a policy-server; fractions are allowed
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     timeout: Duration,
 

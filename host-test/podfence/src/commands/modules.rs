@@ -153,7 +153,7 @@ impl Places {
     /// Finds and compiles modules, several at once. They come in the order of the names.
     ///
     /// # Errors
-    /// One is nowhere, or is no module.
+    /// One is nowhere, or is not a module.
     pub(super) fn load(&self, host: &Host, names: &[&str]) -> Result<Vec<Loaded>> {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(names.len());
         let (next, loaded) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

@@ -29,22 +29,22 @@ Examples:
   podfence run privileged -r pod.yaml                     by a policy with its defaults
   podfence run host-path -r pod.yaml -s '{\"allowedHostPaths\": [{\"pathPrefix\": \"/var/log\"}]}'
   podfence run --policies target/deploy/monitor/restricted -r app.yaml -n shop
-                                                          what the cluster would say in namespace shop
+                                                          the verdict of the cluster in namespace shop
   kubectl kustomize DIR | podfence run --policies - -r app.yaml --namespaces namespaces.yaml";
 
-/// Judges a manifest, an AdmissionRequest or an AdmissionReview, and shows what a policy-server would answer.
+/// Judges a manifest, an AdmissionRequest or an AdmissionReview, and shows the reply of a policy-server.
 ///
-/// Judge with one module, or with the policy documents of a cluster (--policies): as an API server does, those that change
-/// objects first, each on what the one before made of it. For single requests and for what a cluster would say;
-/// `podfence scan` judges the files of a repository. Exit code 0: all allowed; 1: something denied; 2: something could not
-/// be judged, or nothing was.
+/// Judges by one module, or by the policy documents of a cluster (--policies) in the order of the API server: mutating
+/// policies first, each on the result of the one before. `podfence scan` judges the files of a repository. Exit code 0:
+/// all allowed; 1: something denied; 2: something could not be judged, or nothing was.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The policy: a waPC module, or the name of one of Podfence's policies
     module: Option<PathBuf>,
 
-    /// Policies and groups of Kubewarden, and ValidatingAdmissionPolicies with their bindings, as documents: a file, a directory of files, or `-` for what `kubectl kustomize` prints
+    /// Policies and groups of Kubewarden, and ValidatingAdmissionPolicies with their bindings, as documents: a file, a
+    /// directory of files, or `-` for standard input, such as the output of `kubectl kustomize`
     #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["module", "settings", "kinds", "allowed_to_mutate", "message"])]
     policies: Option<PathBuf>,
 
@@ -62,20 +62,20 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE|DIR", requires = "policies")]
     params: Vec<PathBuf>,
 
-    /// What becomes of ValidatingAdmissionPolicies that no binding names [default: they judge nothing, as in a cluster]
+    /// How to treat ValidatingAdmissionPolicies without a binding [default: they judge nothing, as in a cluster]
     #[arg(long, value_enum, requires = "policies")]
     unbound: Option<UnboundArgument>,
 
-    /// The namespace of Kubewarden's controller, which policies of the whole cluster leave out
+    /// The namespace of Kubewarden's controller, which cluster-wide policies skip
     #[arg(long, value_name = "NAMESPACE", default_value = CONTROLLER_NAMESPACE, requires = "policies")]
     controller_namespace: String,
 
     /// What to judge, YAML or JSON, any number of documents; `-` is standard input. A manifest is
-    /// judged as its creation
+    /// judged as if it were created
     #[arg(short, long, value_name = "FILE")]
     request: PathBuf,
 
-    /// The namespace of manifests that name none [default: default]
+    /// The namespace of manifests without one [default: default]
     #[arg(short, long, value_name = "NAMESPACE")]
     namespace: Option<String>,
 
@@ -94,12 +94,12 @@ pub(super) struct Arguments {
     #[command(flatten)]
     kinds: KindsArgument,
 
-    /// What becomes of a verdict [default: protect, or what the policies say]
+    /// Whether verdicts are enforced [default: protect, or what the policies say]
     #[arg(long, value_enum)]
     mode: Option<ModeArgument>,
 
-    /// Whether a patch is passed on; without it a patch is a denial [default: what the module's
-    /// metadata says, true where it has none]
+    /// Whether the policy may change objects; if not, a change is a denial [default: as in the module's metadata, or
+    /// true without metadata]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allowed_to_mutate: Option<bool>,
 
@@ -107,11 +107,11 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
 
-    /// What to print: for people, or for each object a line of JSON, with the AdmissionResponse of each policy
+    /// What to print: a report for people, or a line of JSON for each object, with the AdmissionResponse of each policy
     #[arg(short, long, value_enum, default_value_t = Output::Human)]
     output: Output,
 
-    /// Ends with exit code 0 if there was nothing to judge
+    /// Exits with code 0 if there was nothing to judge
     #[arg(long)]
     allow_empty: bool,
 
@@ -121,7 +121,7 @@ pub(super) struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ModeArgument {
-    /// The verdict stands.
+    /// Verdicts are enforced.
     Protect,
     /// Everything is allowed, unchanged.
     Monitor,

@@ -107,10 +107,7 @@ fn a_version_is_published_once() {
     let tagged = format!("{}/privileged:{VERSION}", registry.place());
     assert_eq!(
         workplace.fails(2, &["push", "other.wasm", "--registry", &registry.place()]),
-        format!(
-            "error: {tagged} is there already with other content, {}; --overwrite replaces it\n",
-            digest(&reference)
-        )
+        format!("error: {tagged} already exists with other content, {}; --overwrite replaces it\n", digest(&reference))
     );
     let replaced = workplace.succeeds(&["push", "other.wasm", "--registry", &registry.place(), "--overwrite"]);
     assert_ne!(digest(replaced.trim_end()), digest(&reference));
@@ -294,7 +291,7 @@ fn what_is_verified_is_what_is_pulled() {
     workplace.write("root.json", "{}");
     let identity = ["--certificate-identity", "a@example.com", "--certificate-oidc-issuer", "https://example.com"];
     let root = workplace.fails(2, &[&["verify", "--trusted-root", "root.json", &tagged], &identity[..]].concat());
-    assert!(root.starts_with("error: root.json is no trusted root: "), "{root}");
+    assert!(root.starts_with("error: root.json is not a trusted root: "), "{root}");
     let keyless = workplace.fails(1, &[&["verify"], &identity[..], &[&tagged]].concat());
     assert_eq!(keyless, format!("refused: {tagged} has no good signature: it is signed with a key\n"));
 }
@@ -340,7 +337,7 @@ fn a_bill_of_materials_is_attached_once_and_comes_back() {
     // One that is of other bytes is not published.
     write_bill(&workplace, "users");
     workplace.write("privileged.cdx.json", workplace.read("users.cdx.json"));
-    let expected = "error: privileged.cdx.json is of another module; `podfence sbom privileged.wasm` writes it\n";
+    let expected = "error: privileged.cdx.json describes another module; `podfence sbom privileged.wasm` writes it\n";
     assert_eq!(workplace.fails(2, &push), expected);
 
     let without = publish(&workplace, &registry, "users");
@@ -403,14 +400,14 @@ fn keys_that_are_none_are_refused() {
     for (key, password, expected) in [
         (key.as_str(), Some("q"), "COSIGN_PASSWORD does not open ours.key"),
         (&key, None, "COSIGN_PASSWORD is not set; it has the password of the private key, and is empty if it has none"),
-        (&public, Some("p"), "ours.pub is no private key in PEM; `podfence generate-key-pair` makes one"),
+        (&public, Some("p"), "ours.pub is not a private key in PEM; `podfence generate-key-pair` makes one"),
         ("open.key", Some("p"), "open.key is not encrypted; set COSIGN_PASSWORD to nothing"),
     ] {
         assert_eq!(sign(key, password), (Some(2), format!("error: {expected}\n")));
     }
     let (_, unreachable) = sign("open.key", Some(""));
     assert!(unreachable.starts_with("error: localhost:1 cannot be reached: "), "{unreachable}");
-    let no_public_key = format!("error: {key} is no public key in PEM\n");
+    let no_public_key = format!("error: {key} is not a public key in PEM\n");
     assert_eq!(workplace.fails(2, &["verify", "--key", &key, reference]), no_public_key);
 
     let generate = ["generate-key-pair", "--output-key-prefix", "ours"];
@@ -490,12 +487,12 @@ fn what_is_no_policy_is_not_pulled() {
             "image",
             image,
             format!(
-                "{} is no policy: its layer is application/vnd.oci.image.layer.v1.tar; expected \
+                "{} is not a policy: its layer is application/vnd.oci.image.layer.v1.tar; expected \
                  application/vnd.wasm.content.layer.v1+wasm",
                 tagged("image")
             ),
         ),
-        ("two", two, format!("{} is no policy: it has 2 layers; expected one", tagged("two"))),
+        ("two", two, format!("{} is not a policy: it has 2 layers; expected one", tagged("two"))),
         (
             "huge",
             huge,

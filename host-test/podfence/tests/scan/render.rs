@@ -106,7 +106,7 @@ fn a_chart_may_render_to_nothing() {
         let mut command = workplace.command(&[&["scan", "--render", "--allow-empty"], arguments].concat());
         Printed::of(command.current_dir(workplace.path("tree")).output().expect("the program runs")).error
     };
-    assert_eq!(error(&[]), "note: web renders to nothing, so that nothing of it is judged\n");
+    assert_eq!(error(&[]), "note: web renders to no documents, so nothing in it is judged\n");
     workplace.write("tree/a.yaml", BAD);
     assert_eq!(error(&["a.yaml"]), "note: --render found neither a chart nor a kustomization to render\n");
 }
@@ -272,7 +272,7 @@ fn what_cannot_be_rendered_is_a_problem() {
             assert_eq!(problems, [expected], "{name}");
         }
     }
-    // People see its words on lines that are no commands.
+    // People see its words on lines that are not commands.
     let workplace = with_programs(&[("helm", words)]);
     workplace.write("tree/Chart.yaml", CHART);
     let out = workplace.run(&["scan", "tree", "--render"]).out;

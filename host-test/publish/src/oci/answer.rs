@@ -79,7 +79,7 @@ impl Manifest {
     /// Reads a manifest.
     ///
     /// # Errors
-    /// It is none, in words that follow "its manifest: ".
+    /// It is not one, in words that follow "its manifest: ".
     pub fn read(text: &[u8]) -> Result<Manifest, String> {
         let manifest: Manifest = serde_json::from_slice(text).map_err(|error| match Index::read(text) {
             Ok(_) => "it is a list of manifests; expected one of an artifact".to_owned(),
@@ -120,7 +120,7 @@ impl Index {
     /// Reads a list.
     ///
     /// # Errors
-    /// It is none, in words.
+    /// It is not one, in words.
     pub fn read(text: &[u8]) -> Result<Index, String> {
         serde_json::from_slice(text).map_err(|error| shown(&error.to_string()))
     }

@@ -15,7 +15,7 @@ use super::registry::{OciError, Registry, digest};
 const CONFIG_TYPE: &str = "application/vnd.wasm.config.v1+json";
 const LAYER_TYPE: &str = "application/vnd.wasm.content.layer.v1+wasm";
 
-/// A policy is no image, so there is nothing to configure.
+/// A policy is not an image, so there is nothing to configure.
 const CONFIG: &[u8] = b"{}";
 
 const TITLE: &str = "io.kubewarden.policy.title";
@@ -40,7 +40,7 @@ pub enum ArtifactError {
     #[error("its metadata has no annotation {0}")]
     Annotation(&'static str),
     /// A version is published once.
-    #[error("{reference} is there already with other content, {found}; --overwrite replaces it")]
+    #[error("{reference} already exists with other content, {found}; --overwrite replaces it")]
     Published {
         /// What is published.
         reference: String,
@@ -48,7 +48,7 @@ pub enum ArtifactError {
         found: String,
     },
     /// Something else than a policy.
-    #[error("{reference} is no policy: {problem}")]
+    #[error("{reference} is not a policy: {problem}")]
     NoPolicy {
         /// What was asked for.
         reference: String,
@@ -121,7 +121,7 @@ impl Artifact {
     /// Where it goes in a place that has a repository for each policy, such as `registry.example.com/podfence`.
     ///
     /// # Errors
-    /// The place is none.
+    /// The place is invalid.
     pub fn reference(&self, place: &str) -> Result<Reference, OciError> {
         let place = place.strip_prefix("registry://").unwrap_or(place).trim_end_matches('/');
         super::parse(&format!("{place}/{}:v{}", self.name, self.version))
@@ -231,7 +231,7 @@ impl Pulled {
 /// name and version in the manifest, if they are there, are those of the reference.
 ///
 /// # Errors
-/// It is missing, is no policy or another one, or was changed.
+/// It is missing, is not a policy or another one, or was changed.
 pub fn pull(registry: &Registry, reference: &Reference) -> Result<Pulled, ArtifactError> {
     let (manifest, digest) = registry.manifest(reference)?;
     let no_policy = |problem: String| ArtifactError::NoPolicy { reference: reference.whole(), problem };

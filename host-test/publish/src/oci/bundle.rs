@@ -35,7 +35,7 @@ pub enum BundleError {
     #[error("it is signed with another key")]
     OtherKey,
     /// It is good, and says something else.
-    #[error("it says something else: {0}")]
+    #[error("it states something else: {0}")]
     OtherKind(String),
     /// Anything else.
     #[error("{0}")]
@@ -63,7 +63,7 @@ impl Signer {
     /// Who has a certificate of those who may certify and log: those of the root, or those of the public Sigstore.
     ///
     /// # Errors
-    /// The root is none, in words.
+    /// The root is invalid, in words.
     pub fn with_identity(identity: &str, issuer: &str, root: Option<&str>) -> Result<Signer, String> {
         let root = TrustedRoot::from_json(root.unwrap_or(SIGSTORE_PRODUCTION_TRUSTED_ROOT));
         let root = root.map_err(|error| error.to_string())?;
@@ -75,7 +75,7 @@ impl Signer {
 /// Reads a bundle that says something of a kind about an artifact: what it says.
 ///
 /// # Errors
-/// It is none, somebody else signed it, or it is about something else.
+/// It is not one, somebody else signed it, or it is about something else.
 pub fn open(bundle: &[u8], digest: &str, kind: &str, signer: &Signer) -> Result<Value, BundleError> {
     let unfit = |problem: String| BundleError::Unfit(problem);
     let text = std::str::from_utf8(bundle).map_err(|error| unfit(format!("it cannot be read: {error}")))?;
@@ -178,7 +178,7 @@ mod tests {
                 IDENTITY,
                 ISSUER,
                 BILL,
-                Some(format!("it says something else: {SIGNATURE}")),
+                Some(format!("it states something else: {SIGNATURE}")),
             ),
             (
                 &not_of_the_log,

@@ -12,7 +12,7 @@ use sigstore_verify::types::DerPublicKey;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// It is something else, or of a kind that signs no policies.
-    #[error("is no private key in PEM; `podfence generate-key-pair` makes one")]
+    #[error("is not a private key in PEM; `podfence generate-key-pair` makes one")]
     NotPrivate,
     /// It has a password, and not this one.
     #[error("the password does not open it")]
@@ -21,7 +21,7 @@ pub enum KeyError {
     #[error("it is not encrypted, so its password is empty")]
     Open,
     /// It is something else.
-    #[error("is no public key in PEM")]
+    #[error("is not a public key in PEM")]
     NotPublic,
     /// The library.
     #[error("{0}")]
@@ -49,7 +49,7 @@ impl KeyPair {
     /// Reads a private key in PEM as cosign writes it. The password is empty for one that is not encrypted.
     ///
     /// # Errors
-    /// It is no such key, or has another password.
+    /// It is not such a key, or has another password.
     pub fn from_pem(pem: &[u8], password: &[u8]) -> Result<KeyPair, KeyError> {
         let text = String::from_utf8_lossy(pem);
         let is_encrypted = text.contains("-----BEGIN ENCRYPTED ");
@@ -106,7 +106,7 @@ impl PublicKey {
     /// Reads a public key in PEM.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not one.
     pub fn from_pem(pem: &[u8]) -> Result<PublicKey, KeyError> {
         let simple = CosignVerificationKey::try_from_pem(pem).map_err(|_| KeyError::NotPublic)?;
         let text = std::str::from_utf8(pem).map_err(|_| KeyError::NotPublic)?;

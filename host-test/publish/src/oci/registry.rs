@@ -116,7 +116,7 @@ impl OciError {
 /// Reads the name of an artifact, with or without `registry://` in front.
 ///
 /// # Errors
-/// It is none, or has neither tag nor digest.
+/// It is not one, or has neither tag nor digest.
 pub fn parse(text: &str) -> Result<Reference, OciError> {
     let reference = text.strip_prefix("registry://").unwrap_or(text);
     let error = |problem: &str| OciError::Reference { reference: text.to_owned(), problem: problem.to_owned() };
@@ -272,7 +272,7 @@ impl Registry {
         let place = referrers_tag(subject);
         let Some((index, _)) = self.find_manifest(&place)? else { return Ok(Vec::new()) };
         let index =
-            Index::read(&index).map_err(|problem| self.0.failed(format!("{} is no index: {problem}", place)))?;
+            Index::read(&index).map_err(|problem| self.0.failed(format!("{} is not an index: {problem}", place)))?;
         Ok(index.manifests)
     }
 

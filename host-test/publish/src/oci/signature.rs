@@ -33,7 +33,7 @@ pub enum SignatureError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The file of those who certify and log.
-    #[error("is no trusted root: {0}")]
+    #[error("is not a trusted root: {0}")]
     Root(String),
     /// Nobody signed it.
     #[error("{0} has no signature")]
@@ -92,7 +92,7 @@ impl Trust {
     /// log; without one, they are the public Sigstore.
     ///
     /// # Errors
-    /// The root is none.
+    /// The root is invalid.
     pub fn with_identity(identity: &str, issuer: &str, root: Option<&str>) -> Result<Trust, SignatureError> {
         let signer = Signer::with_identity(identity, issuer, root).map_err(SignatureError::Root)?;
         Ok(Trust { key: None, signer })
@@ -112,7 +112,7 @@ impl Problems {
     fn may_read(&mut self) -> bool {
         self.read += 1;
         if self.read == MOST + 1 {
-            self.add(format!("there are more than {MOST}, of which the others are not read"));
+            self.add(format!("there are more than {MOST}; the rest are not read"));
         }
         self.read <= MOST
     }
@@ -260,7 +260,7 @@ pub fn bill_of(registry: &Registry, pulled: &Pulled, trust: Option<&Trust>) -> R
 /// its digest. Other signatures stay, and what the key signed already is not signed again.
 ///
 /// # Errors
-/// It is no policy, the bill is of another module, or the registry does not take a signature.
+/// It is not a policy, the bill is of another module, or the registry does not take a signature.
 pub fn sign(
     registry: &Registry,
     reference: &Reference,

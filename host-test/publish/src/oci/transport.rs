@@ -1,4 +1,4 @@
-//! Requests to a registry, of which nothing is trusted: every answer has a limit, every transfer has a deadline, and
+//! Requests to a registry, which is not trusted: every answer has a limit, every transfer has a deadline, and
 //! credentials go to the registry and to the server that it names over TLS.
 
 use std::cell::RefCell;
@@ -150,7 +150,7 @@ impl Transport {
     /// An address in the registry.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not one.
     pub(super) fn url(&self, path: &str) -> Result<Url, OciError> {
         self.origin.join(path).map_err(|error| self.failed(format!("{}: {error}", answer::shown(path))))
     }
@@ -158,11 +158,11 @@ impl Transport {
     /// The address that an answer of the registry names.
     ///
     /// # Errors
-    /// It is none, or would be reached without TLS, though the registry is reached with it.
+    /// It is not one, or would be reached without TLS, though the registry is reached with it.
     pub(super) fn follow(&self, from: &Url, to: &str) -> Result<Url, OciError> {
         let url = from.join(to).ok().filter(|url| url.has_host());
         let url =
-            url.ok_or_else(|| self.failed(format!("it names the address {:?}, which is none", answer::shown(to))))?;
+            url.ok_or_else(|| self.failed(format!("it names {:?}, which is not an address", answer::shown(to))))?;
         if url.scheme() == "https" || url.scheme() == self.origin.scheme() {
             return Ok(url);
         }

@@ -48,7 +48,7 @@ pub struct Config {
     /// The file with the findings that are accepted for now; `podfence scan --write-baseline` writes it.
     #[serde(deserialize_with = "path")]
     pub baseline: Option<PathBuf>,
-    /// The least severity that fails a run.
+    /// The lowest severity that fails a run.
     pub fail_on: FailOn,
     /// Reports what looks like a pod and cannot be judged as an error.
     pub strict: bool,
@@ -107,7 +107,7 @@ pub struct Ignore {
     pub line: usize,
 }
 
-/// The least severity that fails a run.
+/// The lowest severity that fails a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]

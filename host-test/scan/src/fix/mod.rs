@@ -142,7 +142,7 @@ impl Current {
     fn try_with(&self, edits: &[&Edit], insertion: Insertion) -> Result<(Current, Vec<Splice>), String> {
         let document = only(&self.text)?;
         if !document.duplicates().is_empty() {
-            return Err("the document has a key that stands twice".to_owned());
+            return Err("the document has a key twice".to_owned());
         }
         let tree = document.tree().map_err(|broken| broken.message)?;
         let splices = plan(&self.text, document.is_json(), &tree, edits, insertion)?;
@@ -156,7 +156,7 @@ impl Current {
             return Err(wrong().to_owned());
         }
         if comments(&document)? != comments(&new)? {
-            return Err("a comment stands in what would be removed".to_owned());
+            return Err("the part to remove contains a comment".to_owned());
         }
         let json = new.json;
         Ok((Current { text, json }, splices))
@@ -164,7 +164,7 @@ impl Current {
 }
 
 /// Why nothing is edited that came by an alias or a merge key.
-const SHARED: &str = "other places share what would be changed, by an anchor, an alias or a merge key";
+const SHARED: &str = "the value is shared with other places by an anchor, an alias or a merge key";
 
 fn only(text: &str) -> Result<Document<'_>, String> {
     let mut documents = documents(text);

@@ -238,7 +238,7 @@ impl<'t> Planner<'t> {
                 }
                 self.fill(part, &want.to_value()?, in_flow)
             }
-            _ => Err("there is an object or a list, and another one is wanted".to_owned()),
+            _ => Err("an object cannot replace a list, nor a list an object".to_owned()),
         }
     }
 

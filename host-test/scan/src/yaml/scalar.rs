@@ -244,7 +244,7 @@ impl Scalar<'_> {
     /// As a key of an object.
     ///
     /// # Errors
-    /// What is no key.
+    /// What is not a key.
     pub(super) fn key(self) -> Result<String, String> {
         match self {
             Scalar::Text(text) => Ok(text.into_owned()),

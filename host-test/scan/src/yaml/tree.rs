@@ -217,7 +217,7 @@ pub(super) fn read<'t>(events: &mut impl Events<'t>, length: usize) -> Result<Tr
 
 const TOO_MANY: &str = "aliases and merge keys make a million nodes of the document, more than is read";
 
-const WITHIN_ITSELF: &str = "an alias of what it is in; expected one of what stands before";
+const WITHIN_ITSELF: &str = "an alias of a value that contains it; expected one of an earlier value";
 
 impl Node {
     fn scalar(key: Option<Bytes>, value: Bytes, json: String) -> Node {
@@ -583,7 +583,7 @@ pub enum Step<'p> {
     Index(usize),
 }
 
-/// The steps of a path. What is no path ends it.
+/// The steps of a path. What is not a path ends it.
 pub struct Steps<'p>(pub &'p str);
 
 impl<'p> Iterator for Steps<'p> {

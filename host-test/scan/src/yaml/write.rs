@@ -145,10 +145,10 @@ pub(super) fn write<'t>(
 
 pub(super) const COMPLEX_KEY: &str = "invalid map key: found a list or an object, expected text";
 
-pub(super) const BEHIND_THE_END: &str = "the document has ended before, and kubectl ignores what follows; expected \
+pub(super) const BEHIND_THE_END: &str = "the document has ended, and kubectl ignores the rest; expected \
                                          `---` on a line of its own between documents";
 
-/// Whether two hashes are equal. Equal keys have equal hashes; a tree tells whether the opposite holds.
+/// Whether two hashes are equal. Equal keys have equal hashes; a tree shows whether the opposite holds.
 fn has_equal(hashes: &mut [u64]) -> bool {
     if hashes.len() <= 16 {
         return hashes.iter().enumerate().any(|(index, hash)| hashes[..index].contains(hash));

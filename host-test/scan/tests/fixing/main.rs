@@ -213,7 +213,7 @@ fn edits_are_written_in_the_style_of_the_file() {
 
 #[test]
 fn what_cannot_be_edited_stays_and_says_why() {
-    const SHARED: &str = "other places share what would be changed, by an anchor, an alias or a merge key";
+    const SHARED: &str = "the value is shared with other places by an anchor, an alias or a merge key";
     let context = "spec.containers[0].securityContext";
     for (name, text, edits, expected) in [
         (
@@ -245,13 +245,13 @@ fn what_cannot_be_edited_stays_and_says_why() {
             "a key that stands twice",
             "spec:\n  hostPID: false\n  hostPID: true\n",
             vec![remove("spec.hostPID")],
-            vec!["the document has a key that stands twice"],
+            vec!["the document has a key twice"],
         ),
         (
             "a comment within what is removed",
             "spec:\n  containers:\n  - name: a\n    securityContext:\n      # why\n      privileged: true\n",
             vec![not_privileged()],
-            vec!["a comment stands in what would be removed"],
+            vec!["the part to remove contains a comment"],
         ),
         (
             "something else at the place",

@@ -66,7 +66,7 @@ fn read(bytes: &[u8]) -> (Vec<Value>, Vec<String>) {
 }
 
 /// kubectl reads these, and part of a file or another value is lost to it or to other readers.
-const REFUSED: [&str; 4] = ["ambiguous: ", "the document has ended before", "JSON: ", "found a list in a list"];
+const REFUSED: [&str; 4] = ["ambiguous: ", "the document has ended, and", "JSON: ", "found a list in a list"];
 
 /// Why what was read is not what kubectl reads, if it is not.
 fn difference(entry: &Entry) -> Option<String> {

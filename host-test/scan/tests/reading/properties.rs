@@ -62,7 +62,7 @@ fn check_places(text: &str, document: &Document<'_>) {
     for (span, json) in tree.scalars() {
         assert!(bytes.start <= span.start && span.end <= bytes.end, "{span:?} is not in {bytes:?} of {text:?}");
         let part = &text[span.clone()];
-        // Alone, the first three are no part of the scalar, and the others make something else of it.
+        // Alone, the first three are not part of the scalar, and the others make something else of it.
         let is_part = ["\u{feff}", "---", "..."].iter().any(|start| part.starts_with(start));
         if is_part || part.ends_with([':', '-', '?']) {
             continue;

@@ -18,13 +18,12 @@ pub(super) enum Publishing {
     /// Writes the metadata of policies into their modules, for a registry.
     ///
     /// POLICY.wasm gets metadata.yml and README.md of the directory POLICY, as its first and only section
-    /// io.kubewarden.metadata. Each package is loaded as a host loads it, and nothing is written before all of them are
-    /// good.
+    /// io.kubewarden.metadata. Each package is loaded as a host loads it; none is written unless all of them are valid.
     ///
     ///   podfence package target/policies/*.wasm
     ///
-    /// With --opa, modules for OPA get the version of their ABI instead, without which no host loads them. Each is asked
-    /// before it is written.
+    /// With --opa, modules for OPA get the version of their ABI instead, without which no host loads them. Each is
+    /// called once before it is written.
     ///
     /// Exit code 0: packaged; 1: not what was recorded; 2: could not package.
     Package(arguments::Package),
@@ -33,10 +32,10 @@ pub(super) enum Publishing {
     ///
     ///   podfence bundle target/opa/*.wasm
     ///
-    /// The same modules give the same bytes. How OPA is asked so that nothing slips through is in host-test/opa/README.md
-    /// of the repository.
+    /// The same modules give the same bytes. host-test/opa/README.md of the repository shows how to query OPA so that
+    /// it fails closed.
     ///
-    /// Exit code 0: written; 2: it is not.
+    /// Exit code 0: written; 2: not written.
     Bundle(arguments::Bundle),
 
     /// Writes the Software Bill of Materials of modules, in CycloneDX, beside them.
@@ -46,13 +45,13 @@ pub(super) enum Publishing {
     ///
     ///   podfence sbom target/packages/*.wasm
     ///
-    /// Exit code 0: written; 2: at least one is not.
+    /// Exit code 0: all are written; 2: at least one is not.
     Sbom(arguments::Sbom),
 
     /// Publishes packaged policies in an OCI registry, each as HOST/PATH/POLICY:vVERSION.
     ///
     /// Name and version are those of the metadata. What was published is read back, and its reference with the
-    /// digest printed. A version that is there already is left alone.
+    /// digest printed. A version that exists already is not replaced.
     ///
     ///   podfence push target/packages/*.wasm --sbom --registry registry.example.com/podfence
     ///
@@ -64,20 +63,21 @@ pub(super) enum Publishing {
 
     /// Fetches a policy from an OCI registry, and prints its reference with the digest.
     ///
-    /// The module has the digest that the manifest says, and the manifest the one of the reference, if that has
-    /// one. If not, it is what the registry has under that tag now. Name and version are those of the reference.
+    /// Checks that the module has the digest in the manifest, and the manifest the digest in the reference, if there is
+    /// one; a tag is what the registry has under it now. Checks that name and version are those of the reference.
     ///
-    /// With --key or --certificate-identity, it is verified first, and what was verified is what is written:
+    /// With --key or --certificate-identity, verifies before it writes:
     ///
     ///   podfence pull --key cosign.pub registry.example.com/podfence/privileged:v0.2.0
     ///
-    /// Exit code 0: the file is written; 1: it has no good signature; 2: it cannot be fetched. Nothing is written
-    /// then.
+    /// Exit code 0: the file is written; 1: no valid signature; 2: it cannot be fetched. After 1 and 2, nothing is
+    /// written.
     Pull(arguments::Pull),
 
-    /// Signs policies in an OCI registry with a private key, as cosign does: for policy-servers, and in bundles.
+    /// Signs policies in an OCI registry with a private key, in both formats of cosign: for policy-servers, and in
+    /// bundles.
     ///
-    /// What is signed is what a reference stands for now: name it by its digest, as `podfence push` prints it.
+    /// Signs what a reference stands for now: use a reference with a digest, as `podfence push` prints it.
     /// The password of the key is in COSIGN_PASSWORD; set it to nothing for a key without one.
     ///
     ///   podfence sign --key cosign.key --sbom target/packages registry.example.com/podfence/privileged@sha256:…
@@ -85,22 +85,22 @@ pub(super) enum Publishing {
     /// Exit code 0: all of them are signed; 2: at least one is not.
     Sign(arguments::Sign),
 
-    /// Checks that policies in an OCI registry are unchanged, those that were asked for, and signed by who is named.
+    /// Verifies policies in an OCI registry: their content, their name and version, and their signer.
     ///
-    /// It prints the reference of each with its digest: use that one from then on, for a registry can change what a
-    /// tag stands for.
+    /// Prints the reference of each with its digest. Use that reference afterwards, because a registry can change what
+    /// a tag stands for.
     ///
     ///   podfence pull "$(podfence verify --key cosign.pub registry.example.com/podfence/privileged:v0.2.0)"
     ///
     /// Signatures without a key are read in bundles, and need no network beyond the registry.
     ///
-    /// Exit code 0: all of them are; 1: at least one is not; 2: a registry or the key cannot be read.
+    /// Exit code 0: all are verified; 1: at least one is not; 2: a registry or the key cannot be read.
     Verify(arguments::Verify),
 
-    /// Makes a key pair: the files PREFIX.key and PREFIX.pub.
+    /// Generates a key pair: the files PREFIX.key and PREFIX.pub.
     ///
     /// The private key is encrypted with the password in COSIGN_PASSWORD, and can be used with cosign, too.
     ///
-    /// Exit code 0: both are written; 2: they are not.
+    /// Exit code 0: both are written; 2: not written.
     GenerateKeyPair(arguments::GenerateKeyPair),
 }

@@ -90,7 +90,7 @@ impl Cluster<'_> {
         printer.finish(is_empty_fine)
     }
 
-    /// Reads the documents; tells what is not as they say.
+    /// Reads the documents; warns where a cluster does otherwise than they say.
     fn documents(&self, requests: &[AdmissionRequest]) -> Result<(Vec<Document>, Validating)> {
         let (mut read, mut validating, mut others) = (Read::default(), Validating::default(), Vec::new());
         for path in document_files(self.policies)? {

@@ -28,7 +28,7 @@ pub(super) struct Engine<'e> {
     pub(super) options: Options<'e>,
     /// Standard input, if it is an input.
     pub(super) standard_input: Option<&'e [u8]>,
-    /// How many threads judge.
+    /// The number of threads.
     pub(super) jobs: usize,
 }
 

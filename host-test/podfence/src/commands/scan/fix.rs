@@ -70,7 +70,7 @@ pub(super) struct Fixed {
     pub(super) refused: Vec<(Finding, String)>,
 }
 
-/// A file that is mended, or of which nothing could be.
+/// A file whose findings were fixed, or could not be.
 pub(super) struct File {
     pub(super) input: Input,
     pub(super) old: String,
@@ -125,11 +125,13 @@ impl Fixing<'_> {
     fn read(&self, input: &Input) -> Result<String, String> {
         match &input.source {
             Source::StandardInput => {}
-            Source::Rendered(_) => return Err("the file is rendered; what it is made of can be fixed".to_owned()),
+            Source::Rendered(_) => {
+                return Err("the file is rendered; fix its sources".to_owned());
+            }
             Source::File(path) => {
                 let about = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
                 if !about.is_file() {
-                    return Err("the file is a symbolic link or no file, and nothing is written through it".to_owned());
+                    return Err("the file is a symbolic link or not a regular file; it is never written".to_owned());
                 }
             }
         }

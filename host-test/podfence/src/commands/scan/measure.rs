@@ -113,7 +113,7 @@ impl Bench<'_> {
     /// There is nothing to measure, or a command cannot be run.
     pub(in crate::commands) fn measure(&self, mut progress: impl FnMut()) -> Result<Figures> {
         if self.rounds == 0 {
-            bail!("nothing is measured in no rounds");
+            bail!("expected at least one round");
         }
         let inputs = self.inputs()?;
         // Of children, the system tells the most of all so far: those that need the least come first.

@@ -49,36 +49,36 @@ const EXAMPLES: &str = "\
 Examples:
   podfence scan                                the directory, by baseline and restricted
   podfence scan deploy/ --enforce restricted   all of restricted is an error
-  helm template CHART | podfence scan -        what a renderer prints
-  podfence scan --write-baseline               accept what is there, and judge what comes
+  helm template CHART | podfence scan -        the output of a renderer
+  podfence scan --write-baseline               accept the findings of today, and report new ones
 
 A comment accepts a finding: `hostPID: true  # podfence: ignore[hostNamespaces] REASON`.";
 
-/// Judges the manifests of a repository, and shows where in which file each finding is.
+/// Judges the manifests of a repository, and shows each finding at its place in the file.
 ///
-/// By the Pod Security Standards: what baseline rejects is an error, what restricted rejects is a warning. Other
-/// policies are selected with the options below, or in podfence.yaml. `podfence run` judges single requests instead,
-/// and shows the answer that a policy-server gives. Exit code 0: nothing that counts; 1: findings; 2: something could
-/// not be read, judged or configured, or nothing was judged.
+/// By default, violations of the Pod Security Standard baseline are errors, and those of restricted are warnings.
+/// Select other policies with the options below, or in podfence.yaml. `podfence run` judges single requests instead,
+/// and shows the reply of a policy-server. Exit code 0: no finding fails the run; 1: findings; 2: something could not
+/// be read, judged or configured, or nothing was judged.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Files, directories, globs, and `-` for standard input. Of a directory, *.yaml, *.yml, *.json and *.kyaml are
-    /// read, but not hidden directories or what .gitignore, .ignore and .podfenceignore leave out
+    /// Files, directories, globs, and `-` for standard input. In a directory, *.yaml, *.yml, *.json and *.kyaml are
+    /// read, except in hidden directories and where .gitignore, .ignore or .podfenceignore exclude them
     #[arg(value_name = "PATH|GLOB|-", default_value = ".")]
     paths: Vec<PathBuf>,
 
-    /// Counts named files as found in a directory: `exclude`, ignore files, and the rule for files that hold no
-    /// Kubernetes objects apply. For hooks that name all changed files
+    /// Treats named files as if they were found in a directory: applies `exclude` and ignore files, and skips files
+    /// without Kubernetes objects. For hooks that name all changed files
     #[arg(long)]
     as_walked: bool,
 
-    /// Reads what ignore files leave out
+    /// Reads the files that ignore files exclude
     #[arg(long)]
     no_ignore: bool,
 
-    /// Renders Helm charts and kustomizations, and judges what they render to instead of their files. Runs the helm,
-    /// kustomize or kubectl on the PATH, which do what the files say, and may fetch others
+    /// Renders Helm charts and kustomizations, and judges the output instead of their files. Runs helm, kustomize or
+    /// kubectl from the PATH; these run code of the files, and may download others
     #[arg(long, conflicts_with = "untrusted")]
     render: bool,
 
@@ -86,19 +86,19 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     render_timeout: Duration,
 
-    /// How standard input is called
+    /// The name of standard input in reports
     #[arg(long, value_name = "PATH", default_value = "<stdin>")]
     stdin_name: String,
 
-    /// Ends with exit code 0 if there was nothing to judge
+    /// Exits with code 0 if there was nothing to judge
     #[arg(long)]
     allow_empty: bool,
 
-    /// Reports what looks like a pod and is judged by nothing as an error, not as a warning
+    /// Reports an object that looks like a pod and is not judged as an error, not as a warning
     #[arg(long)]
     strict: bool,
 
-    /// The least severity that fails a run [default: error]
+    /// The lowest severity that fails a run [default: error]
     #[arg(long, value_enum, value_name = "SEVERITY")]
     fail_on: Option<FailOnArgument>,
 
@@ -114,7 +114,7 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     verbose: bool,
 
-    /// How many threads judge [default: one for each processor]
+    /// The number of threads [default: one for each processor]
     #[arg(short, long, value_name = "NUMBER")]
     jobs: Option<NonZeroUsize>,
 
@@ -158,7 +158,7 @@ struct SelectedArguments {
     #[arg(long, value_name = "FILE|DIR")]
     params: Vec<PathBuf>,
 
-    /// What becomes of ValidatingAdmissionPolicies that no binding names [default: they judge nothing, as in a cluster]
+    /// How to treat ValidatingAdmissionPolicies without a binding [default: they judge nothing, as in a cluster]
     #[arg(long, value_enum)]
     unbound: Option<UnboundArgument>,
 
@@ -187,8 +187,8 @@ struct AcceptedArguments {
     #[arg(long)]
     no_config: bool,
 
-    /// Trusts nothing that the scanned files say about the scan: no configuration, ignore files, baseline and comments
-    /// of theirs. For gates on the changes of others; --config and --baseline still count
+    /// Ignores everything in the scanned files that changes the scan: configuration, ignore files, baseline and
+    /// comments. For gates on the changes of others; --config and --baseline still apply
     #[arg(long)]
     untrusted: bool,
 
@@ -196,11 +196,12 @@ struct AcceptedArguments {
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
 
-    /// Writes all errors into the baseline, which accepts them from then on
+    /// Writes all errors into the baseline, so that later scans accept them
     #[arg(long, conflicts_with_all = ["write_exceptions", "output"])]
     write_baseline: bool,
 
-    /// Prints all errors as `ignore` entries of a configuration instead of a report, each with a reason to be written
+    /// Prints all errors as `ignore` entries of a configuration instead of a report, each with a placeholder for the
+    /// reason
     #[arg(long, conflicts_with = "output")]
     write_exceptions: bool,
 }
@@ -209,16 +210,16 @@ struct AcceptedArguments {
 #[derive(Args)]
 #[command(next_help_heading = "Fixes")]
 struct FixArguments {
-    /// Fixes findings in their files, and reports what is left. `usual`: takes away what hardly a container needs;
-    /// `all`: also what stops many images, such as `runAsNonRoot: true` and dropping all capabilities; CONTROL,…: what
-    /// these controls or policies find. Of `-`, the new text is printed, and the report goes to standard error
+    /// Fixes findings in their files, and reports what is left. `usual`: removes what few containers need; `all`: also
+    /// makes changes that break many images, such as `runAsNonRoot: true` and dropping all capabilities; CONTROL,…: the
+    /// findings of these controls or policies. For `-`, prints the new text, and the report on standard error
     #[arg(
         long, value_name = "usual|all|CONTROL,…", value_parser = Fixes::read, num_args = 0..=1, require_equals = true,
         default_missing_value = "usual", conflicts_with_all = ["write_baseline", "write_exceptions"]
     )]
     fix: Option<Fixes>,
 
-    /// Prints what --fix would change, and changes nothing. Exit code 1: there is something
+    /// Prints the changes that --fix would make, and makes none. Exit code 1: there are changes
     #[arg(long, conflicts_with_all = ["write_baseline", "write_exceptions", "output"])]
     diff: bool,
 }
@@ -235,7 +236,7 @@ enum FailOnArgument {
     Error,
     /// Errors and warnings
     Warning,
-    /// Nothing; exit code 2 stays
+    /// No finding; exit code 2 remains
     Never,
 }
 
@@ -268,7 +269,7 @@ impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
         let configured = self.configured()?;
         let mut judge = self.selection(&configured)?.judge(&Host::quick(self.limits.get())?)?;
-        // Its own files are no manifests.
+        // Its own files are not manifests.
         let own = [
             configured.name.clone(),
             self.baseline_file(&configured).map(|path| walk::name(&path)).unwrap_or_default(),
@@ -460,7 +461,7 @@ impl Arguments {
             return Ok(Vec::new());
         };
         if self.accepted.untrusted {
-            bail!("{asks}: what scanned Namespaces say does not count with --untrusted; use one of them");
+            bail!("{asks}: with --untrusted, labels of scanned Namespaces do not count; use one of the two");
         }
         let mut namespaces = BTreeMap::new();
         let mut twice = None;
@@ -475,7 +476,7 @@ impl Arguments {
             }
         });
         if let Some(name) = twice {
-            bail!("{asks}: Namespace {name} stands twice, with different labels");
+            bail!("{asks}: Namespace {name} is defined twice, with different labels");
         }
         let problems = namespaces.iter().flat_map(|(name, labels)| {
             let problems = judge.set_namespace(name, labels);
@@ -501,7 +502,10 @@ impl Arguments {
             }
         });
         match twice {
-            Some(object) => bail!("{object}: a parameter of policies stands twice, and differs; expected it once"),
+            Some(object) => bail!(
+                "{object}: a parameter of policies is defined twice, with different content; \
+                expected it once"
+            ),
             None => Ok(()),
         }
     }

@@ -75,7 +75,7 @@ pub(super) fn render(found: &mut Found, jobs: usize, limit: Duration) {
     rendered.sort_by(|(one, _), (other, _)| one.cmp(other));
     for (name, outcome) in rendered {
         match outcome {
-            Ok(text) if is_blank(&text) => tell(&format!("{name} renders to nothing, so that nothing of it is judged")),
+            Ok(text) if is_blank(&text) => tell(&format!("{name} renders to no documents, so nothing in it is judged")),
             Ok(text) => found.inputs.push(Input { name, source: Source::Rendered(text), is_walked: false }),
             Err(message) => found.problems.push(Problem { file: name, position: None, message }),
         }
@@ -83,7 +83,7 @@ pub(super) fn render(found: &mut Found, jobs: usize, limit: Duration) {
     tell_apart(&mut found.inputs);
 }
 
-/// Says what was not rendered, and is no problem.
+/// Says what was not rendered, and is not a problem.
 fn tell(note: &str) {
     // What cannot be told must not keep anything from being judged.
     let _ = writeln!(anstream::stderr(), "note: {}", printable(note));
@@ -226,7 +226,7 @@ impl Kustomization {
     }
 }
 
-/// The real path of what a kustomization names. A file may be a link, which is none of the files that are found.
+/// The real path of what a kustomization names. A file may be a link, which is not among the files that are found.
 fn resource(path: &Path) -> PathBuf {
     if path.is_dir() { fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()) } else { real(path) }
 }

@@ -106,7 +106,7 @@ impl Selection {
             let standards = making.standards(flags, defaults, exempt, self.namespace_labels)?;
             let judges_nothing = standards.default.steps.is_empty() && standards.labels.is_none();
             if judges_nothing && policies.is_empty() && !judges_itself {
-                bail!("nothing would be judged: the level privileged asks for nothing");
+                bail!("nothing would be judged: the level privileged has no requirements");
             }
             (!judges_nothing).then_some(standards)
         } else {
@@ -115,9 +115,9 @@ impl Selection {
         if policies.is_empty() && standards.is_none() && !judges_itself {
             let notes: Vec<String> = making.notes.iter().map(|note| format!("\n  {note}")).collect();
             let why = if validating.is_empty() {
-                "none of the policies sees anything that runs a pod"
+                "none of the policies matches a kind that runs pods"
             } else {
-                "none of the policies is in force for what is created"
+                "none of the policies applies to CREATE"
             };
             bail!("nothing would be judged: {why}{}", notes.concat());
         }
@@ -148,10 +148,10 @@ fn check_name(name: &str, has_modules: bool) -> Result<()> {
     let known: BTreeSet<String> = published::all().iter().map(|of| of.policy.to_owned()).collect();
     let near = suppress::check_name(name, &known).err().filter(|problem| problem.contains("did you mean"));
     match near.and_then(|problem| problem.split_once(", ").map(|(_, near)| near.to_owned())) {
-        Some(near) => bail!("policy {name:?}: there is none, {near}"),
+        Some(near) => bail!("unknown policy {name:?}, {near}"),
         None => {
             let known: Vec<String> = known.into_iter().collect();
-            bail!("policy {name:?}: there is none; there are: {}", known.join(", "))
+            bail!("unknown policy {name:?}; expected one of: {}", known.join(", "))
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) enum Source {
 pub(super) struct Walk<'a> {
     /// Paths, globs, and `-` for standard input.
     pub(super) paths: &'a [PathBuf],
-    /// How standard input is called.
+    /// The name of standard input in reports.
     pub(super) stdin_name: &'a str,
     /// Whether ignore files count.
     pub(super) has_ignore_files: bool,
@@ -345,7 +345,7 @@ fn has_glob(path: &Path) -> bool {
     path.to_string_lossy().contains(['*', '?', '[', '{'])
 }
 
-/// How output names a file: relative to the working directory where it is in it, with `/`. Bytes that are no UTF-8 are
+/// How output names a file: relative to the working directory where it is in it, with `/`. Bytes that are not UTF-8 are
 /// spelt out, so that other files have other names.
 pub(super) fn name(path: &Path) -> String {
     let working = std::env::current_dir().unwrap_or_default();
@@ -368,7 +368,7 @@ fn is_left_by_parent(path: &Path) -> bool {
     matches!(path.components().next_back(), Some(Component::Normal(_))) && is_directory()
 }
 
-/// The text of a name, with bytes that are no UTF-8 as `\xe8`, and then `\` as `\\`.
+/// The text of a name, with bytes that are not UTF-8 as `\xe8`, and then `\` as `\\`.
 fn spelt_out(name: &OsStr) -> String {
     if let Some(name) = name.to_str() {
         return name.to_owned();

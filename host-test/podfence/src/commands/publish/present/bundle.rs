@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "target/opa/podfence-bundle.tar.gz")]
     out: PathBuf,
 
-    /// What OPA reports as the revision of the bundle
+    /// The revision of the bundle, which OPA reports
     #[arg(long, value_name = "TEXT", default_value = env!("CARGO_PKG_VERSION"))]
     revision: String,
 

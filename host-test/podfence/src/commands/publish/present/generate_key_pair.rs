@@ -14,7 +14,7 @@ use crate::text::{origin, printable};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// What the names of the files begin with
+    /// The start of the names of the files
     #[arg(long, value_name = "PREFIX", default_value = "cosign")]
     output_key_prefix: PathBuf,
 }

@@ -55,11 +55,11 @@ const PASSWORD: &str = "COSIGN_PASSWORD";
 /// How a registry is reached.
 #[derive(Args)]
 struct RegistryArguments {
-    /// Speak plain HTTP with the registry, which everybody on the way can read and change
+    /// Use plain HTTP, which everybody on the network path can read and change
     #[arg(long)]
     plain_http: bool,
 
-    /// Speak TLS with a registry on this machine, too; with one elsewhere, TLS is always spoken
+    /// Use TLS for a registry on this machine as well; for all others, TLS is the default
     #[arg(long, conflicts_with = "plain_http")]
     tls: bool,
 
@@ -78,19 +78,20 @@ impl RegistryArguments {
 /// Whose signatures count.
 #[derive(Args)]
 struct TrustArguments {
-    /// The public key of who signs: PEM
+    /// The public key of the signer: PEM
     #[arg(long, value_name = "FILE", conflicts_with = "certificate_identity")]
     key: Option<PathBuf>,
 
-    /// Who signs without a key: the identity in the certificate, such as the address of a workflow
+    /// The identity of a signer without a key, as in the certificate: for example, the URL of a workflow
     #[arg(long, value_name = "IDENTITY", requires = "certificate_oidc_issuer")]
     certificate_identity: Option<String>,
 
-    /// Who confirmed that identity, such as `https://token.actions.githubusercontent.com`
+    /// The issuer that confirmed the identity, such as `https://token.actions.githubusercontent.com`
     #[arg(long, value_name = "URL", requires = "certificate_identity")]
     certificate_oidc_issuer: Option<String>,
 
-    /// Who may certify and log, instead of the public Sigstore: JSON, as `cosign trusted-root create` writes it
+    /// The authorities and logs to trust instead of the public Sigstore: JSON, as `cosign trusted-root create` writes
+    /// it
     #[arg(long, value_name = "FILE", requires = "certificate_identity")]
     trusted_root: Option<PathBuf>,
 }

@@ -103,7 +103,10 @@ impl Arguments {
         if let (Ok(from), Ok(to)) = (directory.canonicalize(), self.out().canonicalize())
             && from == to
         {
-            bail!("{}: --out is its directory, so the package would replace it; name another one", origin(path));
+            bail!(
+                "{}: --out is the module's directory, so the package would replace it; name another one",
+                origin(path)
+            );
         }
         let module = read_module(path)?;
         if self.opa {
@@ -113,7 +116,7 @@ impl Arguments {
         package(host, &module, &source).with_context(|| origin(path))
     }
 
-    /// What is recorded, with these packages, and without what is no policy any more.
+    /// What is recorded, with these packages, and without what is not a policy any more.
     fn recorded(&self, path: &Path, digests: &BTreeMap<String, Digest>) -> Result<PackagesLock> {
         let mut lock = if path.exists() { PackagesLock::load(path)? } else { PackagesLock::default() };
         lock.0.retain(|policy, _| self.policies_directory.join(policy).is_dir());

@@ -18,11 +18,11 @@ pub(crate) struct Arguments {
     #[arg(value_parser = reference)]
     reference: Reference,
 
-    /// The file to write, or - for standard output; if not given, it is called as the policy
+    /// The file to write, or - for standard output [default: the name of the policy]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Write its bill of materials to this file, too; with a signer, it is one that the signer signed
+    /// Also write its bill of materials to this file; if a signer is named, it must be signed by that signer
     #[arg(long, value_name = "FILE")]
     sbom: Option<PathBuf>,
 

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     #[arg(required = true, value_name = "MODULE")]
     modules: Vec<PathBuf>,
 
-    /// Where they go: the registry, and what precedes the names of policies, such as registry.example.com/podfence
+    /// The registry and the path before the names of policies, such as registry.example.com/podfence
     #[arg(long = "registry", value_name = "HOST/PATH")]
     place: String,
 
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     sbom: bool,
 
-    /// Replace a version that is there with another content
+    /// Replace a version that exists with other content
     #[arg(long)]
     overwrite: bool,
 
@@ -76,7 +76,7 @@ impl Arguments {
         let path = bill_of(module);
         let bill = read(&path)?;
         if !is_of(&bill, artifact.module()) {
-            bail!("{} is of another module; `podfence sbom {}` writes it", origin(&path), origin(module));
+            bail!("{} describes another module; `podfence sbom {}` writes it", origin(&path), origin(module));
         }
         Ok(Some(bill))
     }

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 
-    /// Sign the bills of materials, too, that `podfence sbom` wrote to this directory
+    /// Also sign the bills of materials that `podfence sbom` wrote to this directory
     #[arg(long, value_name = "DIR")]
     sbom: Option<PathBuf>,
 

@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let trust = self.trust.get()?.context("nobody is named whose signatures count; --key names a public key")?;
+        let trust = self.trust.get()?.context("no signer is named; name a public key with --key")?;
         let mut exit = ExitCode::SUCCESS;
         for reference in &self.references {
             let registry = self.registry.connect(reference)?;

@@ -264,7 +264,7 @@ pub(crate) fn write_sum(report: &Report, out: &mut dyn Write) -> io::Result<()> 
 pub(crate) fn not_judged(summary: &Summary) -> Vec<String> {
     let counts = [
         (summary.without_pods, "object without pods", "objects without pods"),
-        (summary.no_objects, "document that is no Kubernetes object", "documents that are no Kubernetes objects"),
+        (summary.no_objects, "document that is not a Kubernetes object", "documents that are not Kubernetes objects"),
         (summary.not_judged, "object of an unknown kind or version", "objects of unknown kinds or versions"),
         (summary.not_selected, "object that no policy selects", "objects that no policy selects"),
         (summary.owned, "object whose owner is judged instead", "objects whose owners are judged instead"),
@@ -849,7 +849,7 @@ spec:
             flush(
                 r#"
             hint: `helm template CHART | podfence scan -` judges a chart
-            Nothing was judged in 3 files. Not judged: 2 documents that are no Kubernetes objects, 1 Helm template that is not rendered.
+            Nothing was judged in 3 files. Not judged: 2 documents that are not Kubernetes objects, 1 Helm template that is not rendered.
             "#
             )
         );
@@ -931,7 +931,7 @@ spec:
             1,208 warnings: runAsNonRoot 1,200, capabilities 4, seccompProfile 4; --verbose shows them
             note: podfence.yaml:4:3: the entry suppresses nothing
             hint: `helm template CHART | podfence scan -` judges a chart
-            1,208 warnings in 1 of 4,100 files. 1,000,000 objects judged. Not judged: 14 objects without pods, 3 documents that are no Kubernetes objects, 2 objects of unknown kinds or versions, 5 objects that no policy selects, 1 object whose owner is judged instead, 1 object that the policies exempt, 1 unreadable document, 4 Helm templates that are not rendered. Suppressed: 1 finding.
+            1,208 warnings in 1 of 4,100 files. 1,000,000 objects judged. Not judged: 14 objects without pods, 3 documents that are not Kubernetes objects, 2 objects of unknown kinds or versions, 5 objects that no policy selects, 1 object whose owner is judged instead, 1 object that the policies exempt, 1 unreadable document, 4 Helm templates that are not rendered. Suppressed: 1 finding.
             "#
             )
         );

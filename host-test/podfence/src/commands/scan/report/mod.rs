@@ -107,7 +107,7 @@ fn severity(severity: Severity) -> &'static str {
     }
 }
 
-/// `Deployment shop/web`; empty for what is no object.
+/// `Deployment shop/web`; empty for what is not an object.
 fn object(object: &ObjectName) -> String {
     let ObjectName { kind, namespace, name, .. } = object;
     match namespace {

@@ -24,7 +24,7 @@ pub(super) struct Documents {
     pub(super) configuration: Option<Configuration>,
     /// Policies that the API server evaluates itself.
     pub(super) validating: Validating,
-    /// What is no policy, and may be a parameter of one.
+    /// What is not a policy, and may be a parameter of one.
     others: Vec<Value>,
     /// What was left out, and what is not as in the cluster.
     pub(super) notes: Vec<String>,

@@ -118,7 +118,7 @@ fn a_wrong_level_is_explained() {
     for (enforce, expected) in [
         ("strict", "--enforce: no level \"strict\": expected privileged, baseline or restricted, and maybe"),
         ("baseline:1.30", "--enforce: no version \"1.30\": expected latest or v1.x, as in baseline:v1.31"),
-        ("privileged", "nothing would be judged: the level privileged asks for nothing"),
+        ("privileged", "nothing would be judged: the level privileged has no requirements"),
     ] {
         let error = error(&levels(Some(enforce), None));
         assert!(error.starts_with(expected), "{error}");
@@ -341,7 +341,7 @@ fn single_policies_have_settings_and_severities() {
     let wrong = error(&policy([single("host-path", json!({"allowed": []}))]));
     assert!(wrong.starts_with("--policy host-path: settings: "), "{wrong}");
     let wrong = error(&policy([single("../x", json!({}))]));
-    assert!(wrong.contains("there is none; there are: allow-privilege-escalation, "), "{wrong}");
+    assert!(wrong.contains("expected one of: allow-privilege-escalation, "), "{wrong}");
 }
 
 #[test]
