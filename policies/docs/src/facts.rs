@@ -2,6 +2,7 @@
 //! and those of a policy from its own.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     path::{Path, PathBuf},
 };
@@ -60,6 +61,10 @@ pub(crate) struct PolicyTool {
     pub display_name: String,
     /// The severity of a violation.
     pub severity: Severity,
+    /// The items of the CIS Kubernetes Benchmark that it checks, each with its controls that do; an empty list stands for all
+    /// of them.
+    #[serde(default)]
+    pub cis: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     pub replaces: Replaces,
 }
@@ -117,6 +122,19 @@ impl Replaces {
     /// Returns the names of an entry; empty if there is none.
     pub fn names(replaced: Option<&Replaced>) -> &[String] {
         replaced.map_or(&[], |replaced| &replaced.names)
+    }
+}
+
+impl Replaced {
+    /// Returns the names, and their level if there is one, in short: without the domains of annotations.
+    pub(crate) fn titles(&self) -> String {
+        let short = |name: &String| match name.split_once('/') {
+            Some((domain, name)) => format!("`{}…/{name}`", domain.split('.').next().unwrap_or(domain)),
+            None => format!("`{name}`"),
+        };
+        let names: Vec<String> = self.names.iter().map(short).collect();
+        let level = self.level.as_ref().map(|level| format!(" ({level})")).unwrap_or_default();
+        format!("{}{level}", names.join(", "))
     }
 }
 

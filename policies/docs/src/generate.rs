@@ -7,7 +7,8 @@ use podfence_fixtures::{Case, Expectation, Subject, Suite, violations};
 use serde::Serialize;
 
 use crate::{
-    facts::{Replaced, Replaces},
+    cis,
+    facts::{PolicyTool, Replaced, Replaces},
     fixes::fixes,
 };
 
@@ -47,7 +48,11 @@ pub fn description(dir: &Path) -> Result<String, String> {
 /// See [`docs`].
 pub fn row(dir: &Path) -> Result<String, String> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
-    Ok(format!("| [`{name}`](policies/{name}/README.md) | {} |\n", cell(&description(dir)?)))
+    let PolicyTool { cis, replaces, .. } = PolicyTool::load(dir)?;
+    let standards = replaces.pod_security_standards.as_ref().map(Replaced::titles).unwrap_or_default();
+    let fields = replaces.pod_security_policy.as_ref().map(Replaced::titles).unwrap_or_default();
+    let cells = [cell(&description(dir)?), standards, fields, cis::sorted(cis.into_keys()).join(", ")];
+    Ok(format!("| [`{name}`](policies/{name}/README.md) | {} |\n", cells.join(" | ")))
 }
 
 /// Returns a table with a row added, in the place of the row for the same policy if there is one. Rows are sorted by
@@ -105,8 +110,15 @@ pub(crate) fn readme(policy: &Policy, suite: &Suite, dir: &Path) -> Result<Strin
         text.push_str(&format!("| `{}` | {} |\n", cell(&message), cell(fix)));
     }
     text.push_str("\n## Replaces\n\n");
-    for (origin, replaced) in Replaces::load(dir)?.by_origin() {
+    let PolicyTool { cis, replaces, .. } = PolicyTool::load(dir)?;
+    for (origin, replaced) in replaces.by_origin() {
         text.push_str(&format!("- **{origin}**: {replaced}\n"));
+    }
+    if !cis.is_empty() {
+        text.push_str(&format!(
+            "\nIt checks {} of the [CIS Kubernetes Benchmark](../CIS.md).\n",
+            cis::sorted(cis.into_keys()).join(", ")
+        ));
     }
     text.push_str(
         "\n[policies/ALIASES.md](../ALIASES.md) lists the differences that all policies share, and all aliases of \

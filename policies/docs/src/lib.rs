@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod artifacthub;
+pub mod cis;
 mod facts;
 mod fixes;
 pub mod generate;

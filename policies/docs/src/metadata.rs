@@ -68,7 +68,14 @@ impl<'p> Facts<'p> {
             dir.ancestors().nth(2).ok_or_else(|| format!("{}: expected a directory in policies/", dir.display()))?;
         let project = Project::load(root)?;
         let (tool, description) = (PolicyTool::load(dir)?, generate::description(dir)?);
-        Ok(Self { policy, project, tool, description, controls: fixes::controls(policy, suite) })
+        let controls = fixes::controls(policy, suite);
+        for (item, checked) in &tool.cis {
+            if let Some(unknown) = checked.iter().find(|control| !controls.contains(&control.as_str())) {
+                let known = controls.join(", ");
+                return Err(format!("Cargo.toml: cis: {item}: no control {unknown:?}; expected some of {known}"));
+            }
+        }
+        Ok(Self { policy, project, tool, description, controls })
     }
 
     fn reads_volumes(&self) -> bool {

@@ -6,12 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use podfence_docs::generate;
+use podfence_docs::{cis, generate};
 use podfence_fixtures::{discover, generated};
 
 /// The entries of `policies/` that are not policies.
-const OTHERS: [&str; 6] = [ALIASES, "FIELDS.md", "core", "docs", "fixtures", "link"];
+const OTHERS: [&str; 7] = [ALIASES, BENCHMARK, "FIELDS.md", "core", "docs", "fixtures", "link"];
 const ALIASES: &str = "ALIASES.md";
+const BENCHMARK: &str = "CIS.md";
 
 /// The files of a policy: first those that are written by hand, then those that are generated.
 const FILES: [&str; 6] = ["Cargo.toml", "fixtures.yaml", "src/lib.rs", "README.md", "metadata.yml", "questions-ui.yml"];
@@ -119,7 +120,9 @@ fn artifact_hub_has_every_policy_and_no_others() {
 fn the_readme_lists_every_policy() {
     let readme = root().join("README.md");
     let text = fs::read_to_string(&readme).expect("the README at the root");
-    let mut table = String::from("| Policy | What it enforces |\n|---|---|\n");
+    let mut table = String::from(
+        "| Policy | What it enforces | Pod Security Standards | PodSecurityPolicy | CIS |\n|---|---|---|---|---|\n",
+    );
     for policy in policies() {
         table.push_str(&generate::row(&policy).expect("docs"));
     }
@@ -127,4 +130,13 @@ fn the_readme_lists_every_policy() {
     if let Err(problem) = generated::is_current(&readme, &current) {
         panic!("{problem}");
     }
+}
+
+#[test]
+fn the_benchmark_is_the_one_that_the_policies_name() {
+    let path = root().join("policies").join(BENCHMARK);
+    let text = fs::read_to_string(&path).expect("the page");
+    let table = cis::table(&root()).unwrap_or_else(|problem| panic!("{problem}"));
+    let current = generated::between(&text, "items", &table).expect("the markers of the table");
+    generated::is_current(&path, &current).unwrap_or_else(|problem| panic!("{problem}"));
 }

@@ -1,4 +1,4 @@
-//! The words of messages, help, comments and pages: plain English, as CONTRIBUTING asks for.
+//! The words of messages, help, comments and pages: plain English, as CONTRIBUTING asks for; and the links of pages.
 //!
 //! `make messages` prints all texts of the command and of the modules, to be read in one list.
 
@@ -117,7 +117,7 @@ fn lines() -> Vec<Text> {
     let mut pages = Vec::new();
     files(&root, ".md", &mut pages);
     let mut found = Vec::new();
-    for file in pages.iter().filter(|file| !file.ends_with("CHANGELOG.md") && !file.ends_with("CONTRIBUTING.md")) {
+    for file in pages.iter().filter(|file| !file.ends_with("CHANGELOG.md")) {
         let page = fs::read_to_string(file).expect("a page");
         let short = file.strip_prefix(&root).expect("below the root");
         let of = |(number, line): (usize, &str)| Text {
@@ -129,6 +129,69 @@ fn lines() -> Vec<Text> {
         found.extend(page.lines().enumerate().map(of));
     }
     found
+}
+
+/// The anchor of a heading, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|&letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// The targets of the links in a line of Markdown.
+fn targets(line: &str) -> impl Iterator<Item = &str> {
+    line.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
+}
+
+/// Why a link of a page leads nowhere; `None` if it leads somewhere, or out of the repository.
+fn broken(page: &Path, target: &str) -> Option<String> {
+    if target.contains("://") {
+        return None;
+    }
+    let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
+    let file = if path.is_empty() { page.to_owned() } else { page.with_file_name("").join(path) };
+    if !file.exists() {
+        return Some(format!("{target}: no such file"));
+    }
+    if fragment.is_empty() {
+        return None;
+    }
+    let text = fs::read_to_string(&file).expect("a page");
+    let mut headings =
+        text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let is_there = headings.any(|heading| anchor(heading) == fragment);
+    (!is_there).then(|| format!("{target}: no such heading"))
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let (root, lines) = (root(), lines());
+    let links: Vec<(&Text, &str)> =
+        lines.iter().flat_map(|line| targets(&line.text).map(move |target| (line, target))).collect();
+    assert!(links.len() > 100, "found {} links", links.len());
+    let broken: Vec<String> = links
+        .iter()
+        .filter_map(|(Text { file, line, .. }, target)| {
+            Some(format!("{}:{line}: {}", file.display(), broken(&root.join(file), target)?))
+        })
+        .collect();
+    assert!(broken.is_empty(), "{} links lead nowhere:\n{}", broken.len(), broken.join("\n"));
+}
+
+#[test]
+fn broken_links_are_found() {
+    let page = root().join("README.md");
+    let cases = [
+        ("LICENSE", ""),
+        ("#install", ""),
+        ("policies/ALIASES.md", ""),
+        ("https://example.com/nowhere", ""),
+        ("policies/NOWHERE.md", "policies/NOWHERE.md: no such file"),
+        ("#nowhere", "#nowhere: no such heading"),
+    ];
+    for (target, expected) in cases {
+        assert_eq!(broken(&page, target).unwrap_or_default(), expected, "{target}");
+    }
+    assert_eq!(targets("[a](b) and [c](d#e), f(g)").collect::<Vec<_>>(), ["b", "d#e"]);
 }
 
 /// Why a text is not plain; `None` if it is.
@@ -146,7 +209,8 @@ fn texts_are_plain() {
     assert!(texts.len() > 5000 && lines.len() > 2000, "found {} texts and {} lines", texts.len(), lines.len());
     let riddles: Vec<String> = texts
         .iter()
-        .chain(&lines)
+        // CONTRIBUTING quotes them.
+        .chain(lines.iter().filter(|line| !line.file.ends_with("CONTRIBUTING.md")))
         .filter_map(|Text { file, line, text, .. }| Some(format!("{}:{line}: {}", file.display(), riddle(text)?)))
         .collect();
     assert!(riddles.is_empty(), "{} texts are not plain:\n{}", riddles.len(), riddles.join("\n"));
