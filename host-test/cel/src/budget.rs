@@ -45,6 +45,23 @@ pub(crate) fn within<T>(budget: &mut u64, patterns: &Patterns, evaluate: impl Fn
     (!spent.overdrawn).then_some(result)
 }
 
+/// Works with half of what is left; what it spends is spent. `None` if that was not enough, which does not count as a
+/// failure of the evaluation.
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let (is_overdrawn, kept) = PURSE.with_borrow_mut(|purse| {
+        let kept = purse.left - purse.left / 2;
+        purse.left -= kept;
+        (purse.overdrawn, kept)
+    });
+    let result = work();
+    PURSE.with_borrow_mut(|purse| {
+        let was_enough = !purse.overdrawn;
+        purse.left = if was_enough { purse.left + kept } else { kept };
+        purse.overdrawn = is_overdrawn;
+        was_enough.then_some(result)
+    })
+}
+
 /// Has loops see one element alone, in the evaluation that runs.
 pub(crate) fn narrow(loops: &[At]) {
     PURSE.with_borrow_mut(|purse| purse.narrowed = loops.to_vec());

@@ -65,12 +65,10 @@ pub enum Outcome {
         /// The first condition that is false.
         condition: String,
     },
-    /// None is false, and one has no value: `failurePolicy` decides, `Fail` if it is not set.
+    /// None is false, and one or more have no value: `failurePolicy` decides, `Fail` if it is not set.
     Error {
-        /// The first condition without a value.
-        condition: String,
-        /// Why it has none.
-        problem: EvaluationError,
+        /// The names of the conditions without a value, each with why it has none: one at least.
+        failed: Vec<(String, EvaluationError)>,
     },
 }
 
@@ -133,22 +131,19 @@ impl Conditions {
 
     /// Evaluates the conditions for a request.
     pub fn evaluate(&self, inputs: &Inputs) -> Outcome {
-        let mut failed = None;
+        let mut failed = Vec::new();
         for (name, expression) in &self.conditions {
             match expression.evaluate(inputs) {
                 Ok(Answer::Bool(true)) => {}
                 Ok(Answer::Bool(false)) => return Outcome::NoMatch { condition: name.clone() },
                 Ok(other) => {
                     let problem = EvaluationError(format!("expected true or false, found {other:?}"));
-                    failed.get_or_insert((name, problem));
+                    failed.push((name.clone(), problem));
                 }
-                Err(problem) => drop(failed.get_or_insert((name, problem))),
+                Err(problem) => failed.push((name.clone(), problem)),
             }
         }
-        match failed {
-            Some((name, problem)) => Outcome::Error { condition: name.clone(), problem },
-            None => Outcome::Match,
-        }
+        if failed.is_empty() { Outcome::Match } else { Outcome::Error { failed } }
     }
 }
 

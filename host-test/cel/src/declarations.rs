@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::types::{CIDR, DURATION, FORMAT, IP, QUANTITY, SEMVER, TIMESTAMP, Type};
+use crate::types::{CIDR, DURATION, FORMAT, IP, QUANTITY, SEMVER, TIMESTAMP, Type, URL};
 
 /// One way to call a function.
 pub(crate) struct Overload {
@@ -119,6 +119,7 @@ fn read_type(text: &'static str, variables: &mut Vec<&'static str>) -> Option<Ty
         "semver" => SEMVER,
         "ip" => IP,
         "cidr" => CIDR,
+        "url" => URL,
         "format" => FORMAT,
         _ => return read_composed(text, variables),
     };

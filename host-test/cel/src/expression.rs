@@ -1,9 +1,9 @@
 //! One expression: compiled, then evaluated for many inputs.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cel::common::ast::{IdedExpr, SourceInfo};
+use cel::common::ast::{Expr, IdedExpr, SourceInfo, operators};
 use cel::common::types::{CelBool, CelString};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
@@ -173,16 +173,20 @@ impl Expression {
         let mut elements = 0;
         let evaluated = budget::within(budget, &self.0.patterns, || {
             let mut names =
-                Names { inputs, variables: HashMap::new(), failed: HashMap::new(), missed: OnceLock::new() };
+                Names { inputs, variables: HashMap::new(), failed: HashMap::new(), missed: Mutex::default() };
             for (name, variable) in &self.0.variables {
                 match variable.resolve(&names, |value| spend(2 * weight(value)).map(|()| values::owned(value))) {
                     Ok(Ok(value)) => drop(names.variables.insert(format!("variables.{name}"), value)),
                     Ok(Err(error)) => drop(names.failed.insert(format!("variables.{name}"), words(&error))),
-                    Err(error) => drop(names.failed.insert(format!("variables.{name}"), names.explain(&error))),
+                    Err(error) => {
+                        let reason = variable.explain(&names, &error);
+                        names.failed.insert(format!("variables.{name}"), reason);
+                    }
                 }
+                names.forget();
             }
             budget::narrow(at);
-            let answer = self.resolve(&names, answer).map_err(|error| EvaluationError(names.explain(&error)));
+            let answer = self.resolve(&names, answer).map_err(|error| EvaluationError(self.explain(&names, &error)));
             elements = budget::elements();
             answer
         });
@@ -200,6 +204,32 @@ impl Expression {
         context.set_variable_resolver(names);
         let value = Value::resolve_val(&self.0.tree, &context)?;
         Ok(see(value.as_ref()))
+    }
+
+    /// Why the expression has no value. Where both sides of `&&` or `||` have none, the crate returns the error of the
+    /// right side, and the API server that of the left.
+    fn explain(&self, names: &Names<'_>, error: &ExecutionError) -> String {
+        let plain = names.explain(error);
+        budget::aside(|| self.first_error(names)).flatten().unwrap_or(plain)
+    }
+
+    /// The error of the leftmost side without a value; `None` if the expression is not of sides.
+    fn first_error(&self, names: &Names<'_>) -> Option<String> {
+        let mut context = Context::with_env(ENVIRONMENT.clone());
+        context.set_variable_resolver(names);
+        let mut side = None;
+        while let Expr::Call(call) = &side.unwrap_or(&self.0.tree).expr
+            && let operators::LOGICAL_AND | operators::LOGICAL_OR = call.func_name.as_str()
+            && let [left, right] = call.args.as_slice()
+        {
+            match Value::resolve_val(left, &context).map(|value| value.downcast_ref::<CelBool>().is_some()) {
+                Ok(true) => side = Some(right),
+                Ok(false) => break,
+                Err(_) => side = Some(left),
+            }
+        }
+        names.forget();
+        Value::resolve_val(side?, &context).err().map(|error| names.explain(&error))
     }
 }
 
@@ -288,13 +318,26 @@ struct Names<'a> {
     variables: HashMap<String, Box<dyn Val>>,
     failed: HashMap<String, String>,
     /// The variable that an evaluation asked for and that has no value.
-    missed: OnceLock<String>,
+    missed: Mutex<Option<String>>,
 }
 
 impl Names<'_> {
+    /// Forgets which variable the evaluation before asked for.
+    fn forget(&self) {
+        self.missed().take();
+    }
+
+    fn missed(&self) -> MutexGuard<'_, Option<String>> {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn explain(&self, error: &ExecutionError) -> String {
-        match (error, self.missed.get().and_then(|name| Some((name, self.failed.get(name)?)))) {
-            (ExecutionError::UndeclaredReference(_), Some((name, reason))) => format!("{name} has no value: {reason}"),
+        let missed = self.missed();
+        match (error, missed.as_ref().and_then(|name| Some((name, self.failed.get(name)?)))) {
+            (ExecutionError::UndeclaredReference(_), Some((name, reason))) => {
+                let name = name.strip_prefix("variables.").unwrap_or(name);
+                format!("composited variable {name:?} fails to evaluate: {reason}")
+            }
             _ => words(error),
         }
     }
@@ -304,9 +347,23 @@ impl VariableResolver for Names<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
         let found = self.inputs.get(name).or_else(|| self.variables.get(name).map(AsRef::as_ref));
         if found.is_none() && self.failed.contains_key(name) {
-            self.missed.get_or_init(|| name.to_owned());
+            self.missed().get_or_insert_with(|| name.to_owned());
         }
         found.map(CowVal::Borrowed)
+    }
+}
+
+/// The type that a text could not be converted to, of which the crate has the words of a parser.
+fn converted(function: &str, message: &str) -> Option<&'static str> {
+    let is_of_number = message.starts_with("string parse error");
+    match function {
+        "int" if is_of_number => Some("int"),
+        "uint" if is_of_number => Some("uint"),
+        "double" if is_of_number => Some("double"),
+        "bool" if message.contains("conversion error") => Some("bool"),
+        "duration" => Some("google.protobuf.Duration"),
+        "timestamp" if !message.contains("out of range") => Some("google.protobuf.Timestamp"),
+        _ => None,
     }
 }
 
@@ -318,7 +375,11 @@ pub(crate) fn words(error: &ExecutionError) -> String {
         ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
         ExecutionError::Overflow(..) => "integer overflow".to_owned(),
         ExecutionError::NoSuchOverload(overload) => shortened(&overload.to_string()),
-        ExecutionError::FunctionError { message, .. } => shortened(message),
+        ExecutionError::FunctionError { function, message } => match converted(function, message) {
+            Some(to) => format!("type conversion error from 'string' to '{to}'"),
+            None => shortened(message),
+        },
+        ExecutionError::IndexOutOfBounds(Value::Int(index)) => format!("index out of bounds: {index}"),
         ExecutionError::IndexOutOfBounds(index) => shortened(&format!("index out of bounds: {index:?}")),
         // These hold the values, which can be large.
         ExecutionError::ValuesNotComparable(..)

@@ -2,15 +2,18 @@
 //!
 //! The crate brings those with one variable, and an `existsOne` that Kubernetes does not have; so all of them are here.
 
-use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, ListExpr, LiteralValue, operators};
+use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, operators};
 use cel::parser::{Macro, MacroExprHelper};
 use cel::{Env, ParseError};
 
 /// The variable in which a loop collects its result. No expression can spell it.
 pub(crate) const RESULT: &str = "@result";
 
+/// What puts an entry, or the entries of a map, into the result.
+pub(crate) const INSERT: &str = "@mapInsert";
+
 /// A loop: its name, how many variables it binds, how many arguments it takes.
-const LOOPS: [(&str, Shape, usize, usize); 12] = [
+const LOOPS: [(&str, Shape, usize, usize); 16] = [
     ("all", Shape::All, 1, 2),
     ("exists", Shape::Exists, 1, 2),
     ("exists_one", Shape::One, 1, 2),
@@ -23,6 +26,10 @@ const LOOPS: [(&str, Shape, usize, usize); 12] = [
     ("existsOne", Shape::One, 2, 3),
     ("transformList", Shape::List, 2, 3),
     ("transformList", Shape::List, 2, 4),
+    ("transformMap", Shape::Map, 2, 3),
+    ("transformMap", Shape::Map, 2, 4),
+    ("transformMapEntry", Shape::Entries, 2, 3),
+    ("transformMapEntry", Shape::Entries, 2, 4),
 ];
 
 /// What a loop makes of its elements.
@@ -32,6 +39,10 @@ enum Shape {
     Exists,
     One,
     List,
+    /// A map with the keys of the elements.
+    Map,
+    /// A map of maps that are put together.
+    Entries,
     Filter,
 }
 
@@ -110,15 +121,28 @@ fn expand(
         (Shape::List, Some(last)) => {
             let appended = nodes.append(last);
             let step = match body.pop() {
-                Some(condition) => nodes.append_if(condition, appended),
+                Some(condition) => nodes.either(condition, appended),
                 None => appended,
             };
             (nodes.list(Vec::new()), nodes.boolean(true), step, result)
         }
+        (Shape::Map | Shape::Entries, Some(last)) => {
+            let mut arguments = vec![nodes.result()];
+            if matches!(shape, Shape::Map) {
+                arguments.push(nodes.node(Expr::Ident(names[0].clone())));
+            }
+            arguments.push(last);
+            let inserted = nodes.call(INSERT, arguments);
+            let step = match body.pop() {
+                Some(condition) => nodes.either(condition, inserted),
+                None => inserted,
+            };
+            (nodes.map(), nodes.boolean(true), step, result)
+        }
         (Shape::Filter, Some(last)) => {
             let element = nodes.node(Expr::Ident(names[0].clone()));
             let appended = nodes.append(element);
-            (nodes.list(Vec::new()), nodes.boolean(true), nodes.append_if(last, appended), result)
+            (nodes.list(Vec::new()), nodes.boolean(true), nodes.either(last, appended), result)
         }
         (_, None) => return Err(helper.new_error(range.id, "a loop must have a body")),
     };
@@ -159,6 +183,10 @@ impl Nodes<'_, '_> {
         self.node(Expr::List(ListExpr::new(elements)))
     }
 
+    fn map(&mut self) -> IdedExpr {
+        self.node(Expr::Map(MapExpr::default()))
+    }
+
     fn call(&mut self, name: &str, args: Vec<IdedExpr>) -> IdedExpr {
         self.node(Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args }))
     }
@@ -169,9 +197,9 @@ impl Nodes<'_, '_> {
         self.call(operators::ADD, arguments)
     }
 
-    /// `condition ? appended : @result`
-    fn append_if(&mut self, condition: IdedExpr, appended: IdedExpr) -> IdedExpr {
-        let arguments = vec![condition, appended, self.result()];
+    /// `condition ? more : @result`
+    fn either(&mut self, condition: IdedExpr, more: IdedExpr) -> IdedExpr {
+        let arguments = vec![condition, more, self.result()];
         self.call(operators::CONDITIONAL, arguments)
     }
 }

@@ -7,7 +7,7 @@ use cel::common::ast::{
 
 use crate::check::qualified;
 use crate::declarations::FUNCTIONS;
-use crate::macros::RESULT;
+use crate::macros::{INSERT, RESULT};
 use crate::tree;
 use crate::types::Type;
 
@@ -235,6 +235,7 @@ fn bind_pair(step: &mut IdedExpr, first: &str, second: &str) {
             parts.next().into_iter().for_each(|condition| bind_both(condition, first, second));
             parts.for_each(|part| bind_pair(part, first, second));
         }
+        INSERT => call.args.iter_mut().skip(1).for_each(|argument| bind_both(argument, first, second)),
         _ => match &mut call.args[1].expr {
             Expr::List(list) if is_add(&call.func_name) => {
                 list.elements.iter_mut().for_each(|element| bind_both(element, first, second));

@@ -45,6 +45,7 @@ pub(crate) const QUANTITY: Type = Type::Opaque("kubernetes.Quantity");
 pub(crate) const SEMVER: Type = Type::Opaque("kubernetes.Semver");
 pub(crate) const IP: Type = Type::Opaque("net.IP");
 pub(crate) const CIDR: Type = Type::Opaque("net.CIDR");
+pub(crate) const URL: Type = Type::Opaque("kubernetes.URL");
 pub(crate) const FORMAT: Type = Type::Opaque("kubernetes.NamedFormat");
 
 impl Type {

@@ -10,10 +10,7 @@ pub(crate) fn identifier(name: &str) -> bool {
 /// Why a function is not evaluated here.
 pub(crate) fn function(name: &str, qualified: Option<&str>) -> Option<Problem> {
     let reason = match (name, qualified) {
-        ("url" | "isURL" | "transformMap" | "transformMapEntry", _) => format!("{name}()"),
-        (_, Some(qualified)) if qualified == "format.uri" || qualified.starts_with("jsonpatch.") => {
-            format!("{qualified}()")
-        }
+        (_, Some(qualified)) if qualified.starts_with("jsonpatch.") => format!("{qualified}()"),
         (_, Some(qualified)) if qualified.starts_with("authorizer.") => "authorizer".to_owned(),
         _ => return None,
     };

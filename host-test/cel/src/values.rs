@@ -49,7 +49,7 @@ pub(crate) fn owned(value: &dyn Val) -> Box<dyn Val> {
     owned_scalar(value)
 }
 
-fn owned_key(key: &CelMapKey<'_>) -> CelMapKey<'static> {
+pub(crate) fn owned_key(key: &CelMapKey<'_>) -> CelMapKey<'static> {
     match key {
         CelMapKey::Bool(key) => CelMapKey::from(*key.inner()),
         CelMapKey::Int(key) => CelMapKey::from(*key.inner()),

@@ -59,7 +59,10 @@ fn outcome(conditions: &[(&str, &str)]) -> String {
     match Conditions::compile(conditions).expect("conditions").evaluate(&inputs) {
         Outcome::Match => "match".to_owned(),
         Outcome::NoMatch { condition } => format!("no match: {condition}"),
-        Outcome::Error { condition, problem } => format!("error: {condition}: {problem}"),
+        Outcome::Error { failed } => {
+            let failed = failed.iter().map(|(condition, problem)| format!("{condition}: {problem}"));
+            format!("error: {}", failed.collect::<Vec<_>>().join("; "))
+        }
     }
 }
 
@@ -76,7 +79,7 @@ fn what_they_decide() {
         (&[("b", "false"), FAILS], "no match: b"),
         (
             &[("a", "true"), FAILS, ("other", "1 / int(request.name == 'a' ? 0 : 1) == 1")],
-            "error: fails: no such key: absent",
+            "error: fails: no such key: absent; other: division by zero",
         ),
         // `namespaceObject` is null.
         (&[("a", "namespaceObject == null")], "match"),

@@ -74,7 +74,7 @@ fn variables_are_evaluated_where_they_are_named() {
     let cases = [
         ("variables.twice.size() == 4", "true"),
         ("variables.list.size() == 2 || variables.failing == 1", "true"),
-        ("variables.failing == 1", "error: variables.failing has no value: no such key: absent"),
+        ("variables.failing == 1", "error: composited variable \"failing\" fails to evaluate: no such key: absent"),
         ("has(variables.list)", "true"),
         (
             "variables.other == 1",

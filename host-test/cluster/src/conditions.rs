@@ -49,7 +49,7 @@ impl Conditions {
         let (name, problem) = match self.compiled.evaluate(inputs) {
             Outcome::Match => return Call::Made,
             Outcome::NoMatch { .. } => return Call::NotMade,
-            Outcome::Error { condition, problem } => (condition, problem),
+            Outcome::Error { failed } => failed.into_iter().next().expect("one condition at least"),
         };
         let why = |policy: &str, does: &str| {
             format!("matchConditions {name:?} cannot be evaluated, and failurePolicy {policy} {does}: {problem}")

@@ -97,7 +97,7 @@ fn what_is_refused() {
         ),
         (
             with(json!({"validations": [{"expression": "true", "reason": "No"}]})),
-            "ValidatingAdmissionPolicy/p: spec.validations[0].reason: expected Unauthorized, Forbidden, Invalid, RequestEntityTooLarge, found \"No\"",
+            "ValidatingAdmissionPolicy/p: spec.validations[0].reason: expected Forbidden, Invalid, RequestEntityTooLarge, found \"No\"",
         ),
         (
             with(json!({"variables": [{"name": "in", "expression": "1"}], "validations": [{"expression": "true"}]})),
@@ -241,7 +241,7 @@ fn what_they_decide() {
             "a message is made, and the element that fails is found",
             vec![policy("p", registry.clone()), binding("b", "p", json!({}))],
             vec![
-                "p/b: Forbidden [Deny] spec.containers[1].image: found registry.example.com/a and b".into(),
+                "p/b: validations[0] [Deny] spec.containers[1].image: found registry.example.com/a and b".into(),
                 "p/b: images=2".into(),
             ],
         ),
@@ -259,9 +259,9 @@ fn what_they_decide() {
                 binding("b", "p", json!({"validationActions": ["Warn", "Audit"]})),
             ],
             vec![
-                "p/b: 0 [Warn,Audit] : text".into(),
-                "p/b: 1 [Warn,Audit] : text".into(),
-                "p/b: 2 [Warn,Audit] : failed expression: 1 == 2".into(),
+                "p/b: validations[0] [Warn,Audit] : text".into(),
+                "p/b: validations[1] [Warn,Audit] : text".into(),
+                "p/b: validations[2] [Warn,Audit] : failed expression: 1 == 2".into(),
             ],
         ),
         (
@@ -272,7 +272,7 @@ fn what_they_decide() {
                 binding("b", "p", json!({})),
                 binding("c", "q", json!({})),
             ],
-            vec![format!("p/b: 0 [Deny] spec: {error}"), format!("q/c: 0 [ignored] spec: {error}")],
+            vec![format!("p/b: validations[0] [Deny] spec: {error}"), format!("q/c: validations[0] [ignored] spec: {error}")],
         ),
         (
             "an error in a variable shows where it is used",
@@ -286,7 +286,7 @@ fn what_they_decide() {
                 ),
                 binding("b", "p", json!({})),
             ],
-            vec!["p/b: 1 [Deny] spec: expression 'variables.x == 1' resulted in error: variables.x has no value: no such key: absent".into()],
+            vec!["p/b: validations[1] [Deny] spec: expression 'variables.x == 1' resulted in error: composited variable \"x\" fails to evaluate: no such key: absent".into()],
         ),
         (
             "a condition that is false leaves it out, one without a value decides by the failurePolicy",
@@ -307,7 +307,7 @@ fn what_they_decide() {
                 binding("b", "q", json!({"matchResources": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "resourceNames": ["other"]}]}})),
                 binding("c", "q", json!({"matchResources": {"objectSelector": {"matchLabels": {"app": "web"}}}})),
             ],
-            vec!["q/c: 0 [Deny] : failed expression: false".into()],
+            vec!["q/c: validations[0] [Deny] : failed expression: false".into()],
         ),
         (
             "labels of the namespace",
@@ -316,7 +316,7 @@ fn what_they_decide() {
                 binding("a", "p", of_namespace(json!({"team": "b"}))),
                 binding("b", "p", of_namespace(json!({"team": "a", "kubernetes.io/metadata.name": "shop"}))),
             ],
-            vec!["p/b: 0 [Deny] : failed expression: namespaceObject.metadata.labels.team == 'b' && namespaceObject.status.phase == 'Active'".into()],
+            vec!["p/b: validations[0] [Deny] : failed expression: namespaceObject.metadata.labels.team == 'b' && namespaceObject.status.phase == 'Active'".into()],
         ),
         (
             "the object is as it is about to be stored",
@@ -388,7 +388,7 @@ fn parameters_are_objects_that_a_binding_names() {
         })
     };
     let reference = |of: Value| json!({"paramRef": of});
-    let denied = |of: &str| format!("p/b: 0 [Deny] spec.containers[0].image: expected images of {of}");
+    let denied = |of: &str| format!("p/b: validations[0] [Deny] spec.containers[0].image: expected images of {of}");
     let cases = [
         (reference(json!({"name": "one", "namespace": "policies", "parameterNotFoundAction": "Deny"})), vec![denied("one.example.com")]),
         // Without a namespace, it is that of the object.
@@ -407,7 +407,7 @@ fn parameters_are_objects_that_a_binding_names() {
         ),
         (
             json!({}),
-            vec!["p/b: 0 [Deny] spec.containers[0].image: expression 'object.spec.containers.all(c, c.image.startsWith(params.data.registry))' resulted in error: found no matching overload for '_._' applied to '(null_type, string)'".to_owned()],
+            vec!["p/b: validations[0] [Deny] spec.containers[0].image: expression 'object.spec.containers.all(c, c.image.startsWith(params.data.registry))' resulted in error: found no matching overload for '_._' applied to '(null_type, string)'".to_owned()],
         ),
     ];
     for (of, expected) in cases {

@@ -10,8 +10,8 @@ use super::*;
 use super::{FORMAT, Opaque};
 use crate::budget::{bytes, spend};
 
-/// The formats, without `uri`, which takes Go's own reader of URLs.
-pub(crate) const NAMES: [&str; 12] = [
+/// The formats.
+const NAMES: [&str; 13] = [
     "dns1123Label",
     "dns1123Subdomain",
     "dns1035Label",
@@ -24,6 +24,7 @@ pub(crate) const NAMES: [&str; 12] = [
     "byte",
     "date",
     "datetime",
+    "uri",
 ];
 
 pub(super) fn declare(declare: &mut Declare<'_>) {
@@ -33,7 +34,6 @@ pub(super) fn declare(declare: &mut Declare<'_>) {
     });
     declare.global("@named", [STRING_TYPE], |arguments| match (find(text(&arguments, 0)?), text(&arguments, 0)?) {
         (Some(name), _) => Ok(CowVal::owned(CelOptional::of(Box::new(Opaque::Format(name))))),
-        (None, "uri") => fail("format.named", "the format uri cannot be evaluated here"),
         (None, _) => Ok(CowVal::owned(CelOptional::none())),
     });
     declare.member("validate", [FORMAT, STRING_TYPE], validate);
@@ -71,6 +71,7 @@ fn problems(name: &str, text: &str) -> Vec<String> {
         "labelValue" => lacks(&LABEL_VALUE, 63, text),
         "uuid" => unless(UUID.is_match(text), "does not match the UUID format"),
         "byte" => unless(BASE64.is_match(text), "invalid base64"),
+        "uri" => super::url::problem(text).into_iter().collect(),
         "date" => unless(is_date(text), "invalid date"),
         _ => unless(is_date_time(text), "invalid datetime"),
     }

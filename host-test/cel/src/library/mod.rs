@@ -7,10 +7,11 @@ mod quantity;
 mod semver;
 mod spending;
 mod strings;
+mod url;
 
 use std::any::Any;
 use std::net::IpAddr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use cel::common::functions::Function;
 use cel::common::types::{
@@ -27,7 +28,7 @@ type Arguments<'b, 'v> = Vec<CowVal<'b, 'v>>;
 type Answer<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 
 /// Kubernetes' environment, for the evaluator.
-pub(crate) static ENVIRONMENT: LazyLock<std::sync::Arc<Env>> = LazyLock::new(|| {
+pub(crate) static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::default().with_stdlib();
     let unique = "each extension is declared once";
     env.add_extension(extensions::strings).expect(unique);
@@ -42,8 +43,9 @@ pub(crate) static ENVIRONMENT: LazyLock<std::sync::Arc<Env>> = LazyLock::new(|| 
     quantity::declare(&mut declare);
     semver::declare(&mut declare);
     network::declare(&mut declare);
+    url::declare(&mut declare);
     format::declare(&mut declare);
-    std::sync::Arc::new(env)
+    Arc::new(env)
 });
 
 /// Declares functions.
@@ -78,6 +80,8 @@ enum Opaque {
     Version(Version),
     Ip(IpAddr),
     Cidr(IpAddr, u8),
+    /// Shared, because copies of it are not paid for.
+    Url(Arc<url::Url>),
     /// A format of text, by its name.
     Format(&'static str),
 }
@@ -86,8 +90,9 @@ const QUANTITY: Type = Type::new_unspecified_type("kubernetes.Quantity");
 const SEMVER: Type = Type::new_unspecified_type("kubernetes.Semver");
 const IP: Type = Type::new_unspecified_type("net.IP");
 const CIDR: Type = Type::new_unspecified_type("net.CIDR");
+const URL: Type = Type::new_unspecified_type("kubernetes.URL");
 const FORMAT: Type = Type::new_unspecified_type("kubernetes.NamedFormat");
-static TYPES: [Type; 5] = [QUANTITY, SEMVER, IP, CIDR, FORMAT];
+static TYPES: [Type; 6] = [QUANTITY, SEMVER, IP, CIDR, FORMAT, URL];
 
 impl Val for Opaque {
     fn get_type(&self) -> &Type {
@@ -97,6 +102,7 @@ impl Val for Opaque {
             Opaque::Ip(_) => &TYPES[2],
             Opaque::Cidr(..) => &TYPES[3],
             Opaque::Format(_) => &TYPES[4],
+            Opaque::Url(_) => &TYPES[5],
         }
     }
 

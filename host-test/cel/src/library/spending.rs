@@ -1,9 +1,13 @@
 //! Functions that no expression can name: `rewrite` puts them around what costs something.
 
-use cel::common::types::{CelBytes, CelDouble, CelMap, CelMapKey, CelNull, Kind, MAP_TYPE};
+use std::collections::HashMap;
+
+use cel::common::types::{CelBytes, CelDouble, CelMap, CelMapKey, CelNull, CelUInt, Kind, MAP_TYPE};
 
 use super::*;
 use crate::budget::{bytes, narrowed, spend, weight};
+use crate::macros::INSERT;
+use crate::values::{owned as copied, owned_key, show};
 
 pub(super) fn declare(declare: &mut Declare<'_>) {
     declare.global("@has", [DYN_TYPE, STRING_TYPE], has);
@@ -21,6 +25,8 @@ pub(super) fn declare(declare: &mut Declare<'_>) {
     declare.global("@loop", [DYN_TYPE, INT_TYPE, INT_TYPE], each);
     declare.global("@pairs", [DYN_TYPE], pairs);
     declare.global("@add", [DYN_TYPE, DYN_TYPE], add);
+    declare.global(INSERT, [DYN_TYPE, DYN_TYPE, DYN_TYPE], insert);
+    declare.global(INSERT, [DYN_TYPE, DYN_TYPE], insert_all);
 }
 
 fn first<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
@@ -217,4 +223,43 @@ fn add<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
     spend(if lists { 2 * (weight(left) + weight(right)) } else { 1 + bytes(length(left)) + bytes(length(right)) })?;
     let adder = left.as_adder().ok_or_else(|| no_overload("_+_"))?;
     Ok(CowVal::Owned(adder.add(right)?.into_owned()))
+}
+
+/// A map with one more entry.
+fn insert<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    let key = key_of(at(&arguments, 1)?.as_ref()).ok_or_else(|| no_overload(INSERT))?;
+    inserted(&arguments, std::iter::once((key, copied(at(&arguments, 2)?.as_ref()))))
+}
+
+/// A map with the entries of another one.
+fn insert_all<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
+    let more = at(&arguments, 1)?.downcast_ref::<CelMap>().ok_or_else(|| no_overload(INSERT))?;
+    let more = more.inner().iter().map(|(key, value)| (owned_key(key), copied(value.as_ref())));
+    inserted(&arguments, more)
+}
+
+/// The map that is the first argument, with more entries, whose keys it must not have.
+fn inserted<'b, 'v>(
+    arguments: &[CowVal<'b, 'v>],
+    more: impl Iterator<Item = (CelMapKey<'static>, Box<dyn Val>)>,
+) -> Answer<'b, 'v> {
+    let map = at(arguments, 0)?.downcast_ref::<CelMap>().ok_or_else(|| no_overload(INSERT))?;
+    let known = map.inner().iter().map(|(key, value)| (owned_key(key), copied(value.as_ref())));
+    let mut entries: HashMap<CelMapKey<'static>, Box<dyn Val>> = known.collect();
+    for (key, value) in more {
+        let shown = show(key.inner());
+        if entries.insert(key, value).is_some() {
+            return fail(INSERT, format!("insert failed: key {shown} already exists"));
+        }
+    }
+    Ok(CowVal::owned(CelMap::from(entries)))
+}
+
+/// A value as the key of a map, if it can be one.
+fn key_of(value: &dyn Val) -> Option<CelMapKey<'static>> {
+    let of_text = value.downcast_ref::<CelString>().map(|key| CelMapKey::from(key.inner().to_owned()));
+    let of_integer = || value.downcast_ref::<CelInt>().map(|key| CelMapKey::from(*key.inner()));
+    let of_natural = || value.downcast_ref::<CelUInt>().map(|key| CelMapKey::from(*key.inner()));
+    let of_boolean = || value.downcast_ref::<CelBool>().map(|key| CelMapKey::from(*key.inner()));
+    of_text.or_else(of_integer).or_else(of_natural).or_else(of_boolean)
 }

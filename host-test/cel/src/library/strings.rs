@@ -142,7 +142,7 @@ fn convert<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
         return match found {
             Opaque::Ip(address) => string(address.to_string()),
             Opaque::Cidr(address, length) => string(format!("{address}/{length}")),
-            Opaque::Quantity(_) | Opaque::Version(_) | Opaque::Format(_) => Err(no_overload("string")),
+            Opaque::Quantity(_) | Opaque::Version(_) | Opaque::Url(_) | Opaque::Format(_) => Err(no_overload("string")),
         };
     }
     if let Some(length) = value.downcast_ref::<CelBytes>().map(|data| data.inner().len()) {

@@ -6,7 +6,7 @@ mod read;
 mod response;
 mod review;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::admissionregistration::v1::ParamRef;
 use podfence_cel::{Conditions, Expression};
@@ -26,6 +26,16 @@ use crate::matching::{Matching, Namespaces};
 const POLICY: &str = "ValidatingAdmissionPolicy";
 /// What the documents call the bindings.
 const BINDING: &str = "ValidatingAdmissionPolicyBinding";
+
+/// The controls of decisions that are of no validation.
+const MATCH_CONDITIONS: &str = "matchConditions";
+const PARAM_REF: &str = "paramRef";
+const AUDIT_ANNOTATIONS: &str = "auditAnnotations";
+
+/// The control of a validation.
+fn control_of(index: usize) -> String {
+    format!("validations[{index}]")
+}
 
 /// Policies with their bindings.
 #[derive(Debug, Default)]
@@ -113,6 +123,13 @@ impl Validating {
     /// The names of the policies.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.policies.iter().map(|policy| policy.name.as_str())
+    }
+
+    /// The controls of findings: `validations[0]` and so on, and the other parts of a policy that deny.
+    pub fn controls(&self) -> BTreeSet<String> {
+        let most = self.policies.iter().map(|policy| policy.validations.len()).max().unwrap_or_default();
+        let others = [MATCH_CONDITIONS, PARAM_REF, AUDIT_ANNOTATIONS].iter().filter(|_| !self.is_empty());
+        (0..most).map(control_of).chain(others.map(|other| (*other).to_owned())).collect()
     }
 
     /// The policies that are in force, and judge creations.

@@ -195,8 +195,8 @@ fn policy(document: &Value, name: &str) -> Result<Policy, ReadError> {
         },
     };
     let conditions = spec.match_conditions.unwrap_or_default();
-    let texts = conditions.iter().map(|of| (of.name.clone(), of.expression.trim().to_owned())).collect();
-    let pairs: Vec<(&str, &str)> = conditions.iter().map(|of| (of.name.as_str(), of.expression.trim())).collect();
+    let texts = conditions.iter().map(|of| (of.name.clone(), of.expression.clone())).collect();
+    let pairs: Vec<(&str, &str)> = conditions.iter().map(|of| (of.name.as_str(), of.expression.as_str())).collect();
     let compile = if param_kind.is_some() { Conditions::compile_with_params } else { Conditions::compile };
     let conditions = compile(&pairs).map_err(|error| match &error {
         ConditionsError::Expression { error: of, .. } => compile_error(of, format!("spec.{error}")),
@@ -263,9 +263,9 @@ fn with_variables(mut environment: Environment, variables: Vec<Variable>) -> Res
             return Err(ReadError::Refused(problem));
         }
         if !names.insert(name.clone()) {
-            return Err(ReadError::Refused(format!(
-                "{at}.name: {name:?} is defined twice, expected names that are unique"
-            )));
+            let problem =
+                format!("{at}.name: {name:?} is defined twice, which is not evaluated here; expected unique names");
+            return Err(ReadError::Unsupported(problem));
         }
         let environment_of = environment.returning(Returns::Anything);
         let expression = compile(&expression, format!("{at}.expression ({name})"), &environment_of)?;
@@ -321,11 +321,11 @@ fn validation(
         Some(text) => Some(compile(text, format!("{at}.messageExpression"), &environment.returning(Returns::String))?),
         None => None,
     };
-    let reasons = ["Unauthorized", "Forbidden", "Invalid", "RequestEntityTooLarge"];
+    let reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
     if let Some(reason) = of.reason.as_deref().filter(|reason| !reasons.contains(reason)) {
         return refused("reason", &format!("expected {}, found {reason:?}", reasons.join(", ")));
     }
-    Ok(Validation { text: of.expression.trim().to_owned(), expression, message, message_expression, reason: of.reason })
+    Ok(Validation { text: of.expression, expression, message, message_expression, reason: of.reason })
 }
 
 fn annotations(annotations: Vec<AuditAnnotation>, environment: &Environment) -> Result<Vec<Annotation>, ReadError> {
@@ -340,8 +340,8 @@ fn annotations(annotations: Vec<AuditAnnotation>, environment: &Environment) -> 
         if key.is_empty() || read.iter().any(|of| of.key == key) {
             return refused(format!("key: expected a name that is unique, found {key:?}"));
         }
-        let text = value_expression.trim().to_owned();
-        if text.len() > ANNOTATION_TEXT {
+        let text = value_expression;
+        if text.trim().len() > ANNOTATION_TEXT {
             return refused(format!("valueExpression: expected at most {ANNOTATION_TEXT} bytes, found {}", text.len()));
         }
         let expression = compile(&text, format!("{at}.valueExpression"), environment)?;

@@ -13,6 +13,9 @@ use super::{Actions, POLICY};
 /// The annotation of what failed by action `Audit`.
 const FAILURES: &str = "validation.policy.admission.k8s.io/validation_failure";
 
+/// How many failures the annotation holds at most.
+const MOST_FAILURES: usize = 50;
+
 /// The annotation of what has no value and is ignored, which no API server sends.
 pub const IGNORED: &str = "ignored";
 
@@ -66,6 +69,7 @@ impl Answer<'_> {
         let mut annotations: BTreeMap<String, String> = own.collect();
         let failures: Vec<_> = self
             .with(|actions| actions.audit)
+            .take(MOST_FAILURES)
             .map(|of| {
                 json!({
                     "message": of.message,
@@ -101,7 +105,6 @@ fn actions_of(of: &Decision) -> Actions {
 /// The HTTP code of a reason.
 fn code(reason: &str) -> u16 {
     match reason {
-        "Unauthorized" => 401,
         "Forbidden" => 403,
         "RequestEntityTooLarge" => 413,
         _ => 422,

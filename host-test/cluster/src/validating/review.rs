@@ -7,7 +7,9 @@ use podfence_cel::{Answer as Evaluated, Budget, EvaluationError, Inputs, Outcome
 use podfence_scan::AdmissionRequest;
 use serde_json::Value;
 
-use super::{Actions, Binding, Policy, Validating, Validation};
+use super::{
+    AUDIT_ANNOTATIONS, Actions, Binding, MATCH_CONDITIONS, PARAM_REF, Policy, Validating, Validation, control_of,
+};
 use crate::conditions;
 use crate::matching::{Namespaces, UnknownLabel};
 
@@ -37,7 +39,7 @@ pub struct Answer<'p> {
 /// A validation that failed, or what has no value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// The reason of the validation, or its index; `matchConditions`, `paramRef` and `auditAnnotations` for those.
+    /// `validations[0]` and so on; `matchConditions`, `paramRef` and `auditAnnotations` for those.
     pub control: String,
     /// The index of the validation.
     pub index: Option<usize>,
@@ -183,7 +185,7 @@ impl<'p> Asking<'_, 'p> {
             Err(problem) => {
                 let message = format!("failed to configure binding: {problem}");
                 let always = Actions { deny: true, ..Actions::default() };
-                answer.decisions.push(self.decision("paramRef", message, self.policy.failed(always)));
+                answer.decisions.push(self.decision(PARAM_REF, message, self.policy.failed(always)));
                 return Some(answer);
             }
         };
@@ -205,11 +207,12 @@ impl<'p> Asking<'_, 'p> {
                     let inputs = namespace.map(|of| inputs.clone().with_shared_namespace(of)).unwrap_or(inputs);
                     self.validate(&inputs, &mut answer);
                 }
-                Outcome::Error { condition, problem } => {
+                Outcome::Error { failed } => {
                     is_called = true;
-                    let text = self.policy.texts.get(&condition).map_or("", String::as_str);
+                    let text = |condition| self.policy.texts.get(condition).map_or("", String::as_str);
+                    let messages = failed.iter().map(|(condition, problem)| without_value(text(condition), problem));
                     let denied = self.policy.failed(self.binding.actions);
-                    answer.decisions.push(self.decision("matchConditions", without_value(text, &problem), denied));
+                    answer.decisions.push(self.decision(MATCH_CONDITIONS, together(messages), denied));
                 }
             }
         }
@@ -235,7 +238,6 @@ impl<'p> Asking<'_, 'p> {
                 Ok(_) => (message(validation, inputs, &mut budget), Denied::As(self.binding.actions)),
                 Err(problem) => (without_value(&validation.text, &problem), self.policy.failed(self.binding.actions)),
             };
-            let control = validation.reason.clone().unwrap_or_else(|| index.to_string());
             let object = self.request.object.as_ref().or(self.request.old_object.as_ref());
             let decision = Decision {
                 index: Some(index),
@@ -243,7 +245,7 @@ impl<'p> Asking<'_, 'p> {
                     .map(|object| validation.expression.place(inputs, object, &mut budget))
                     .unwrap_or_default(),
                 reason: validation.reason.clone().unwrap_or_else(|| INVALID.to_owned()),
-                ..self.decision(&control, message, denied)
+                ..self.decision(&control_of(index), message, denied)
             };
             // Several parameters may say the same.
             if !answer.decisions.contains(&decision) {
@@ -259,7 +261,7 @@ impl<'p> Asking<'_, 'p> {
                 Err(problem) => {
                     let message = without_value(&annotation.text, &problem);
                     let denied = self.policy.failed(Actions { deny: true, ..Actions::default() });
-                    answer.decisions.push(self.decision("auditAnnotations", message, denied));
+                    answer.decisions.push(self.decision(AUDIT_ANNOTATIONS, message, denied));
                 }
             }
         }
@@ -301,6 +303,17 @@ fn without_value(text: &str, problem: &EvaluationError) -> String {
     format!("expression '{text}' resulted in error: {problem}")
 }
 
+/// Messages as the API server shows several: each once, in brackets.
+fn together(messages: impl Iterator<Item = String>) -> String {
+    let mut seen: Vec<String> = Vec::new();
+    for message in messages {
+        if !seen.contains(&message) {
+            seen.push(message);
+        }
+    }
+    if seen.len() == 1 { seen.remove(0) } else { format!("[{}]", seen.join(", ")) }
+}
+
 /// Why a validation failed: by its expression, else by its text, else by what it asks.
 fn message(validation: &Validation, inputs: &Inputs, budget: &mut Budget) -> String {
     let made = validation.message_expression.as_ref().and_then(|expression| {
@@ -310,5 +323,6 @@ fn message(validation: &Validation, inputs: &Inputs, budget: &mut Budget) -> Str
         }
     });
     let made = made.filter(|text| !text.is_empty() && text.len() <= MESSAGE && !text.contains('\n'));
-    made.or_else(|| validation.message.clone()).unwrap_or_else(|| format!("failed expression: {}", validation.text))
+    made.or_else(|| validation.message.clone())
+        .unwrap_or_else(|| format!("failed expression: {}", validation.text.trim()))
 }
