@@ -173,7 +173,7 @@ impl Judge for Selection {
     fn judge(&mut self, object: &Object) -> Outcome {
         let known = kinds::classify(&object.kind);
         if let Known::Miswritten(why) = known {
-            return Outcome { verdicts: Vec::new(), state: State::NotJudged(why) };
+            return Outcome::of(State::NotJudged(why));
         }
         self.text.set(&object.creation(), &as_stored(object));
         let mut tally = Tally::default();

@@ -81,6 +81,7 @@ pub struct Tally {
     verdicts: Vec<Verdict>,
     is_judged: bool,
     skipped: Option<String>,
+    annotations: Vec<(String, String)>,
 }
 
 impl Tally {
@@ -111,6 +112,11 @@ impl Tally {
         }
     }
 
+    /// Keeps what a policy says for the audit log.
+    pub fn annotate(&mut self, key: String, value: String) {
+        self.annotations.push((key, value));
+    }
+
     /// Keeps why a policy did not judge.
     pub fn skip(&mut self, reason: String) {
         self.skipped.get_or_insert(reason);
@@ -134,7 +140,7 @@ impl Tally {
     /// What came of the object, of the kind of which this is known.
     pub fn outcome(self, known: Known, object: &Object) -> Outcome {
         let state = self.state().unwrap_or_else(|| unseen(known, object));
-        Outcome { verdicts: self.verdicts, state }
+        Outcome { verdicts: self.verdicts, state, annotations: self.annotations }
     }
 
     /// The state, unless no policy got to see the object.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::finding::{Finding, ObjectName, Problem, Severity, Span, Suppressed};
 use crate::fix::{Edit, Op};
-use crate::report::{Judging, Report, Skipped, Summary};
+use crate::report::{Annotated, Judging, Report, Skipped, Summary};
 
 /// A report as it is written.
 #[derive(Debug, Serialize)]
@@ -26,6 +26,8 @@ pub struct Document<'r> {
     problems: &'r [Problem],
     #[serde(skip_serializing_if = "<[Skipped]>::is_empty")]
     skipped: &'r [Skipped],
+    #[serde(skip_serializing_if = "<[Annotated]>::is_empty")]
+    annotations: &'r [Annotated],
     summary: &'r Summary,
 }
 
@@ -63,6 +65,9 @@ struct Reported<'r> {
 #[derive(Debug, Serialize)]
 struct Entry<'r> {
     policy: &'r str,
+    /// The document that the policy is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<&'r str>,
     control: &'r str,
     severity: Severity,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +132,7 @@ impl From<&Span> for Place {
 }
 
 impl<'r> From<&'r Report> for Document<'r> {
-    fn from(Report { policies, findings, problems, skipped, summary }: &'r Report) -> Document<'r> {
+    fn from(Report { policies, findings, problems, skipped, annotations, summary }: &'r Report) -> Document<'r> {
         let help = help(findings);
         let mut objects: Vec<Reported<'r>> = Vec::new();
         let mut indexes = BTreeMap::new();
@@ -139,7 +144,7 @@ impl<'r> From<&'r Report> for Document<'r> {
             objects[index].findings.push(Entry::of(finding, &help));
         }
         let tool = Tool { name: "podfence", version: env!("CARGO_PKG_VERSION") };
-        Document { version: "podfence/scan/v1", tool, policies, help, objects, problems, skipped, summary }
+        Document { version: "podfence/scan/v1", tool, policies, help, objects, problems, skipped, annotations, summary }
     }
 }
 
@@ -162,6 +167,7 @@ impl<'r> Entry<'r> {
     fn of(finding: &'r Finding, help: &BTreeMap<&str, Help<'r>>) -> Entry<'r> {
         let Finding {
             policy,
+            policy_document,
             control,
             severity,
             level,
@@ -184,6 +190,7 @@ impl<'r> Entry<'r> {
         let shared = &help[policy.as_str()];
         Entry {
             policy,
+            document: policy_document.as_deref(),
             control,
             severity: *severity,
             level: level.as_deref(),

@@ -14,7 +14,7 @@ use crate::lines::Lines;
 use crate::locate::{Located, Place, name_of};
 use crate::object::{self, Content, Object, Owner, Unsuitable};
 use crate::read::InputError;
-use crate::report::{Skipped, Summary};
+use crate::report::{Annotated, Skipped, Summary};
 use crate::request::{self, GroupVersionKind};
 use crate::suppress::{self, Comment, ContainerLines, DocumentPlace, Target};
 use crate::yaml::{self, Document};
@@ -59,6 +59,7 @@ pub struct FileOutcome {
     pub(crate) findings: Vec<Found>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) skipped: Vec<Skipped>,
+    pub(crate) annotations: Vec<Annotated>,
     pub(crate) summary: Summary,
     /// What was judged.
     pub(crate) objects: Vec<(Key, Option<String>)>,
@@ -362,6 +363,13 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
             let (file, why) = (self.file.origin.name.to_owned(), format!("{}: {why}", title(object)));
             self.file.outcome.skipped.push(Skipped { file, line, why });
         }
+        if self.file.options.tells_skipped {
+            let annotated = outcome.annotations.into_iter().map(|(key, value)| {
+                let (file, object) = (self.file.origin.name.to_owned(), title(object));
+                Annotated { file, line, object, key, value }
+            });
+            self.file.outcome.annotations.extend(annotated.collect::<Vec<_>>());
+        }
         for verdict in outcome.verdicts {
             self.verdict(object, verdict, owner.as_ref());
         }
@@ -447,6 +455,7 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
         };
         let finding = Finding {
             policy: verdict.policy.clone(),
+            policy_document: verdict.document.clone(),
             control: violation.control,
             severity: verdict.severity,
             level: verdict.level.clone(),
@@ -515,6 +524,7 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
     fn finding(&self, object: &Object, span: Span) -> Finding {
         Finding {
             policy: SCAN.to_owned(),
+            policy_document: None,
             control: String::new(),
             severity: Severity::Error,
             level: None,

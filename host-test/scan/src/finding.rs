@@ -55,6 +55,9 @@ pub struct ObjectName {
 pub struct Finding {
     /// The policy, for example `privileged`; `scan` for what no policy finds, such as a duplicate key.
     pub policy: String,
+    /// The document that the policy is of, for example `ValidatingAdmissionPolicy/registry`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_document: Option<String>,
     /// The control, for example `hostPathVolumes`.
     pub control: String,
     /// How much it counts.

@@ -100,6 +100,7 @@ pub(crate) mod tests {
         let place = Position { line: 12, col: 3, byte: 200 };
         let mut finding = Finding {
             policy: "privileged".to_owned(),
+            policy_document: None,
             control: "privileged".to_owned(),
             severity: Severity::Error,
             level: None,

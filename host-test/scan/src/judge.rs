@@ -23,6 +23,15 @@ pub struct Outcome {
     pub verdicts: Vec<Verdict>,
     /// Whether it was judged.
     pub state: State,
+    /// What policies say for the audit log: the policy and the key, such as `registry/images`, and the text.
+    pub annotations: Vec<(String, String)>,
+}
+
+impl Outcome {
+    /// Of an object about which no policy says something.
+    pub fn of(state: State) -> Outcome {
+        Outcome { verdicts: Vec::new(), state, annotations: Vec::new() }
+    }
 }
 
 /// Whether an object was judged.

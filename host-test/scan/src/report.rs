@@ -18,6 +18,9 @@ pub struct Report {
     /// What was not judged and is not a problem; empty unless it was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
+    /// What policies say for the audit log; empty unless it was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<Annotated>,
     /// How much of the input was judged, and what came of it.
     pub summary: Summary,
 }
@@ -34,13 +37,29 @@ pub struct Skipped {
     pub why: String,
 }
 
+/// What a policy says of an object for the audit log of the API server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Annotated {
+    /// The file.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// For example `Deployment shop/web`.
+    pub object: String,
+    /// The policy and the key, for example `registry/images`.
+    pub key: String,
+    /// The text.
+    pub value: String,
+}
+
 /// A policy that judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Judging {
     /// For example `privileged`.
     pub name: String,
-    /// Of the module: `sha256:` and 64 hexadecimal digits; empty for a policy that is linked in.
+    /// Of the module: `sha256:` and 64 hexadecimal digits; empty for a policy that is linked in or has no module.
     pub digest: String,
     /// The settings that it was evaluated with.
     pub settings: Map<String, Value>,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::file::{FileOutcome, Key};
 use crate::finding::{Finding, Problem, Severity};
-use crate::report::{Judging, Report, Skipped, Summary};
+use crate::report::{Annotated, Judging, Report, Skipped, Summary};
 
 /// What came of all files.
 #[derive(Default)]
@@ -15,6 +15,8 @@ pub struct Scanned {
     pub problems: Vec<Problem>,
     /// What was not judged, if it is told.
     pub skipped: Vec<Skipped>,
+    /// What policies say for the audit log, if it is told.
+    pub annotations: Vec<Annotated>,
     /// Counts; those of findings are the report's.
     pub summary: Summary,
 }
@@ -30,6 +32,7 @@ impl Scanned {
             found.push(outcome.findings);
             scanned.problems.extend(outcome.problems);
             scanned.skipped.extend(outcome.skipped);
+            scanned.annotations.extend(outcome.annotations);
             scanned.summary.add(&outcome.summary);
             owned.extend(outcome.owned);
             for (key, uid) in outcome.objects {
@@ -55,13 +58,13 @@ impl Scanned {
 
     /// The report, findings in the order of files and lines.
     pub fn report(self, policies: Vec<Judging>) -> Report {
-        let Scanned { mut findings, problems, skipped, mut summary } = self;
+        let Scanned { mut findings, problems, skipped, annotations, mut summary } = self;
         findings.sort_by(|a, b| order(a).cmp(&order(b)));
         let count = |severity| findings.iter().filter(|of| of.suppressed.is_none() && of.severity == severity).count();
         summary.errors = count(Severity::Error);
         summary.warnings = count(Severity::Warning);
         summary.suppressed = findings.len() - summary.errors - summary.warnings;
-        Report { policies, findings, problems, skipped, summary }
+        Report { policies, findings, problems, skipped, annotations, summary }
     }
 }
 

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{BAD, workplace};
 
-const SARIF: &str = include_str!("schemas/sarif-2.1.0.json");
-const OPENREPORTS: &str = include_str!("schemas/openreports-v1alpha1.json");
+pub(super) const SARIF: &str = include_str!("schemas/sarif-2.1.0.json");
+pub(super) const OPENREPORTS: &str = include_str!("schemas/openreports-v1alpha1.json");
 
 /// A tree with errors, warnings, what a comment accepts, what cannot be read, and a name that nobody should choose.
 fn tree() -> Workplace {
@@ -30,7 +30,7 @@ fn scan(workplace: &Workplace, format: &str) -> Printed {
 }
 
 /// Why JSON is not as a schema says, or an empty text.
-fn against(schema: &str, json: &Value) -> String {
+pub(super) fn against(schema: &str, json: &Value) -> String {
     let mut compiler = Compiler::new();
     let schema = serde_json::from_str(schema).expect("a schema");
     compiler.add_resource("schema.json", schema).expect("a schema");

@@ -8,6 +8,7 @@ mod formats;
 mod hostile;
 #[cfg(unix)]
 mod render;
+mod validating;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -257,6 +257,7 @@ fn unused(source: &Source<'_>, directive: &Directive<'_>) -> Vec<Finding> {
     let unused = directive.names.iter().filter(is_unused).map(|&(name, _)| {
         let mut finding = Finding {
             policy: "scan".to_owned(),
+            policy_document: None,
             control: "unused-ignore".to_owned(),
             severity: Severity::Warning,
             level: None,

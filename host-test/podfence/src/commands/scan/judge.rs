@@ -20,8 +20,8 @@ use podfence_scan::report::Judging;
 use podfence_scan::settings::SettingsText;
 use podfence_scan::standard::STANDARDS;
 use podfence_scan::stored::as_stored;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::commands::modules::Loaded;
 
@@ -192,7 +192,8 @@ impl Judge {
         self.modules.iter().map(|of| (of.name.as_str(), of.sha256.as_str()))
     }
 
-    /// Each module with its digest and with settings that it judges with.
+    /// Each module with its digest and with settings that it judges with, and the policies of the API server that are in
+    /// force.
     pub(crate) fn judging(&self) -> Vec<Judging> {
         let of_policies = self.policies.iter().flat_map(|policy| match &policy.body {
             Body::Module { run, .. } => vec![run],
@@ -200,7 +201,13 @@ impl Judge {
         });
         let plans = self.standards.iter().flat_map(|of| std::iter::once(&of.default).chain(of.namespaces.values()));
         let of_standards = plans.flat_map(|plan| plan.steps.iter().map(|step| &step.run));
-        Judging::each_once(of_policies.chain(of_standards).map(|run| self.judging_of(run)))
+        let of_api_server = self.validating.judging_creations().map(|policy| Judging {
+            name: policy.name.clone(),
+            digest: String::new(),
+            settings: Map::new(),
+        });
+        let of_modules = of_policies.chain(of_standards).map(|run| self.judging_of(run));
+        Judging::each_once(of_modules.chain(of_api_server))
     }
 
     fn judging_of(&self, run: &Run) -> Judging {
@@ -222,7 +229,7 @@ impl Judge {
         let known = kinds::classify(&object.kind);
         // Its plural may be that of the right kind, and then the rules would match.
         if let Known::Miswritten(why) = known {
-            return Outcome { verdicts: Vec::new(), state: State::NotJudged(why) };
+            return Outcome::of(State::NotJudged(why));
         }
         let request = object.creation();
         let mut asking = Asking {
@@ -359,6 +366,9 @@ impl Asking<'_, '_> {
                 continue;
             }
             tally.add(Answer::Accepted, verdict);
+            for (key, value) in &answer.annotations {
+                tally.annotate(format!("{}/{key}", answer.policy), value.clone());
+            }
             for decision in &answer.decisions {
                 let (severity, message) = match decision.denied {
                     Denied::As(actions) if actions.deny => (Severity::Error, decision.message.clone()),

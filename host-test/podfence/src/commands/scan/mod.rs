@@ -750,7 +750,8 @@ impl Arguments {
 fn names(judge: &Judge) -> BTreeSet<String> {
     let of_scan = CONTROLS.iter().chain([&SCAN]).map(|name| (*name).to_owned());
     let published = published::all().iter().flat_map(|of| of.controls.iter().cloned().chain([of.policy.to_owned()]));
-    of_scan.chain(published).chain(judge.names().map(str::to_owned)).collect()
+    let controls = judge.validating.controls();
+    of_scan.chain(published).chain(judge.names().map(str::to_owned)).chain(controls).collect()
 }
 
 fn processors() -> usize {

@@ -7,7 +7,7 @@ use annotate_snippets::renderer::{
 };
 use anstyle::{AnsiColor, Style};
 use podfence_scan::finding::{Finding, Severity, Span};
-use podfence_scan::report::{Report, Summary};
+use podfence_scan::report::{Annotated, Report, Summary};
 
 use super::snippet::Excerpt;
 use super::{code, object, severity, visible};
@@ -56,6 +56,10 @@ pub(crate) fn human(
     }
     for skipped in &report.skipped {
         writeln!(out, "not judged: {}:{}: {}", visible(&skipped.file), skipped.line, visible(&skipped.why))?;
+    }
+    for Annotated { file, line, object, key, value } in &report.annotations {
+        let (key, value) = (visible(key), visible(value));
+        writeln!(out, "audit annotation: {}:{line}: {}: {key}: {value}", visible(file), visible(object))?;
     }
     for note in &report.summary.notes {
         writeln!(out, "{NOTE}note{NOTE:#}: {}", visible(note))?;

@@ -96,7 +96,15 @@ const WIDTH: usize = 160;
 
 /// What identifies the kind of a finding: its control, which a comment `# podfence: ignore[…]` names. A policy may have
 /// many controls, so its name would say less, and a comment with it would suppress more.
+///
+/// A ValidatingAdmissionPolicy is the exception: `validations[0]` says less than its name, and a comment names the policy.
 fn code(finding: &Finding) -> &str {
+    let document = finding.policy_document.as_deref().unwrap_or_default();
+    if document.starts_with("ValidatingAdmissionPolicy/") { &finding.policy } else { control(finding) }
+}
+
+/// The control, where a policy has one.
+fn control(finding: &Finding) -> &str {
     if finding.control.is_empty() { &finding.policy } else { &finding.control }
 }
 

@@ -6,7 +6,7 @@ use podfence_scan::finding::{Finding, ObjectName, Severity};
 use podfence_scan::report::Report;
 use serde_json::{Value, json};
 
-use super::code;
+use super::control;
 use crate::text::json as json_text;
 
 /// A List of Reports of `openreports.io/v1alpha1`, one for each namespace, and a ClusterReport for what is in none. An
@@ -71,7 +71,7 @@ fn result(finding: &Finding) -> Value {
     let mut result = json!({
         "source": SOURCE,
         "policy": finding.policy,
-        "rule": code(finding),
+        "rule": control(finding),
         "category": "Pod Security",
         "severity": published::find(&finding.policy).map_or("medium", |of| of.severity.as_str()),
         "result": verdict,

@@ -51,6 +51,7 @@ pub(super) fn span(text: &str, part: &str) -> Span {
 pub(super) fn finding(span: Span) -> Finding {
     Finding {
         policy: "privileged".to_owned(),
+        policy_document: None,
         control: "privileged".to_owned(),
         severity: Severity::Error,
         level: None,

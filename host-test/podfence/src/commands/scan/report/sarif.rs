@@ -8,7 +8,7 @@ use podfence_scan::lines::Lines;
 use podfence_scan::report::Report;
 use serde_json::{Map, Value, json};
 
-use super::{code, object, severity};
+use super::{control, object, severity};
 use crate::text::json as json_text;
 
 /// The most results that GitHub takes of a run.
@@ -91,7 +91,7 @@ impl Rules {
 
 /// Of a kind of finding. Two policies may have a control of one name, and differ in severity and docs.
 fn id(finding: &Finding) -> String {
-    format!("{}/{}", finding.policy, code(finding))
+    format!("{}/{}", finding.policy, control(finding))
 }
 
 fn rule(id: &str, finding: &Finding) -> Value {
@@ -105,7 +105,7 @@ fn rule(id: &str, finding: &Finding) -> Value {
     };
     let mut rule = json!({
         "id": id,
-        "shortDescription": {"text": format!("{} ({})", code(finding), finding.policy)},
+        "shortDescription": {"text": format!("{} ({})", control(finding), finding.policy)},
         "properties": {"tags": ["security", finding.policy], "security-severity": score},
     });
     if !finding.docs.is_empty() {

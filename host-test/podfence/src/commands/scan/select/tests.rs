@@ -85,7 +85,7 @@ fn baseline_is_enforced_and_restricted_warned_of() {
     let violation = &verdict.violations[0];
     assert_eq!((violation.container.as_deref(), &violation.value), (Some("a"), &json!(true)));
     assert!(!violation.fix.is_empty());
-    assert_eq!(self::outcome(&judge, HARMLESS), Outcome { verdicts: Vec::new(), state: State::Judged });
+    assert_eq!(self::outcome(&judge, HARMLESS), Outcome::of(State::Judged));
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn documents_of_several_projects_judge_together() {
         ["Error privileged: privileged at spec.template.spec.containers[0].securityContext.privileged"]
     );
     let elsewhere = deployment.replace("name: a}, spec", "name: a, namespace: kube-system}, spec");
-    assert_eq!(outcome(&judge, &elsewhere), Outcome { verdicts: Vec::new(), state: State::NotSelected });
+    assert_eq!(outcome(&judge, &elsewhere), Outcome::of(State::NotSelected));
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn levels_that_are_given_count_beside_policies() {
 #[test]
 fn a_change_is_no_finding() {
     let judge = judge(&policy([single("read-only-root-filesystem", json!({"mutate": true}))])).unwrap();
-    assert_eq!(outcome(&judge, HARMLESS), Outcome { verdicts: Vec::new(), state: State::Judged });
+    assert_eq!(outcome(&judge, HARMLESS), Outcome::of(State::Judged));
 }
 
 #[test]
