@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use serde_json::json;
+
 use crate::certificates::{self, Authority};
 use crate::client::Client;
 use crate::wait;
@@ -51,9 +53,11 @@ impl<E: std::error::Error> From<E> for StartError {
 impl ControlPlane {
     /// Starts from the binaries in a directory, with `etcd` on the PATH, and keeps its files in another.
     ///
+    /// Requests in the namespaces of `logged` are in the audit log.
+    ///
     /// # Errors
     /// Something does not start, or does not become ready.
-    pub fn start(binaries: &Path, directory: &Path) -> Result<Self, StartError> {
+    pub fn start(binaries: &Path, directory: &Path, logged: &[String]) -> Result<Self, StartError> {
         match fs::remove_dir_all(directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => fs::create_dir_all(directory)?,
@@ -72,6 +76,7 @@ impl ControlPlane {
                 "tokens.csv",
                 format!("{ADMIN},admin,admin,system:masters\ncontrollers-token,system:kube-controller-manager,c\n"),
             ),
+            ("audit.yaml", audit_policy(logged)),
             ("kubeconfig", kubeconfig(port, directory, ADMIN)),
             ("controllers.kubeconfig", kubeconfig(port, directory, "controllers-token")),
         ];
@@ -141,6 +146,8 @@ impl ControlPlane {
                 "--service-account-issuer=https://kubernetes.default.svc",
                 "--authorization-mode=Node,RBAC",
                 "--allow-privileged=true",
+                "--audit-policy-file=audit.yaml",
+                "--audit-log-path=audit.log",
             ],
         )?;
         let (client, children) = (&self.client, &mut self.children);
@@ -172,6 +179,11 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// The audit log: an event as JSON a line.
+    pub fn audit_log(&self) -> PathBuf {
+        self.directory.join("audit.log")
+    }
+
     /// kubectl of the same version, as the administrator.
     pub fn kubectl(&self) -> Command {
         let mut command = Command::new(self.binaries.join("kubectl"));
@@ -190,6 +202,17 @@ fn free_ports() -> io::Result<[u16; 4]> {
         listeners.push(listener);
     }
     Ok(ports)
+}
+
+/// Logs changes in these namespaces, without their objects.
+fn audit_policy(namespaces: &[String]) -> String {
+    let verbs = ["create", "update", "delete"];
+    let rule = json!({"level": "Metadata", "verbs": verbs, "namespaces": namespaces});
+    let policy = json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+        "rules": [rule, {"level": "None"}],
+    });
+    policy.to_string()
 }
 
 fn kubeconfig(port: u16, directory: &Path, token: &str) -> String {

@@ -15,5 +15,6 @@ pub mod kubelet;
 pub mod refusals;
 pub mod samples;
 pub mod standards;
+pub mod validating;
 pub mod wait;
 pub mod webhook;

@@ -1,7 +1,8 @@
 //! `make cluster-test`: whether the policies are right in a living cluster.
 //!
 //! `cluster-test [FILTER]` runs the histories of the sets of policies whose names contain the filter; `standards` is
-//! the comparison with the built-in admission, and `deployed` what `deploy/` and `podfence migrate` write.
+//! the comparison with the built-in admission, `deployed` what `deploy/` and `podfence migrate` write, and `validating`
+//! the comparison of ValidatingAdmissionPolicies in the API server and in `podfence`.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use podfence_control_plane::histories::{self, Set, World};
 use podfence_control_plane::kubelet::Kubelet;
 use podfence_control_plane::refusals::REFUSALS;
 use podfence_control_plane::webhook::Webhook;
-use podfence_control_plane::{deployed, samples, standards};
+use podfence_control_plane::{deployed, samples, standards, validating};
 use podfence_host::Mode;
 use podfence_scan::custom_kinds;
 use serde_json::{Value, json};
@@ -29,6 +30,9 @@ const STANDARDS: &str = "standards";
 
 /// The filter that sets up what is deployed and migrated.
 const DEPLOYED: &str = "deployed";
+
+/// The filter that runs the comparison of ValidatingAdmissionPolicies.
+const VALIDATING: &str = "validating";
 
 /// How many random pods are compared, unless `PODFENCE_PODS` says it.
 const PODS: usize = 5000;
@@ -52,7 +56,7 @@ fn run(filter: &str) -> Result<bool, StartError> {
     let start = Instant::now();
     let root = podfence_support::root();
     let binaries = root.join("target/control-plane");
-    let plane = ControlPlane::start(&binaries, &binaries.join("run"))?;
+    let plane = ControlPlane::start(&binaries, &binaries.join("run"), &validating::namespaces())?;
     let kubelet = Kubelet::start(&plane.client);
     let webhook = Webhook::start(&plane.authority)?;
     let modules = Modules::load();
@@ -69,8 +73,11 @@ fn run(filter: &str) -> Result<bool, StartError> {
         println!("{} checks of what is deployed and migrated, in {} s", found.checks, start.elapsed().as_secs());
         problems.extend(found.problems);
     }
-    if filter != STANDARDS && filter != DEPLOYED {
+    if ![STANDARDS, DEPLOYED, VALIDATING].contains(&filter) {
         problems.extend(check_histories(&world, filter));
+    }
+    if filter.is_empty() || filter == VALIDATING {
+        problems.extend(check_validating(&plane));
     }
     for problem in &problems {
         println!("FAILED {problem}");
@@ -181,6 +188,26 @@ fn check_standards(world: &World<'_>) -> Vec<String> {
         }
     }
     println!("{:>6} that the API server does not take", found.invalid);
+    problems
+}
+
+fn check_validating(plane: &ControlPlane) -> Vec<String> {
+    let start = Instant::now();
+    let found = match validating::compare(&plane.client, &plane.audit_log()) {
+        Ok(found) => found,
+        Err(late) => return vec![late.0],
+    };
+    println!("ValidatingAdmissionPolicies here and in the API server, in {} s:", start.elapsed().as_secs());
+    if let Some(why) = &found.skipped {
+        println!("       skipped: the expressions of the corpus: {why}");
+    }
+    let mut problems = found.problems;
+    for (what, count) in &found.counts {
+        println!("{count:>6} {what}");
+    }
+    for what in validating::SEEN.iter().filter(|what| !found.counts.contains_key(*what)) {
+        problems.push(format!("validating: no {what}"));
+    }
     problems
 }
 
