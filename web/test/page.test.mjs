@@ -88,7 +88,8 @@ describe("the page", { skip }, () => {
     await tab.goto(address + fragment);
     await tab.waitForSelector("body[data-ready]");
   };
-  const content = () => tab.locator("#editor .cm-content");
+  const content = () => tab.locator("#editor textarea");
+  const marked = (severity) => tab.evaluate((of) => [...CSS.highlights.get(of)].map(String), severity);
   const replace = async (text) => {
     await content().click();
     await tab.keyboard.press("ControlOrMeta+a");
@@ -107,10 +108,9 @@ describe("the page", { skip }, () => {
     await replace(POD);
     await summary("1 object checked");
     await tab.locator(".finding .message", { hasText: 'container "🦊" must not set securityContext.privileged=true' }).waitFor();
-    const mark = tab.locator("#editor .found.error");
-    assert.equal(await mark.first().textContent(), "true");
-    const name = tab.locator("#editor .found.warning");
-    assert.equal(await name.first().textContent(), "🦊");
+    assert.deepEqual(await marked("error"), ["true"]);
+    assert.equal((await marked("warning"))[0], "🦊");
+    assert.deepEqual(await tab.locator("#editor .found").allTextContents(), ["  - name: 🦊\n", "      privileged: true\n"]);
     await tab.locator(".finding", { hasText: "privileged=true" }).first().locator("button").first().click();
     assert.match(await tab.locator(".finding.current").first().textContent(), /line 9/);
   });
@@ -186,11 +186,72 @@ describe("the page", { skip }, () => {
     await privileged.waitFor({ state: "detached" });
     await tab.locator("#summary button", { hasText: "Fix" }).click();
     await tab.locator("#summary button", { hasText: "Fix" }).waitFor({ state: "detached" });
-    assert.match(await content().innerText(), /allowPrivilegeEscalation: false/);
+    assert.match(await content().inputValue(), /allowPrivilegeEscalation: false/);
     await content().click();
     await tab.keyboard.press("ControlOrMeta+z");
     await tab.keyboard.press("ControlOrMeta+z");
     await privileged.waitFor();
+    assert.equal(await content().inputValue(), POD);
+    await tab.keyboard.press("ControlOrMeta+Shift+z");
+    await privileged.waitFor({ state: "detached" });
+  });
+
+  it("undoes the choice of an example", async () => {
+    await open("");
+    await replace(POD);
+    await tab.locator("#examples").selectOption("sysctls");
+    await tab.locator(".finding .of", { hasText: "sysctls" }).first().waitFor();
+    await content().click();
+    await tab.keyboard.press("ControlOrMeta+z");
+    assert.equal(await content().inputValue(), POD);
+  });
+
+  it("shows the messages of a line under the pointer", async () => {
+    await open("");
+    await replace(POD);
+    await tab.locator(".pce-line.found.error").waitFor();
+    const line = await tab.locator(".pce-line.found.error").boundingBox();
+    await tab.mouse.move(line.x + 200, line.y + line.height / 2);
+    const messages = await tab.locator(".tip li").allTextContents();
+    assert.match(messages.join("\n"), /privileged=true/);
+    await tab.mouse.move(line.x + 200, line.y - 3 * line.height);
+    await tab.locator(".tip").waitFor({ state: "hidden" });
+  });
+
+  it("indents, and leaves the text by Escape and Tab", async () => {
+    await open("");
+    await replace("spec:");
+    await tab.keyboard.press("Enter");
+    await tab.keyboard.type("a: 1");
+    await tab.keyboard.press("Tab");
+    assert.equal(await content().inputValue(), "spec:\n  a: 1  ");
+    await tab.keyboard.press("Escape");
+    await tab.keyboard.press("Tab");
+    assert.notEqual(await tab.evaluate(() => document.activeElement?.tagName), "TEXTAREA");
+  });
+
+  it("colours keys, numbers and comments, and nothing in a block of text", async () => {
+    const text = '# c\na: 1 # d\n"b" : true\nc: |\n  x: 1\n\n  # e\nd: &f http://g:1#h\n- e: \'#\'\n  f: null,';
+    await replace(text);
+    const tokens = await tab.locator(".pce-line .token").evaluateAll((all) => all.map((of) => `${of.classList[1]} ${of.textContent}`));
+    const coloured = tokens.filter((of) => !of.startsWith("punctuation"));
+    assert.deepEqual(coloured, [
+      "comment # c", "key a", "number 1", "comment  # d", 'key "b"', "number true", "key c", "key d", "tag &f", "key e", "key f", "number null",
+    ]);
+  });
+
+  it("takes long texts and lines, and refuses the longest", async () => {
+    await open("");
+    const manifests = `${POD}---\n`.repeat(Math.floor(128_000 / (POD.length + 4)));
+    for (const text of [manifests, `a: ${"a-".repeat(64_000)}`]) {
+      const started = performance.now();
+      await replace(text);
+      await tab.waitForFunction((text) => document.querySelector("textarea").value === text, text);
+      const taken = performance.now() - started;
+      assert.ok(taken < 8_000, `${taken} ms`);
+    }
+    await replace(" ".repeat((1 << 20) + 1));
+    await tab.locator(".toast", { hasText: "more than 1 MiB" }).waitFor();
   });
 
   it("works without a network after the first load", async () => {

@@ -1,27 +1,12 @@
 /** The text, with the lines and the places of findings marked in it. */
 
-import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { yaml } from "@codemirror/lang-yaml";
-import { HighlightStyle, indentUnit, syntaxHighlighting } from "@codemirror/language";
-import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
-import { EditorState, RangeSet, StateEffect, StateField, type Text } from "@codemirror/state";
-import {
-  Decoration,
-  type DecorationSet,
-  EditorView,
-  GutterMarker,
-  drawSelection,
-  gutter,
-  highlightActiveLine,
-  highlightSpecialChars,
-  hoverTooltip,
-  keymap,
-  lineNumbers,
-} from "@codemirror/view";
-import { tags } from "@lezer/highlight";
+import { createEditor, languageMap, type PrismEditor } from "prism-code-editor";
+import { addEditorHotkey, editHistory, indentSelectedLines, insertLineAndIndent, insertTab, toggleComment } from "prism-code-editor/commands";
+import { getLineBefore } from "prism-code-editor/utils";
 
 import type { Severity } from "../../npm/index.js";
-import { make } from "./dom.js";
+import { make, toast } from "./dom.js";
+import { LANGUAGE } from "./highlight.js";
 
 /** Where a part of the text starts, and line and column behind its last character. */
 export type Span = { line: number; col: number; end: [line: number, col: number] };
@@ -29,215 +14,202 @@ export type Span = { line: number; col: number; end: [line: number, col: number]
 /** A place in the text, and what is said about it. */
 export type Mark = Span & { severity: Severity; message: string };
 
-const setMarks = StateEffect.define<Mark[]>();
+/** The most characters of a text: a browser draws no hundred thousand lines. */
+export const LARGEST = 1 << 20;
 
-/** The offset of a position. Columns are code points, offsets are UTF-16 units. */
-function offset(doc: Text, line: number, col: number): number {
-  if (line > doc.lines) return doc.length;
-  const { from, text } = doc.line(line);
-  let units = 0;
-  let column = 1;
-  for (const character of text) {
+const SEVERITIES: Severity[] = ["error", "warning"];
+
+/** Of a hotkey: the bit of the shift key. */
+const SHIFT = "8+";
+
+/** How many changes can be undone. Each of them keeps the whole text. */
+const STEPS = 100;
+
+/** How many messages the tip of a line shows. */
+const MOST = 8;
+
+languageMap[LANGUAGE] = {
+  comments: { line: "#" },
+  autoIndent: [([start], text) => /[:[{]$/.test(getLineBefore(text, start))],
+};
+
+/** The offset in a line of a column. Columns are code points, offsets are UTF-16 units. */
+function units(line: string, col: number): number {
+  let [offset, column] = [0, 1];
+  for (const character of line) {
     if (column >= col) break;
-    units += character.length;
+    offset += character.length;
     column += 1;
   }
-  return from + units;
+  return offset;
 }
 
-function ends(doc: Text, { line, col, end }: Span): [from: number, to: number] {
-  const from = offset(doc, line, col);
-  return [from, Math.max(from, offset(doc, ...end))];
+/** The text node of a line, and the offset in it, where so many units of the line are before. */
+function place(line: Node, before: number): [Node, number] {
+  const walker = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+  let rest = before;
+  for (let node = walker.nextNode(); node !== null; node = walker.nextNode()) {
+    const { length } = node as Text;
+    if (rest <= length) return [node, rest];
+    rest -= length;
+  }
+  return [line, line.childNodes.length];
 }
-
-class Dot extends GutterMarker {
-  constructor(readonly severity: Severity) {
-    super();
-  }
-
-  override eq(other: Dot): boolean {
-    return other.severity === this.severity;
-  }
-
-  override toDOM(): Node {
-    return make("span", { class: `dot ${this.severity}`, title: this.severity }, "●");
-  }
-}
-
-type Marked = { marks: Mark[]; ranges: DecorationSet; dots: RangeSet<GutterMarker> };
-
-function marked(doc: Text, marks: Mark[]): Marked {
-  // An error hides a warning at the same place.
-  const worst = new Map<number, Severity>();
-  const ranges = [];
-  for (const mark of marks) {
-    const { severity } = mark;
-    const [from, to] = ends(doc, mark);
-    const line = doc.lineAt(from).from;
-    if (worst.get(line) !== "error") worst.set(line, severity);
-    if (to > from) ranges.push(Decoration.mark({ class: `found ${severity}` }).range(from, to));
-  }
-  const dots = [];
-  for (const [line, severity] of worst) {
-    ranges.push(Decoration.line({ class: `found-line ${severity}` }).range(line));
-    dots.push(new Dot(severity).range(line));
-  }
-  return { marks, ranges: Decoration.set(ranges, true), dots: RangeSet.of(dots, true) };
-}
-
-const field = StateField.define<Marked>({
-  create: () => ({ marks: [], ranges: Decoration.none, dots: RangeSet.empty }),
-  update(value, transaction) {
-    for (const effect of transaction.effects) {
-      if (effect.is(setMarks)) return marked(transaction.newDoc, effect.value);
-    }
-    if (!transaction.docChanged) return value;
-    const { changes } = transaction;
-    return { ...value, ranges: value.ranges.map(changes), dots: value.dots.map(changes) };
-  },
-  provide: (of) => EditorView.decorations.from(of, ({ ranges }) => ranges),
-});
-
-/** The messages at a place, next to the pointer. */
-const tooltip = hoverTooltip((view, position) => {
-  const { marks } = view.state.field(field);
-  const here = marks.filter((mark) => {
-    const [from, to] = ends(view.state.doc, mark);
-    return from <= position && position <= to;
-  });
-  if (here.length === 0) return null;
-  const lines = here.slice(0, 8).map(({ message, severity }) => make("li", { class: severity }, message));
-  return { pos: position, above: true, create: () => ({ dom: make("ul", { class: "tip" }, ...lines) }) };
-});
-
-const colours = HighlightStyle.define([
-  { tag: [tags.propertyName, tags.definition(tags.propertyName)], color: "var(--key)" },
-  { tag: [tags.string, tags.content, tags.special(tags.string)], color: "var(--ink)" },
-  { tag: [tags.number, tags.bool, tags.null, tags.atom], color: "var(--number)" },
-  { tag: [tags.comment, tags.lineComment], color: "var(--quiet)", fontStyle: "italic" },
-  { tag: [tags.labelName, tags.typeName, tags.keyword], color: "var(--text)" },
-  { tag: [tags.punctuation, tags.separator, tags.brace, tags.squareBracket, tags.meta], color: "var(--quiet)" },
-]);
-
-const theme = EditorView.theme({
-  "&": { height: "100%", fontSize: "13.5px", color: "var(--ink)", backgroundColor: "transparent" },
-  "&.cm-focused": { outline: "none" },
-  ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.6" },
-  ".cm-content": { padding: "10px 0", caretColor: "var(--accent)" },
-  ".cm-line": { padding: "0 12px 0 6px" },
-  ".cm-cursor": { borderLeftColor: "var(--accent)", borderLeftWidth: "2px" },
-  ".cm-gutters": { backgroundColor: "transparent", color: "var(--quiet)", border: "0" },
-  ".cm-lineNumbers .cm-gutterElement": { padding: "0 4px 0 10px", minWidth: "34px" },
-  ".cm-activeLine": { backgroundColor: "var(--line)" },
-  ".cm-activeLineGutter": { backgroundColor: "transparent", color: "var(--ink)" },
-  "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": {
-    backgroundColor: "var(--selected)",
-  },
-  ".cm-selectionMatch": { backgroundColor: "var(--accent-soft)" },
-  ".cm-dots": { width: "16px" },
-  ".dot": { fontSize: "10px", lineHeight: "2.1", paddingLeft: "4px" },
-  ".dot.error": { color: "var(--error)" },
-  ".dot.warning": { color: "var(--warning)" },
-  ".found-line.error": { backgroundColor: "var(--error-soft)" },
-  ".found-line.warning": { backgroundColor: "var(--warning-soft)" },
-  ".found": { textDecoration: "underline", textDecorationThickness: "2px", textUnderlineOffset: "4px" },
-  ".found.warning": { textDecorationColor: "var(--warning)" },
-  ".found.error": { textDecorationColor: "var(--error)" },
-  ".cm-tooltip": { backgroundColor: "var(--card)", border: "1px solid var(--rule)", borderRadius: "8px" },
-  ".tip": { margin: "0", padding: "8px 12px 8px 26px", maxWidth: "440px", fontFamily: "var(--sans)", fontSize: "13.5px" },
-  ".tip .error::marker": { color: "var(--error)" },
-  ".tip .warning::marker": { color: "var(--warning)" },
-  ".cm-panels": { backgroundColor: "var(--card)", color: "var(--ink)", borderColor: "var(--rule)" },
-  ".cm-textfield, .cm-button": {
-    backgroundColor: "var(--paper)",
-    backgroundImage: "none",
-    color: "var(--ink)",
-    border: "1px solid var(--rule)",
-    borderRadius: "6px",
-  },
-});
 
 export class Editor {
-  readonly view: EditorView;
+  readonly #editor: PrismEditor;
+  readonly #tip = make("ul", { class: "tip", hidden: true });
+  #marks = new Map<number, Mark[]>();
 
   constructor(host: HTMLElement, changed: () => void, moved: (line: number) => void, next: (step: 1 | -1) => boolean) {
-    // A shadow root takes style sheets that a document refuses by its content security policy.
-    const root = host.attachShadow({ mode: "open" });
-    const listen = EditorView.updateListener.of((update) => {
-      if (update.docChanged) changed();
-      if (update.selectionSet || update.docChanged) moved(this.line());
-    });
-    const attributes = { "aria-label": "Manifests, YAML or JSON; Escape and Tab leave the text", spellcheck: "false", autocapitalize: "off", tabindex: "0" };
-    const state = EditorState.create({
-      extensions: [
-        // Any other line end is a character of its line, as it is to the reader of manifests.
-        EditorState.lineSeparator.of("\n"),
-        lineNumbers(),
-        gutter({ class: "cm-dots", markers: (view) => view.state.field(field).dots }),
-        field,
-        tooltip,
-        history(),
-        drawSelection(),
-        highlightActiveLine(),
-        highlightSpecialChars(),
-        highlightSelectionMatches(),
-        search({ top: true }),
-        yaml(),
-        indentUnit.of("  "),
-        EditorState.tabSize.of(2),
-        syntaxHighlighting(colours),
-        theme,
-        EditorView.contentAttributes.of(attributes),
-        EditorView.clipboardInputFilter.of((text) => text.replaceAll("\r\n", "\n")),
-        keymap.of([
-          { key: "F8", run: () => next(1), shift: () => next(-1) },
-          { key: "Escape", run: (view) => (view.contentDOM.blur(), true) },
-          ...defaultKeymap,
-          ...historyKeymap,
-          ...searchKeymap,
-          indentWithTab,
-        ]),
-        listen,
-      ],
-    });
-    this.view = new EditorView({ state, root, parent: root as unknown as HTMLElement });
+    const editor = createEditor(host, { language: LANGUAGE, value: "", tabSize: 2 }, editHistory(STEPS));
+    this.#editor = editor;
+    editor.textarea.setAttribute("aria-label", "Manifests, YAML or JSON; Escape and Tab leave the text");
+    const tab = () => {
+      const [start, end] = editor.getSelection();
+      return start === end ? insertTab(editor, start) : indentSelectedLines(editor);
+    };
+    addEditorHotkey(editor, "Tab", tab);
+    addEditorHotkey(editor, `${SHIFT}Tab`, () => indentSelectedLines(editor, true));
+    addEditorHotkey(editor, "Enter", () => insertLineAndIndent(editor));
+    addEditorHotkey(editor, "Mod+/", () => toggleComment(editor));
+    addEditorHotkey(editor, "F8", () => next(1));
+    addEditorHotkey(editor, `${SHIFT}F8`, () => next(-1));
+    editor.on("update", () => this.#hideTip());
+    editor.on("update", changed);
+    editor.on("selectionChange", () => moved(this.line()));
+    editor.wrapper.append(this.#tip);
+    editor.textarea.addEventListener("paste", (event) => this.#paste(event));
+    editor.textarea.addEventListener("pointermove", (event) => this.#showTip(event));
+    editor.textarea.addEventListener("pointerleave", () => this.#hideTip());
   }
 
   get text(): string {
-    return this.view.state.sliceDoc();
+    return this.#editor.value;
   }
 
+  /** Replaces the text, and shows its start. */
   set text(text: string) {
-    const insert = text.replaceAll("\r\n", "\n");
-    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert }, selection: { anchor: 0 }, scrollIntoView: true });
+    this.change(text);
+    this.#select(0, 0);
+    this.#editor.container.scrollTo(0, 0);
   }
 
-  /** Replaces the part in which a text differs, so that the cursor stays and the change can be undone. */
+  /** Replaces the part in which a text differs, so that the cursor stays. Undo takes it back. */
   change(text: string): void {
-    const old = this.text;
-    const least = Math.min(old.length, text.length);
+    const old = this.#editor.value;
+    const wanted = text.replaceAll(/\r\n?/g, "\n");
+    const least = Math.min(old.length, wanted.length);
     let [start, end] = [0, 0];
-    while (start < least && old[start] === text[start]) start += 1;
-    while (end < least - start && old[old.length - 1 - end] === text[text.length - 1 - end]) end += 1;
-    const insert = text.slice(start, text.length - end);
-    this.view.dispatch({ changes: { from: start, to: old.length - end, insert }, userEvent: "input.fix" });
+    while (start < least && old[start] === wanted[start]) start += 1;
+    while (end < least - start && old[old.length - 1 - end] === wanted[wanted.length - 1 - end]) end += 1;
+    this.#replace(wanted.slice(start, wanted.length - end), start, old.length - end, "preserve");
   }
 
   set marks(marks: Mark[]) {
-    this.view.dispatch({ effects: setMarks.of(marks) });
+    this.#marks.clear();
+    for (const mark of marks) {
+      const { line } = mark;
+      this.#marks.set(line, [...(this.#marks.get(line) ?? []), mark]);
+    }
+    const { lines, wrapper } = this.#editor;
+    for (const line of wrapper.querySelectorAll(".found")) line.classList.remove("found", ...SEVERITIES);
+    for (const [number, of] of this.#marks) {
+      // An error hides a warning on the same line.
+      const severity = of.some((mark) => mark.severity === "error") ? "error" : "warning";
+      lines[number]?.classList.add("found", severity);
+    }
+    // What browsers lack that do not underline places: they still show the lines.
+    if (!("highlights" in CSS)) return;
+    for (const severity of SEVERITIES) {
+      const ranges = marks.filter((mark) => mark.severity === severity).flatMap((mark) => this.#range(mark) ?? []);
+      CSS.highlights.set(severity, new Highlight(...ranges));
+    }
   }
 
   line(): number {
-    return this.view.state.doc.lineAt(this.view.state.selection.main.head).number;
+    return this.#editor.activeLine;
   }
 
   /** Selects a span and scrolls to it. */
   show(span: Span): void {
-    const [from, to] = ends(this.view.state.doc, span);
-    this.view.dispatch({
-      selection: { anchor: to, head: from },
-      effects: EditorView.scrollIntoView(from, { y: "center" }),
-    });
-    this.view.focus();
+    const { textarea, lines } = this.#editor;
+    const from = this.#offset(span.line, span.col);
+    const to = Math.max(from, this.#offset(...span.end));
+    textarea.focus({ preventScroll: true });
+    this.#select(from, to);
+    lines[this.line()]?.scrollIntoView({ block: "center", inline: "nearest" });
+  }
+
+  /** Replaces a part of the text, as a step of its own in the history: without a change of the selection, it joins steps. */
+  #replace(text: string, start: number, end: number, cursor: SelectionMode): void {
+    const { textarea } = this.#editor;
+    const inputType = "insertReplacementText";
+    this.#select(textarea.selectionStart, textarea.selectionEnd);
+    textarea.dispatchEvent(new InputEvent("beforeinput", { inputType }));
+    textarea.setRangeText(text, start, end, cursor);
+    textarea.dispatchEvent(new InputEvent("input", { inputType }));
+    this.#select(textarea.selectionStart, textarea.selectionEnd);
+  }
+
+  /** Much faster than the browser, which inserts line by line. */
+  #paste(event: ClipboardEvent): void {
+    const text = event.clipboardData?.getData("text/plain") ?? "";
+    event.preventDefault();
+    if (text.length > LARGEST) return toast("The clipboard has more than 1 MiB: podfence scan takes any size");
+    const { textarea } = this.#editor;
+    this.#replace(text.replaceAll(/\r\n?/g, "\n"), textarea.selectionStart, textarea.selectionEnd, "end");
+  }
+
+  #select(from: number, to: number): void {
+    const { textarea } = this.#editor;
+    textarea.setSelectionRange(from, to, "backward");
+    textarea.dispatchEvent(new Event("selectionchange"));
+  }
+
+  /** The text of a line; none behind the last one. */
+  #of(line: number): string | undefined {
+    return this.#editor.lines[line]?.textContent?.slice(0, -1);
+  }
+
+  #offset(line: number, col: number): number {
+    const text = this.#of(line);
+    if (text === undefined) return this.text.length;
+    let start = 0;
+    for (let number = 1; number < line; number += 1) start = this.text.indexOf("\n", start) + 1;
+    return start + units(text, col);
+  }
+
+  #range({ line, col, end: [endLine, endCol] }: Span): Range | undefined {
+    const [first, last] = [this.#of(line), this.#of(endLine)];
+    const { lines } = this.#editor;
+    const [from, to] = [lines[line], lines[endLine]];
+    if (first === undefined || last === undefined || from === undefined || to === undefined) return undefined;
+    const range = new Range();
+    range.setStart(...place(from, units(first, col)));
+    range.setEnd(...place(to, units(last, endCol)));
+    return range.collapsed ? undefined : range;
+  }
+
+  /** Shows the messages of the line under the pointer. */
+  #showTip({ offsetY, offsetX, pointerType, buttons }: PointerEvent): void {
+    const { lines, container } = this.#editor;
+    const height = lines[1]?.offsetHeight ?? 1;
+    const number = Math.floor(offsetY / height) + 1;
+    const marks = this.#marks.get(number);
+    if (marks === undefined || pointerType !== "mouse" || buttons !== 0) return this.#hideTip();
+    if (this.#tip.dataset["line"] === String(number)) return;
+    this.#tip.dataset["line"] = String(number);
+    this.#tip.replaceChildren(...marks.slice(0, MOST).map(({ message, severity }) => make("li", { class: severity }, message)));
+    this.#tip.hidden = false;
+    const { style, offsetHeight, offsetWidth } = this.#tip;
+    const isAbove = number * height - container.scrollTop > offsetHeight + height;
+    style.top = `${isAbove ? (number - 1) * height - offsetHeight : number * height}px`;
+    style.left = `${Math.max(0, Math.min(offsetX, container.scrollLeft + container.clientWidth - offsetWidth - 16))}px`;
+  }
+
+  #hideTip(): void {
+    this.#tip.hidden = true;
+    delete this.#tip.dataset["line"];
   }
 }

@@ -5,16 +5,13 @@ import shop from "../../../host-test/podfence/tests/scan/shop/web.yaml";
 import { findings as all } from "../../npm/findings.js";
 import type { Config, Fixes, FullFinding, Policies, Report } from "../../npm/index.js";
 import { breakable, find, make, plural, prose, toast } from "./dom.js";
-import { Editor, type Mark, type Span } from "./editor.js";
+import { Editor, LARGEST, type Mark, type Span } from "./editor.js";
 import * as engine from "./engine.js";
 import { form } from "./forms.js";
 import { pack, unpack } from "./share.js";
 
 /** How long to wait for the next key before a scan, in milliseconds. */
 const PAUSE = 150;
-
-/** The most bytes of a file that is opened. */
-const LARGEST = 8 << 20;
 
 /** The most findings that are listed: a browser draws no hundred thousand. */
 const MOST = 500;
@@ -63,7 +60,11 @@ async function fix(fixes: Fixes): Promise<void> {
   try {
     const { text, count, refused } = await engine.fix(before, fixes, selected());
     if (editor.text !== before) return toast("The text changed meanwhile: nothing is fixed");
-    if (count > 0) editor.change(text);
+    if (count > 0) {
+      editor.change(text);
+      // The button goes with its finding.
+      find("findings").focus({ preventScroll: true });
+    }
     const why = refused.length === 0 ? "" : `${plural(refused.length, "finding")} not fixed: ${refused[0]?.why}`;
     const done = count === 0 ? "" : `${plural(count, "finding")} fixed`;
     toast([done, why].filter((part) => part !== "").join("; "));
@@ -273,7 +274,7 @@ function drawExamples(of: Policies): void {
 
 async function open(file: File | undefined): Promise<void> {
   if (file === undefined) return;
-  if (file.size > LARGEST) return toast(`${file.name} has more than 8 MiB: podfence scan takes any size`);
+  if (file.size > LARGEST) return toast(`${file.name} has more than 1 MiB: podfence scan takes any size`);
   const bytes = new Uint8Array(await file.arrayBuffer());
   const isWide = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
   const encoding = !isWide ? "utf-8" : bytes[0] === 0xff ? "utf-16le" : "utf-16be";

@@ -5,8 +5,8 @@ import type { Config } from "../../npm/index.js";
 /** What is shared. */
 export type State = { text: string; config: Config };
 
-/** The most characters of a text that is read from a link: a few kilobytes can unpack to gigabytes. */
-const LONGEST = 4 << 20;
+/** The most characters of what is read from a link: a few kilobytes can unpack to gigabytes. */
+const LONGEST = 2 << 20;
 
 const PREFIX = "#v1=";
 
@@ -41,7 +41,7 @@ async function read(stream: ReadableStream<Uint8Array>): Promise<string> {
     text += value;
     if (text.length > LONGEST) {
       await reader.cancel();
-      throw new Error("it holds more than 4 MiB");
+      throw new Error("it holds more than 2 MiB");
     }
   }
 }
