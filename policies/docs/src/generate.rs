@@ -109,9 +109,9 @@ pub(crate) fn readme(policy: &Policy, suite: &Suite, dir: &Path) -> Result<Strin
     for (message, fix) in fixes(policy, suite)? {
         text.push_str(&format!("| `{}` | {} |\n", cell(&message), cell(fix)));
     }
-    text.push_str("\n## Replaces\n\n");
     let PolicyTool { cis, replaces, .. } = PolicyTool::load(dir)?;
-    for (origin, replaced) in replaces.by_origin() {
+    for (index, (origin, replaced)) in replaces.by_origin().enumerate() {
+        text.push_str(if index == 0 { "\n## Replaces\n\n" } else { "" });
         text.push_str(&format!("- **{origin}**: {replaced}\n"));
     }
     if !cis.is_empty() {

@@ -1,0 +1,158 @@
+//! Rejects pods that do not run in a user namespace of their own.
+//!
+//! Without one, root in a container is root on the node as soon as it escapes, and a capability is one on the node.
+//! With `hostUsers: false`, the container's users are unprivileged users of the node, who differ from pod to pod.
+//! Kubernetes before 1.33 drops the field, unless the feature is enabled there, so that the pods run without it. The node
+//! refuses to run a pod if its runtime or the file system of a volume cannot map users. Pods with `volumeDevices` are
+//! accepted, since the API server refuses `hostUsers: false` for them.
+#![cfg_attr(not(test), no_std)]
+
+use podfence_core::{Container, Edits, Field, LISTS, Mend, Pod, Rule, Settings, String, Violations, mend, types, vec};
+
+podfence_core::fields! {
+    HOST_USERS: Bool = Pod "hostUsers",
+        allowed "`false`; any if `require` (`always`) does not apply to any container, in Windows pods, and with \
+            `volumeDevices`";
+    HOST_NETWORK: Bool = Pod "hostNetwork",
+        allowed "unset, `false`; any where `hostUsers` may be unset, or if `allowHostNamespaces` (`false`) is `true`";
+    HOST_PID: Bool = Pod "hostPID",
+        allowed "as `hostNetwork`";
+    HOST_IPC: Bool = Pod "hostIPC",
+        allowed "as `hostNetwork`";
+    RUN_AS_NON_ROOT: Bool = Both "securityContext.runAsNonRoot";
+    RUN_AS_USER: Integer = Both "securityContext.runAsUser";
+    PRIVILEGED: Bool = Container "securityContext.privileged";
+    ADD: StringList = Container "securityContext.capabilities.add";
+    DEVICES: ObjectList = Container "volumeDevices";
+}
+
+podfence_core::settings! {
+    /// Selects which pods need a user namespace of their own. `always`: all. `whenRoot`: those with a container that may
+    /// run as root, because neither `runAsNonRoot: true` nor a `runAsUser` other than 0 applies to it.
+    /// `whenCapabilities`: those with a container that adds a capability or is privileged. Containers with exempt images
+    /// do not count.
+    REQUIRE: String = "require", one_of ["always", "whenRoot", "whenCapabilities"], default "\"always\"";
+    /// Allows pods without a user namespace of their own if they use the network, process or IPC namespace of the node:
+    /// the API server refuses the two together. The policy `host-namespaces` rejects such pods.
+    ALLOW_HOST_NAMESPACES: Bool = "allowHostNamespaces", default "false";
+    /// Sets `hostUsers: false` where it is required and unset, instead of rejecting. `true` is never replaced. Pods in a
+    /// namespace of the node and Windows pods are not changed.
+    MUTATE: Bool = "mutate", default "false", mutates if true;
+}
+
+podfence_core::policy! { name: "user-namespaces", check: check, mutate: mutate }
+
+/// What the field must be, as JSON.
+const NO: &str = "false";
+
+static ALWAYS: Rule = Rule {
+    control: "hostUsers",
+    reason: "hostUsers != false",
+    detail: "{who} must set hostUsers=false",
+    fix: "set hostUsers to false",
+    mend: &mend!(set NO),
+    ..Rule::PLAIN
+};
+
+static WHEN_ROOT: Rule = Rule {
+    detail: "{who} must set hostUsers=false, since {values:container|containers} {values} may run as root",
+    fix: "set hostUsers to false; or set runAsNonRoot to true, or runAsUser to another user than 0",
+    setting: Some(REQUIRE.path),
+    ..ALWAYS
+};
+
+static WHEN_CAPABILITIES: Rule = Rule {
+    detail: "{who} must set hostUsers=false, since {values:container|containers} {values} {values:adds|add} capabilities or \
+             {values:is|are} privileged",
+    fix: "set hostUsers to false, or remove securityContext.privileged and securityContext.capabilities.add",
+    setting: Some(REQUIRE.path),
+    ..ALWAYS
+};
+
+static IN_HOST_NAMESPACE: Rule = Rule {
+    detail: "{who} must not set {list}, with which the API server refuses hostUsers=false",
+    fix: "set the field to false or remove it, and set hostUsers to false",
+    mend: Mend::REMOVE_USUALLY,
+    setting: Some(ALLOW_HOST_NAMESPACES.path),
+    ..ALWAYS
+};
+
+/// The fields for the namespaces of the node.
+const HOST: [(Field<types::Bool>, &str); 3] =
+    [(HOST_NETWORK, "hostNetwork=true"), (HOST_PID, "hostPID=true"), (HOST_IPC, "hostIPC=true")];
+
+/// Reports a user namespace of its own that a pod needs and does not have.
+pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
+    let mut reasons = reasons(pod, settings).peekable();
+    if pod.get(HOST_USERS) == Some(false) || reasons.peek().is_none() {
+        return;
+    }
+    if uses_host_namespace(pod) {
+        if !settings.is(ALLOW_HOST_NAMESPACES) {
+            check_host_namespaces(pod, found);
+        }
+        return;
+    }
+    for (rule, container) in reasons {
+        found.add(rule, pod.at(HOST_USERS).named(container.name));
+        // The others are no other reasons.
+        if core::ptr::eq(rule, &ALWAYS) {
+            break;
+        }
+    }
+}
+
+fn check_host_namespaces<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    for (field, name) in HOST {
+        if pod.get(field) == Some(true) {
+            let place = pod.at(field).named(name);
+            // A pod that is reached at the node's address, or sees its network, cannot do without.
+            found.add(&IN_HOST_NAMESPACE, if field.path == HOST_NETWORK.path { place.mend(Mend::NONE) } else { place });
+        }
+    }
+}
+
+/// Sets the field to `false` where it is unset and required.
+pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
+    let is_missing = pod.get(HOST_USERS).is_none() && reasons(pod, settings).next().is_some();
+    if settings.is(MUTATE) && is_missing && !uses_host_namespace(pod) {
+        edits.pod(pod, "", vec![("hostUsers", String::from(NO))]);
+    }
+}
+
+/// Returns the containers for which the pod needs a user namespace, each with the rule.
+fn reasons<'v>(pod: &Pod<'v>, settings: &Settings<'_>) -> impl Iterator<Item = (&'static Rule, Container<'v>)> {
+    let is_asked = !pod.is_windows() && !has_devices(pod);
+    let required = settings.get(REQUIRE).unwrap_or_default();
+    pod.containers().filter(move |_| is_asked).filter_map(move |container| {
+        let (rule, is_needed) = match required {
+            "whenRoot" => (&WHEN_ROOT, may_be_root(&container)),
+            "whenCapabilities" => (&WHEN_CAPABILITIES, has_capabilities(&container)),
+            _ => (&ALWAYS, true),
+        };
+        is_needed.then_some((rule, container))
+    })
+}
+
+/// Whether a container may run as user 0: nothing excludes it.
+fn may_be_root(container: &Container<'_>) -> bool {
+    container.effective(RUN_AS_NON_ROOT) != Some(true) && container.effective(RUN_AS_USER).unwrap_or_default() == 0
+}
+
+fn has_capabilities(container: &Container<'_>) -> bool {
+    container.get(PRIVILEGED) == Some(true) || !container.get(ADD).unwrap_or_default().is_empty()
+}
+
+/// Whether any container, also an exempt one, uses a volume as a block device: the API server refuses `hostUsers: false`
+/// for the pod then.
+fn has_devices(pod: &Pod<'_>) -> bool {
+    LISTS.into_iter().any(|list| {
+        let mut containers = pod.list(list);
+        containers.any(|container| container.get(DEVICES).is_some_and(|devices| !devices.is_empty()))
+    })
+}
+
+/// Whether the pod uses a namespace of the node: the API server refuses `hostUsers: false` for it.
+fn uses_host_namespace(pod: &Pod<'_>) -> bool {
+    HOST.iter().any(|&(field, _)| pod.get(field) == Some(true))
+}
