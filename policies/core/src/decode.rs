@@ -269,7 +269,7 @@ impl<'v> List<'v> {
 
     /// Whether an element is exactly this, or a prefix of it with a trailing `*`. Nothing matches an empty string.
     #[inline(never)]
-    pub(crate) fn matches(self, string: &str) -> bool {
+    pub fn matches(self, string: &str) -> bool {
         let matches = |element: &str| match element.as_bytes() {
             [prefix @ .., b'*'] => string.as_bytes().starts_with(prefix),
             exact => string.as_bytes() == exact,
@@ -369,6 +369,11 @@ pub(crate) struct Location<'p> {
     pub(crate) is_spec: bool,
 }
 
+impl Location<'static> {
+    /// The object itself, by the first node of its table.
+    pub(crate) const WHOLE: Self = Self { path: "", root: 0, is_optional: false, is_spec: false };
+}
+
 /// What was decoded of one object.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Decoded<'a> {
@@ -376,6 +381,13 @@ pub(crate) struct Decoded<'a> {
     pub(crate) places: &'a [Located<'a>],
     /// The fields outside of these places.
     pub(crate) outer: Object<'a>,
+}
+
+impl<'a> Decoded<'a> {
+    /// What the first location leads to; an empty object if it leads to nothing.
+    pub(crate) fn object(self) -> Object<'a> {
+        self.places.first().map(|place| place.object).unwrap_or_default()
+    }
 }
 
 /// What a location leads to.
@@ -447,7 +459,7 @@ impl<'a> Decoder<'a> {
             values: Vec::with_capacity(16),
             strict: false,
             elements: 0,
-            location: Location { path: "", root: 0, is_optional: false, is_spec: false },
+            location: Location::WHOLE,
             places: Vec::new(),
             deferred: None,
             object: State::Pending,

@@ -2,7 +2,8 @@
 //! object without losing a byte.
 //!
 //! A policy declares the [`fields!`] and [`settings!`] that it reads, and a check: a pure function from a [`Pod`] and
-//! its [`Settings`] to [`Violations`]. [`policy!`] makes a module of it.
+//! its [`Settings`] to [`Violations`]. [`policy!`] makes a module of it. A policy may evaluate objects of its own kinds
+//! instead: then its check gets a [`Resource`].
 //!
 //! The files stand in floors; each uses only files above it in this list:
 //!
@@ -14,6 +15,7 @@
 //! - `request`: the admission request
 //! - `place`, `pod`: places of violations, and the view of a pod that checks use
 //! - `violation`, `exempt`, `update`, `profile`: the text of a verdict, exemptions, updates, and profiles
+//! - `resource`: the kinds that a policy evaluates without a pod in them, and the view of such an object
 //! - `policy`: the evaluation of one request
 //! - `wapc`, `opa`: the ABIs of Kubewarden and of OPA, each with the feature of its name
 //! - `heap`: the allocator of a module, over the pointer that its ABI keeps
@@ -61,6 +63,8 @@ pub mod rego;
 #[forbid(unsafe_code)]
 mod request;
 #[forbid(unsafe_code)]
+mod resource;
+#[forbid(unsafe_code)]
 pub mod schema;
 #[forbid(unsafe_code)]
 mod settings;
@@ -82,17 +86,21 @@ pub use place::{Mend, Place, Role, joined, joined_length};
 pub use pod::{Container, Edits, Pod};
 #[cfg(feature = "docs")]
 pub use policy::broken_rules;
-pub use policy::{Check, Mutate, Mutation, ParsedRequest, Policy, mutated, validate, validate_settings};
+pub use policy::{
+    Check, CheckObject, Mutate, Mutation, ParsedRequest, Policy, Target, mutated, validate, validate_settings,
+};
 pub use profile::{Profile, Refusal};
+pub use resource::{Element, Kind, Resource, object_fields};
 pub use schema::{Declaration, Docs, Field, JsonType, LISTS, Scope, types};
-pub use settings::{Definition, Settings, common};
+pub use settings::{Definition, Settings, common, common_of_objects};
 pub use text::{problem, quote, sort, split};
 pub use violation::{Rule, Violations};
 
 /// Makes a policy of a check: the constant `POLICY`, the exports of its module, and its tests.
 ///
 /// It stands in a crate that declares its `fields!` and `settings!`. `mutate` and `validate` (of the settings) are
-/// optional.
+/// optional. A policy that evaluates objects of its own kinds, `on` which it is, gets a [`CheckObject`]; `exempt_users`
+/// are those that write such objects in every cluster.
 #[macro_export]
 macro_rules! policy {
     (
@@ -102,30 +110,44 @@ macro_rules! policy {
         /// This policy.
         pub static POLICY: $crate::Policy = {
             const READ: &[&[$crate::Declaration]] = &[$crate::base_fields(), FIELDS];
-            const SET: &[&[$crate::Declaration]] = &[$crate::common::SETTINGS, SETTINGS];
             static NODES: [$crate::schema::Node; $crate::schema::count(READ)] = $crate::schema::build(READ);
-            static SETTINGS_NODES: [$crate::schema::Node; $crate::schema::count_flat(SET)] =
-                $crate::schema::build_flat(SET);
-            static ELEMENTS: [$crate::Value<'static>; $crate::count_defaults(SET)[1]] = $crate::default_elements(SET);
-            static DEFAULTS: [$crate::Value<'static>; $crate::count_defaults(SET)[0]] =
-                $crate::defaults(SET, &ELEMENTS);
-            let settings = $crate::Definition {
-                declarations: SETTINGS,
-                nodes: &SETTINGS_NODES,
-                defaults: &DEFAULTS,
-                validate: $crate::optional!($($validate)?),
-            };
             $crate::Policy::new(
                 $name,
                 &NODES,
-                settings,
-                $check,
+                $crate::definition!($crate::common::SETTINGS $(, $validate)?),
+                $crate::Target::Pods($check),
                 $crate::mutation!($($mutate)?),
                 false $(|| $is_built_in)?,
                 FIELDS,
             )
         };
 
+        $crate::policy!(@module $name);
+    };
+    (
+        name: $name:literal, on: [$($kind:expr),+ $(,)?] $(, exempt_users: [$($user:literal),* $(,)?])?,
+        check: $check:path $(, validate: $validate:path)? $(,)?
+    ) => {
+        /// This policy.
+        pub static POLICY: $crate::Policy = {
+            const BASE: &[$crate::Declaration] = $crate::object_fields();
+            static NODES: [$crate::schema::Node; $crate::schema::count_object(BASE, FIELDS)] =
+                $crate::schema::build_object(BASE, FIELDS);
+            static KINDS: &[$crate::Kind] = &[$($kind),+];
+            $crate::Policy::new(
+                $name,
+                &NODES,
+                $crate::definition!($crate::common_of_objects::SETTINGS $(, $validate)?),
+                $crate::Target::Objects { kinds: KINDS, exempt_users: &[$($($user),*)?], check: $check },
+                None,
+                false,
+                FIELDS,
+            )
+        };
+
+        $crate::policy!(@module $name);
+    };
+    (@module $name:literal) => {
         #[cfg(feature = "wapc")]
         $crate::export_wapc!(POLICY);
         #[cfg(feature = "opa")]
@@ -136,6 +158,25 @@ macro_rules! policy {
         #[cfg(test)]
         ::podfence_docs::policy_tests!(POLICY);
     };
+}
+
+/// The definition of a policy's settings, beside those that it has in common with others.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! definition {
+    ($common:expr $(, $validate:path)?) => {{
+        const SET: &[&[$crate::Declaration]] = &[$common, SETTINGS];
+        static SETTINGS_NODES: [$crate::schema::Node; $crate::schema::count_flat(SET)] =
+            $crate::schema::build_flat(SET);
+        static ELEMENTS: [$crate::Value<'static>; $crate::count_defaults(SET)[1]] = $crate::default_elements(SET);
+        static DEFAULTS: [$crate::Value<'static>; $crate::count_defaults(SET)[0]] = $crate::defaults(SET, &ELEMENTS);
+        $crate::Definition {
+            declarations: SETTINGS,
+            nodes: &SETTINGS_NODES,
+            defaults: &DEFAULTS,
+            validate: $crate::optional!($($validate)?),
+        }
+    }};
 }
 
 /// `Some` of the argument, or `None`.

@@ -6,20 +6,27 @@ use alloc::{string::String, vec::Vec};
 use crate::violation::put_result;
 use crate::{
     arena::Arena,
-    decode::{Decoded, Decoder, Location},
+    decode::{Decoded, Decoder, Locate, Location},
     exempt,
     json::{Text, pad},
     pod::{BASE, Edits, Pod, runtime_class},
-    request::{OPERATION, Request, SETTINGS, SUB_RESOURCE, Subject, decode_at, spec_of},
+    request::{
+        GROUP, KIND, OPERATION, Request, SETTINGS, SUB_RESOURCE, Subject, USER, decode_at, locate_known, spec_of,
+    },
+    resource::{Kind, Resource},
     schema::{Declaration, Node, SPEC},
     settings::{
         Definition, Settings,
-        common::{EXEMPT_RUNTIME_CLASSES, OTHER_KINDS, WARN},
+        common::{self, EXEMPT_RUNTIME_CLASSES, EXEMPT_USERS, OTHER_KINDS, WARN},
+        common_of_objects,
     },
     text::{is, is_among, own, problem, put, put_start, quote, quote_start},
     update,
     violation::Violations,
 };
+
+/// Looks for violations in an object that is not a pod. Pure: no JSON, no host calls.
+pub type CheckObject = for<'v> fn(&Resource<'v>, &Settings<'_>, &mut Violations<'v>);
 
 /// Looks for violations in a pod. Pure: no JSON, no host calls.
 pub type Check = for<'v> fn(&Pod<'v>, &Settings<'_>, &mut Violations<'v>);
@@ -30,9 +37,34 @@ pub type Mutate = for<'v> fn(&Pod<'v>, &Settings<'_>, &mut Edits<'v>);
 /// Makes changes and evaluates the changed object; `None` if there are none. Made by [`mutated`].
 pub type Mutation = fn(&ParsedRequest<'_>) -> Option<Result<String, Unreadable>>;
 
+/// What a policy evaluates, and its check. Only the code for this is in its module: a policy is known at compile time.
+pub enum Target {
+    /// Pods, wherever they are.
+    Pods(Check),
+    /// Objects of the policy's own kinds.
+    Objects {
+        /// The kinds.
+        kinds: &'static [Kind],
+        /// Users that are exempt whatever the settings say: they write such objects in every cluster.
+        exempt_users: &'static [&'static str],
+        /// Looks for violations.
+        check: CheckObject,
+    },
+}
+
+impl Target {
+    fn locate(&self) -> Locate {
+        match self {
+            Self::Pods(_) => locate_known,
+            Self::Objects { .. } => |_, _| Some(Location::WHOLE),
+        }
+    }
+}
+
 /// A parsed request.
 pub struct ParsedRequest<'c> {
     policy: &'c Policy,
+    check: Check,
     settings: &'c Settings<'c>,
     text: &'c Text<'c>,
     object: &'c str,
@@ -52,8 +84,8 @@ pub struct Policy {
     pub nodes: &'static [Node],
     /// Its settings.
     pub settings: Definition,
-    /// Looks for violations.
-    pub check: Check,
+    /// What it evaluates, and its check.
+    pub target: Target,
     /// Changes objects, if the policy can.
     pub mutate: Option<Mutation>,
     /// Its verdicts and texts are those of the built-in PodSecurity admission.
@@ -71,7 +103,7 @@ impl Policy {
         name: &'static str,
         nodes: &'static [Node],
         settings: Definition,
-        check: Check,
+        target: Target,
         mutate: Option<Mutation>,
         is_built_in: bool,
         fields: &'static [Declaration],
@@ -80,11 +112,35 @@ impl Policy {
             name,
             nodes,
             settings,
-            check,
+            target,
             mutate,
             is_built_in,
             #[cfg(feature = "docs")]
             fields,
+        }
+    }
+
+    /// The kinds whose objects it evaluates as they are; empty if it evaluates pods.
+    pub fn kinds(&self) -> &'static [Kind] {
+        match self.target {
+            Target::Pods(_) => &[],
+            Target::Objects { kinds, .. } => kinds,
+        }
+    }
+
+    /// The settings that it has in common with others.
+    pub fn common_settings(&self) -> &'static [Declaration] {
+        match self.target {
+            Target::Pods(_) => common::SETTINGS,
+            Target::Objects { .. } => common_of_objects::SETTINGS,
+        }
+    }
+
+    /// The users that are exempt whatever the settings say.
+    pub fn exempt_users(&self) -> &'static [&'static str] {
+        match self.target {
+            Target::Pods(_) => &[],
+            Target::Objects { exempt_users, .. } => exempt_users,
         }
     }
 }
@@ -231,15 +287,24 @@ fn skip(reason: &str) -> String {
 pub fn broken_rules(policy: &Policy, payload: &[u8]) -> Result<(Vec<&'static crate::Rule>, String), String> {
     let arena = Arena::new();
     let text = read_text(payload, &arena)?;
-    let mut request = Request::read(&text, policy.nodes)?;
+    let mut request = Request::read(&text, policy.nodes, policy.target.locate())?;
     let settings = request.settings(&policy.settings)?;
-    let (subject, locations) = request.locations(&settings);
-    let Decoded { places, outer } = request.object(&locations)?;
     let mut found = Violations::default();
-    for place in places {
-        found.enter(place);
-        let pod = Pod::new(place, spec_of(place)?, outer, subject, None, &settings, true);
-        (policy.check)(&pod, &settings, &mut found);
+    match &policy.target {
+        Target::Pods(check) => {
+            let (subject, locations) = request.locations(&settings);
+            let Decoded { places, outer } = request.object(&locations)?;
+            for place in places {
+                found.enter(place);
+                let pod = Pod::new(place, spec_of(place)?, outer, subject, None, &settings, true);
+                check(&pod, &settings, &mut found);
+            }
+        }
+        Target::Objects { kinds, check, .. } => {
+            let Some(kind) = kind_of(kinds, &request) else { return Err(request.kind_text()) };
+            let object = request.object(&[Location::WHOLE])?.object();
+            check(&Resource::new(kind, object, None, &arena), &settings, &mut found);
+        }
     }
     Ok((found.rules().collect(), found.text(Some(&settings), MOST_TEXT)))
 }
@@ -254,7 +319,7 @@ const WRONG_OPERATION: &str = if cfg!(feature = "opa") {
 fn evaluate(policy: &Policy, payload: &[u8]) -> Result<Option<String>, Stop> {
     let arena = Arena::new();
     let text = read_text(payload, &arena)?;
-    let mut request = Request::read(&text, policy.nodes)?;
+    let mut request = Request::read(&text, policy.nodes, policy.target.locate())?;
     let settings = request.settings(&policy.settings).map_err(|wrong| problem(SETTINGS.path, &wrong, ""))?;
     let envelope = request.envelope();
     let operation = envelope.word(OPERATION);
@@ -262,14 +327,20 @@ fn evaluate(policy: &Policy, payload: &[u8]) -> Result<Option<String>, Stop> {
     let operation = if envelope.get(OPERATION).is_some() { operation } else { request.operation_of_object()? };
     let is_update = is(operation, "UPDATE");
     if is_among(operation, &["DELETE", "CONNECT"]) {
-        return Err(Stop::Skipped("the operation runs no pod"));
+        return Err(Stop::Skipped(match policy.target {
+            Target::Pods(_) => "the operation runs no pod",
+            Target::Objects { .. } => "the operation writes no object",
+        }));
     }
     if !is_update && !is(operation, "CREATE") {
         return Err(own(WRONG_OPERATION).into());
     }
     let sub_resource = envelope.word(SUB_RESOURCE);
     if !sub_resource.is_empty() && is_among(sub_resource, &HARMLESS_SUB_RESOURCES) {
-        return Err(Stop::Skipped("the subresource changes no pod"));
+        return Err(Stop::Skipped(match policy.target {
+            Target::Pods(_) => "the subresource changes no pod",
+            Target::Objects { .. } => "the subresource changes nothing that is evaluated",
+        }));
     }
     let exemption = exempt::of_request(&settings, envelope);
     #[cfg(feature = "opa")]
@@ -277,12 +348,77 @@ fn evaluate(policy: &Policy, payload: &[u8]) -> Result<Option<String>, Stop> {
     if let Some(exemption) = exemption {
         return Err(Stop::Skipped(exemption));
     }
-    let (subject, locations) = request.locations(&settings);
+    match policy.target {
+        Target::Pods(check) => evaluate_pods(policy, check, &mut request, &settings, is_update),
+        Target::Objects { kinds, exempt_users, check } => {
+            if is_among(envelope.word(USER), exempt_users) {
+                return Err(Stop::Skipped(EXEMPT_USERS.path));
+            }
+            let Some(kind) = kind_of(kinds, &request) else { return Err(wrong_kind(kinds, &request, &settings)) };
+            let found = find_in_object(policy, kind, check, &mut request, &settings, is_update)?;
+            Ok(refusal(policy, found, &settings))
+        }
+    }
+}
+
+/// What a request is answered whose kind the policy does not evaluate.
+#[cold]
+fn wrong_kind(kinds: &[Kind], request: &Request<'_>, settings: &Settings) -> Stop {
+    if is(settings.get(OTHER_KINDS).unwrap_or_default(), "accept") {
+        return Stop::Skipped("the policy does not evaluate the kind");
+    }
+    let mut text = request.kind_text();
+    put(&mut text, " is not a ");
+    for (index, kind) in kinds.iter().enumerate() {
+        put(&mut text, if index == 0 { "" } else { " or " });
+        put(&mut text, kind.kind);
+    }
+    put(&mut text, ". If a rule sends it here on purpose, set otherKinds: accept");
+    text.into()
+}
+
+/// The kind of a request's object, if it is one of these.
+fn kind_of(kinds: &'static [Kind], request: &Request<'_>) -> Option<&'static Kind> {
+    let (group, kind) = (request.envelope().word(GROUP), request.envelope().word(KIND));
+    kinds.iter().find(|known| known.is(group, kind))
+}
+
+/// Looks for violations in the object of a request, beside what was there before an update.
+fn find_in_object<'a>(
+    policy: &Policy,
+    kind: &'static Kind,
+    check: CheckObject,
+    request: &mut Request<'a>,
+    settings: &Settings<'a>,
+    is_update: bool,
+) -> Result<Violations<'a>, Stop> {
+    let locations = [Location::WHOLE];
+    let object = request.object(&locations)?.object();
+    // What cannot be read of the old object is no reason to keep the new one out: it counts as changed.
+    let old = if is_update { request.old_object(&locations, policy.nodes).ok() } else { None };
+    let old = old.filter(|old| !old.places.is_empty()).map(Decoded::object);
+    if old.is_some_and(|old| object.has_same_values(old)) {
+        return Err(Stop::Skipped("the update changes nothing that is evaluated"));
+    }
+    let mut found = Violations::default();
+    check(&Resource::new(kind, object, old, request.arena()), settings, &mut found);
+    Ok(found)
+}
+
+/// Evaluates the pods in the object of a request.
+fn evaluate_pods<'a>(
+    policy: &Policy,
+    check: Check,
+    request: &mut Request<'a>,
+    settings: &Settings<'a>,
+    is_update: bool,
+) -> Result<Option<String>, Stop> {
+    let (subject, locations) = request.locations(settings);
     if locations.is_empty() {
         let is_accepted = is(settings.get(OTHER_KINDS).unwrap_or_default(), "accept");
         return Err(if is_accepted { Stop::Skipped("the kind holds no pod") } else { request.other_kind().into() });
     }
-    let verdict = evaluate_pods(policy, &mut request, &settings, subject, &locations, is_update);
+    let verdict = evaluate_each(policy, check, request, settings, subject, &locations, is_update);
     if !matches!(verdict, Ok(None) | Err(Stop::Skipped(_)))
         && let Some(reason) = request.is_left_alone(subject, policy.is_built_in)
     {
@@ -291,8 +427,9 @@ fn evaluate(policy: &Policy, payload: &[u8]) -> Result<Option<String>, Stop> {
     verdict
 }
 
-fn evaluate_pods<'a>(
+fn evaluate_each<'a>(
     policy: &Policy,
+    check: Check,
     request: &mut Request<'a>,
     settings: &Settings<'a>,
     subject: Subject,
@@ -361,12 +498,12 @@ fn evaluate_pods<'a>(
         let (text, object) = (request.text(), request.object_text());
         let pods = &*pods;
         let old = old_ephemeral;
-        let parsed = ParsedRequest { policy, settings, text, object, locations, subject, pods, old, is_update };
+        let parsed = ParsedRequest { policy, check, settings, text, object, locations, subject, pods, old, is_update };
         if let Some(reply) = mutation(&parsed) {
             return Ok(Some(reply?));
         }
     }
-    Ok(rejection(policy, &pods, settings))
+    Ok(rejection(policy, check, &pods, settings))
 }
 
 const UNCHANGED: &str = "the update changes nothing that runs";
@@ -403,7 +540,7 @@ pub fn mutated(mutate: Mutate, request: &ParsedRequest<'_>) -> Option<Result<Str
 pub fn mutated(mutate: Mutate, request: &ParsedRequest<'_>) -> Option<Result<String, Unreadable>> {
     let edits = Edits::of(request.pods, |pod, edits| mutate(pod, request.settings, edits));
     edits.apply(request.text, request.object)?;
-    let found = found_in(request.policy, request.pods, request.settings);
+    let found = found_in(request.check, request.pods, request.settings);
     // The API server would refuse the change of such a template.
     if found.is_empty()
         && request.is_update
@@ -425,7 +562,7 @@ const UNCHANGED_HERE: &str = "; no host of this module changes objects: change t
 
 #[cfg(not(feature = "opa"))]
 fn evaluate_edited(request: &ParsedRequest<'_>, edited: &str) -> Result<Option<String>, Unreadable> {
-    let &ParsedRequest { policy, settings, locations, subject, old, .. } = request;
+    let &ParsedRequest { policy, check, settings, locations, subject, old, .. } = request;
     let (padded, arena) = (pad(edited.as_bytes()), Arena::new());
     let text = read_text(&padded, &arena)?;
     let Decoded { places, outer } = decode_at(&text, 0, locations, policy.nodes)?;
@@ -435,32 +572,31 @@ fn evaluate_edited(request: &ParsedRequest<'_>, edited: &str) -> Result<Option<S
             pods.push(Pod::new(place, spec_of(place)?, outer, subject, old, settings, false));
         }
     }
-    Ok(rejection(policy, &pods, settings))
+    Ok(rejection(policy, check, &pods, settings))
 }
 
-#[cfg(feature = "opa")]
-fn found_in<'v>(policy: &Policy, pods: &[Pod<'v>], settings: &Settings) -> Violations<'v> {
+fn found_in<'v>(check: Check, pods: &[Pod<'v>], settings: &Settings) -> Violations<'v> {
     let mut found = Violations::default();
     for pod in pods {
         found.enter(pod.place);
-        (policy.check)(pod, settings, &mut found);
+        check(pod, settings, &mut found);
     }
     found
 }
 
+fn rejection<'v>(policy: &Policy, check: Check, pods: &[Pod<'v>], settings: &Settings) -> Option<String> {
+    refusal(policy, found_in(check, pods, settings), settings)
+}
+
+/// The reply for what was found, if that is anything.
 #[cfg(feature = "opa")]
-fn rejection<'v>(policy: &Policy, pods: &[Pod<'v>], settings: &Settings) -> Option<String> {
-    let found = found_in(policy, pods, settings);
+fn refusal(_: &Policy, found: Violations<'_>, settings: &Settings) -> Option<String> {
     if found.is_empty() { None } else { Some(found.to_results(settings, MOST_TEXT, "")) }
 }
 
+/// The reply for what was found, if that is anything.
 #[cfg(not(feature = "opa"))]
-fn rejection<'v>(policy: &Policy, pods: &[Pod<'v>], settings: &Settings) -> Option<String> {
-    let mut found = Violations::default();
-    for pod in pods {
-        found.enter(pod.place);
-        (policy.check)(pod, settings, &mut found);
-    }
+fn refusal(policy: &Policy, found: Violations<'_>, settings: &Settings) -> Option<String> {
     if found.is_empty() {
         return None;
     }

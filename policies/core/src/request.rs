@@ -6,7 +6,8 @@
 use alloc::{string::String, vec, vec::Vec};
 
 use crate::{
-    decode::{Decoded, Decoder, Located, Location, Object, State},
+    arena::Arena,
+    decode::{Decoded, Decoder, Locate, Located, Location, Object, State},
     json::Text,
     schema::{self, Field, Node, PERSISTENT_VOLUME, POD, SPEC},
     settings::{
@@ -105,9 +106,9 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// It is not JSON, or the request (not the object in it) is not one; as a sentence.
-    pub(crate) fn read(text: &'a Text<'a>, nodes: &'static [Node]) -> Result<Self, String> {
+    pub(crate) fn read(text: &'a Text<'a>, nodes: &'static [Node], locate: Locate) -> Result<Self, String> {
         let mut decoder = Decoder::at(text, 0, &ENVELOPE);
-        decoder.deferred = Some((nodes, locate_known));
+        decoder.deferred = Some((nodes, locate));
         decoder.root(true)?;
         Ok(Self { envelope: decoder.take(), text, nodes, object: decoder.object })
     }
@@ -118,6 +119,11 @@ impl<'a> Request<'a> {
 
     pub(crate) fn text(&self) -> &'a Text<'a> {
         self.text
+    }
+
+    /// The memory for what is decoded of it.
+    pub(crate) fn arena(&self) -> &'a Arena {
+        self.text.arena()
     }
 
     /// The settings, read from the payload.
@@ -137,15 +143,21 @@ impl<'a> Request<'a> {
     /// Why an object of a kind that holds no pod is rejected.
     #[cold]
     pub(crate) fn other_kind(&self) -> String {
-        let (group, kind) = (self.envelope().word(GROUP), self.envelope().word(KIND));
-        let mut text = own(if kind.is_empty() { "an object without kind" } else { kind });
-        put(&mut text, if group.is_empty() { "" } else { "." });
-        put(&mut text, group);
+        let mut text = self.kind_text();
         put(
             &mut text,
             " is not a pod or workload. If a rule sends it here on purpose, set otherKinds: accept; if it is a custom \
              workload, add it to podSpecPaths",
         );
+        text
+    }
+
+    /// The object's kind and group, as a text says them: `Deployment.apps`.
+    pub(crate) fn kind_text(&self) -> String {
+        let (group, kind) = (self.envelope().word(GROUP), self.envelope().word(KIND));
+        let mut text = own(if kind.is_empty() { "an object without kind" } else { kind });
+        put(&mut text, if group.is_empty() { "" } else { "." });
+        put(&mut text, group);
         text
     }
 
@@ -279,7 +291,7 @@ pub(crate) fn decode_at<'a>(
 }
 
 /// The location for the kind among what was decoded of a request so far, if Kubernetes has it.
-fn locate_known(nodes: &'static [Node], before: Object<'_>) -> Option<Location<'static>> {
+pub(crate) fn locate_known(nodes: &'static [Node], before: Object<'_>) -> Option<Location<'static>> {
     known(nodes, before).map(Subject::location)
 }
 

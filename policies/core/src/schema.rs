@@ -97,6 +97,8 @@ pub enum Scope {
     PersistentVolume,
     /// At the object that holds a pod template, outside of the template.
     Workload,
+    /// At the object, of a policy that evaluates objects of its own kinds.
+    Object,
     /// At the root of the settings or of the request.
     Root,
 }
@@ -216,7 +218,8 @@ impl Docs {
         Self { text: "", allowed: "", project: "", stands_for: "", shown_if: ("", &[]), mutates_if: "" };
 }
 
-/// Declares the fields that a policy reads, as constants and as the table `FIELDS`.
+/// Declares the fields that a policy reads, as constants and as the table `FIELDS`. Of a policy that evaluates objects of
+/// its own kinds, all have the scope `Object`.
 ///
 /// `allowed` makes a field a restricted one: it gets a row in the documentation, and the fixtures must reject
 /// something there. A field without it is only read.
@@ -540,7 +543,7 @@ const fn tree(declarations: &[&[Declaration]]) -> Tree {
                     tree.insert(spec, declaration);
                 }
                 Scope::Workload => tree.insert(WORKLOAD, declaration),
-                Scope::Root => panic!("a pod has no root fields"),
+                Scope::Object | Scope::Root => panic!("a pod has no such fields"),
             }
             i += 1;
         }
@@ -586,6 +589,26 @@ pub const fn count(declarations: &[&[Declaration]]) -> usize {
 /// The table for decoding a pod: the fields that core always reads, and these declarations.
 pub const fn build<const N: usize>(declarations: &[&[Declaration]]) -> [Node; N] {
     tree(declarations).table(ROOTS)
+}
+
+/// The declarations, which are all of fields of an object.
+const fn of_object(declarations: &'static [Declaration]) -> &'static [Declaration] {
+    let mut i = 0;
+    while i < declarations.len() {
+        assert!(matches!(declarations[i].scope, Scope::Object), "the policy evaluates objects: expected scope Object");
+        i += 1;
+    }
+    declarations
+}
+
+/// How many nodes [`build_object`] makes.
+pub const fn count_object(base: &'static [Declaration], fields: &'static [Declaration]) -> usize {
+    flat(&[base, of_object(fields)]).length
+}
+
+/// The table for decoding an object that is not a pod: the fields that core always reads, and these declarations.
+pub const fn build_object<const N: usize>(base: &'static [Declaration], fields: &'static [Declaration]) -> [Node; N] {
+    flat(&[base, of_object(fields)]).table(1)
 }
 
 /// How many nodes [`build_flat`] makes.

@@ -42,6 +42,22 @@ pub mod common {
         WARN: Bool = "warn", default "false";
     }
 }
+
+/// The settings of every policy that evaluates objects of its own kinds: those of [`common`] that such objects have.
+pub mod common_of_objects {
+    crate::settings! {
+        /// Exempts namespaces. In all lists of exemptions an entry is a name, or a prefix with a `*` at its end.
+        NAMESPACES: StringList = "exempt.namespaces";
+        /// Exempts users.
+        USERS: StringList = "exempt.users";
+        /// Exempts the users of groups.
+        GROUPS: StringList = "exempt.groups";
+        /// Rejects kinds that the policy does not evaluate, or accepts them, for rules that match by wildcard.
+        OTHER_KINDS: String = "otherKinds", one_of ["reject", "accept"], default "\"reject\"";
+        /// Repeats the verdict as a warning, which `kubectl` prints in monitor mode as well.
+        WARN: Bool = "warn", default "false";
+    }
+}
 use common::{
     EXEMPT_GROUPS, EXEMPT_IMAGES, EXEMPT_NAMESPACES, EXEMPT_RUNTIME_CLASSES, EXEMPT_USERS, PATH_GROUP, PATH_KIND,
     PATH_PATH, POD_SPEC_PATHS,
@@ -142,13 +158,22 @@ impl<'a> Settings<'a> {
     /// A name, or a prefix with one trailing `*`; anything else would never match.
     fn validate_exemptions(&self) -> Result<(), String> {
         for list in &EXEMPTIONS {
-            for entry in self.strings(*list).objects() {
-                let name = entry.string().unwrap_or_default();
-                let (before, behind) = split(name, b'*');
-                if name.is_empty() || !behind.is_empty() || before.len() + 1 < name.len() {
-                    let expected = "expected a name, or a prefix with one * at its end, found ";
-                    return Err(problem(list.path, expected, entry.raw()));
-                }
+            self.validate_patterns(*list)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that each entry of a list is one that [`List::matches`] can match.
+    ///
+    /// # Errors
+    /// An entry is neither a name nor a prefix with one trailing `*`; as a sentence.
+    pub fn validate_patterns(&self, list: Field<types::StringList>) -> Result<(), String> {
+        for entry in self.strings(list).objects() {
+            let name = entry.string().unwrap_or_default();
+            let (before, behind) = split(name, b'*');
+            if name.is_empty() || !behind.is_empty() || before.len() + 1 < name.len() {
+                let expected = "expected a name, or a prefix with one * at its end, found ";
+                return Err(problem(list.path, expected, entry.raw()));
             }
         }
         Ok(())

@@ -1,9 +1,9 @@
-//! Whether an update changes what will run.
+//! Whether an update changes what will run, or an element of what a policy evaluates.
 
 use alloc::vec::Vec;
 
 use crate::{
-    decode::{Decoded, Located, Object},
+    decode::{Decoded, List, Located, Object},
     place::Role,
     pod::{IMAGE, NAME},
     request::Subject,
@@ -62,4 +62,24 @@ pub(crate) fn ephemeral_containers(spec: Object<'_>) -> Vec<(&str, &str)> {
 
 fn containers(spec: Object<'_>, role: Role) -> impl Iterator<Item = Object<'_>> {
     spec.list(role.list()).objects()
+}
+
+/// The elements of a list before an update, of an object that is not a pod: what stood there word for word is not judged
+/// again.
+pub(crate) struct Before<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Before<'a> {
+    pub(crate) fn of(list: List<'a>) -> Self {
+        let mut texts = Vec::new();
+        for element in list.objects() {
+            push(&mut texts, element.raw(), "");
+        }
+        sort(&mut texts);
+        Self(texts)
+    }
+
+    /// Whether an element was there, at whichever index: the API server writes both objects with one encoder.
+    pub(crate) fn has(&self, element: Object<'_>) -> bool {
+        is_in(&self.0, &(element.raw(), ""))
+    }
 }

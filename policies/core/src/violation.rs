@@ -19,7 +19,8 @@ pub struct Rule {
     pub reason: &'static str,
     /// The long text, with:
     ///
-    /// - `{who}`: `pod`, `container "a"`, `pod and containers "a", "b"`, `volumes "v", "w"`, `annotation`
+    /// - `{who}`: `pod`, `container "a"`, `pod and containers "a", "b"`, `volumes "v", "w"`, `annotation`;
+    ///   `rules[1], rules[3]` of an object that is not a pod
     /// - `{sorted}`: the same, the names sorted, each once
     /// - `{values}`: the values, quoted, sorted, each once
     /// - `{numbers}`: the same without quotes
@@ -366,23 +367,33 @@ impl<'v> Group<'_, 'v> {
                     }
                     last = this;
                 }
-                Offender::Volume(name) => {
-                    noun = "volume";
+                Offender::Volume(name) | Offender::Element(name) => {
+                    noun = if let Offender::Volume(_) = place.offender { "volume" } else { "" };
                     push(&mut names, "", name);
                 }
                 Offender::Annotation(_) if annotation.is_empty() => annotation = "annotation",
                 Offender::Annotation(_) => annotation = "annotations",
             }
         }
-        let mut list = Listing { message: None, quotes: "\"", separator: ", ", count: 0 };
+        let quotes = if noun.is_empty() { "" } else { "\"" };
+        let mut list = Listing { message: None, quotes, separator: ", ", count: 0 };
         list.add_all(&mut names, is_sorted);
         let is_one = list.count == 1;
         if let Some(message) = message {
             put(message, pod);
             put(message, if pod.is_empty() || noun.is_empty() { "" } else { " and " });
             put(message, noun);
-            if !noun.is_empty() {
-                put(message, if is_one { " " } else { "s " });
+            if list.count != 0 {
+                put(
+                    message,
+                    if noun.is_empty() {
+                        ""
+                    } else if is_one {
+                        " "
+                    } else {
+                        "s "
+                    },
+                );
                 let mut list = Listing { message: Some(message), ..list };
                 list.count = 0;
                 list.add_all(&mut names, is_sorted);

@@ -61,8 +61,8 @@ pub(crate) struct PolicyTool {
     pub display_name: String,
     /// The severity of a violation.
     pub severity: Severity,
-    /// The items of the CIS Kubernetes Benchmark that it checks, each with its controls that do; an empty list stands for all
-    /// of them.
+    /// The items of the CIS Kubernetes Benchmark that it checks, each with its controls that do; an empty list stands
+    /// for all of them.
     #[serde(default)]
     pub cis: BTreeMap<String, Vec<String>>,
     #[serde(default)]

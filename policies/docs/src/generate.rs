@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use podfence_core::{Declaration, JsonType, Policy, Scope, common};
+use podfence_core::{Declaration, JsonType, Policy, Scope};
 use podfence_fixtures::{Case, Expectation, Subject, Suite, violations};
 use serde::Serialize;
 
@@ -96,14 +96,17 @@ pub(crate) fn readme(policy: &Policy, suite: &Suite, dir: &Path) -> Result<Strin
     for field in policy.fields.iter().filter(|field| !field.docs.allowed.is_empty()) {
         text.push_str(&format!("| {} | {} |\n", places(field), cell(field.docs.allowed.trim())));
     }
-    text.push_str("\nWorkloads have these fields below their pod template.\n\n## Settings\n\n");
+    text.push_str(&format!("\n{}\n\n## Settings\n\n", evaluated(policy)));
     if policy.settings.declarations.is_empty() {
         text.push_str("None of its own.\n");
     } else {
         push_settings(policy.settings.declarations, &mut text);
     }
-    text.push_str("\nEvery policy also has these settings:\n\n");
-    push_settings(common::SETTINGS, &mut text);
+    text.push_str(match policy.kinds() {
+        [] => "\nEvery policy also has these settings:\n\n",
+        _ => "\nEvery policy that evaluates such objects also has these settings:\n\n",
+    });
+    push_settings(policy.common_settings(), &mut text);
     push_examples(policy, suite, &mut text)?;
     text.push_str("\n## How to fix a rejection\n\n| Rejection | Fix |\n|---|---|\n");
     for (message, fix) in fixes(policy, suite)? {
@@ -137,8 +140,26 @@ fn places(field: &Declaration) -> String {
         Scope::Metadata => format!("`metadata.{path}`"),
         Scope::PersistentVolume => format!("`spec.{path}` of a PersistentVolume"),
         Scope::Workload => format!("`{path}` of a workload"),
-        Scope::Root => format!("`{path}`"),
+        Scope::Object | Scope::Root => format!("`{path}`"),
     }
+}
+
+/// Returns what the policy evaluates, in sentences: where the fields of a pod are, or objects of which kinds.
+fn evaluated(policy: &Policy) -> String {
+    let named = |names: &mut dyn Iterator<Item = String>| names.collect::<Vec<_>>().join(", ");
+    let mut kinds = policy.kinds().iter().map(|kind| match kind.group {
+        "" => format!("`{}`", kind.kind),
+        group => format!("`{}` (`{group}`)", kind.kind),
+    });
+    if kinds.len() == 0 {
+        return "Workloads have these fields below their pod template.".to_owned();
+    }
+    let mut text = format!("The policy evaluates objects of these kinds: {}.", named(&mut kinds));
+    let mut users = policy.exempt_users().iter().map(|user| format!("`{user}`"));
+    if users.len() != 0 {
+        text.push_str(&format!(" What these users write is exempt: {}.", named(&mut users)));
+    }
+    text
 }
 
 fn push_settings(settings: &[Declaration], text: &mut String) {
@@ -164,15 +185,15 @@ fn push_settings(settings: &[Declaration], text: &mut String) {
 
 fn push_examples(policy: &Policy, suite: &Suite, text: &mut String) -> Result<(), String> {
     text.push_str("\n## Examples\n");
-    let accepted = example(suite, "accepted", |expectation| matches!(expectation, Expectation::Accept))?;
-    let rejected = example(suite, "rejected", |expectation| matches!(expectation, Expectation::Reject(_)))?;
+    let accepted = example(policy, suite, "accepted", |expectation| matches!(expectation, Expectation::Accept))?;
+    let rejected = example(policy, suite, "rejected", |expectation| matches!(expectation, Expectation::Reject(_)))?;
     for (case, verdict) in [(accepted, "accepted"), (rejected, "rejected")] {
         let settings = match case.settings.as_object() {
             Some(settings) if settings.is_empty() => "Without settings".to_owned(),
             _ => format!("With `{}`", case.settings),
         };
         let Some(manifest) = case.replays().into_iter().next().map(|replay| replay.object) else {
-            return Err(format!("{}: no pod", case.name));
+            return Err(format!("{}: no object", case.name));
         };
         text.push_str(&format!("\n{settings}, this is {verdict}:\n\n```yaml\n{}```\n", yaml(&manifest)?));
     }
@@ -187,13 +208,23 @@ fn push_examples(policy: &Policy, suite: &Suite, text: &mut String) -> Result<()
     Ok(())
 }
 
-/// Returns the pod with this expectation that has the shortest settings; the first one of several.
-fn example<'s>(suite: &'s Suite, verdict: &str, is_wanted: impl Fn(&Expectation) -> bool) -> Result<&'s Case, String> {
-    let is_plain = |case: &&Case| matches!(case.subject, Subject::Pod { old: None, .. }) && case.request.is_empty();
+/// Returns the pod, or the object of the policy's kinds, with this expectation that has the shortest settings; the first
+/// one of several.
+fn example<'s>(
+    policy: &Policy,
+    suite: &'s Suite,
+    verdict: &str,
+    is_wanted: impl Fn(&Expectation) -> bool,
+) -> Result<&'s Case, String> {
+    let is_plain = |case: &&Case| match case.subject {
+        Subject::Pod { old: None, .. } => case.request.is_empty(),
+        Subject::Object(_) => case.request.is_empty() && !policy.kinds().is_empty(),
+        _ => false,
+    };
     let cases = suite.cases.iter().filter(is_plain).filter(|case| is_wanted(&case.expectation));
     cases
         .min_by_key(|case| case.settings.to_string().len())
-        .ok_or_else(|| format!("the README needs a pod that is {verdict}: add one to fixtures.yaml"))
+        .ok_or_else(|| format!("the README needs an object that is {verdict}: add one to fixtures.yaml"))
 }
 
 pub(crate) fn yaml(value: &impl Serialize) -> Result<String, String> {

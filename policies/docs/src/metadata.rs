@@ -83,23 +83,25 @@ impl<'p> Facts<'p> {
     }
 
     /// Returns the kinds whose objects the policy evaluates.
-    pub(crate) fn kinds(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
+        let own = self.policy.kinds();
+        if !own.is_empty() {
+            return own.iter().map(|kind| kind.kind).collect();
+        }
         let volumes = self.reads_volumes().then_some("PersistentVolume");
-        WORKLOADS.iter().map(|workload| workload.kind).chain(volumes)
+        WORKLOADS.iter().map(|workload| workload.kind).chain(volumes).collect()
     }
 
-    /// Returns the rules of the policy: every kind that it reads, and the subresource through which `kubectl debug`
-    /// adds containers to a pod.
+    /// Returns the rules of the policy: every kind that it reads, and, of pods, the subresource through which
+    /// `kubectl debug` adds containers.
     ///
     /// No rule has `pods/resize`: it changes neither containers nor images, so it would always be accepted.
     pub(crate) fn rules(&self) -> Vec<Rule> {
-        let mut rules: Vec<Rule> = Vec::new();
-        for workload in &WORKLOADS {
-            match rules.iter_mut().find(|rule| rule.api_groups == [workload.group]) {
-                Some(rule) => rule.resources.push(workload.plural.to_owned()),
-                None => rules.push(Rule::new(workload.group, workload.plural.to_owned(), vec!["CREATE", "UPDATE"])),
-            }
+        let own = self.policy.kinds().iter().map(|kind| (kind.group, kind.plural));
+        if own.len() != 0 {
+            return Rule::of_resources(own);
         }
+        let mut rules = Rule::of_resources(WORKLOADS.iter().map(|workload| (workload.group, workload.plural)));
         if self.reads_volumes() {
             // The source of a volume is immutable. Updates bind and delete it, and must not fail for volumes that
             // are older than the policy.
@@ -128,7 +130,7 @@ impl<'p> Facts<'p> {
 
     /// Returns the kinds that the policy evaluates, as one text.
     pub(crate) fn resources(&self) -> String {
-        self.kinds().collect::<Vec<_>>().join(", ")
+        self.kinds().join(", ")
     }
 
     fn annotations(&self) -> Map<String, Value> {
@@ -171,6 +173,18 @@ impl<'p> Facts<'p> {
 }
 
 impl Rule {
+    /// A rule for each group of these resources, for what is written to them.
+    fn of_resources(resources: impl Iterator<Item = (&'static str, &'static str)>) -> Vec<Self> {
+        let mut rules: Vec<Self> = Vec::new();
+        for (group, plural) in resources {
+            match rules.iter_mut().find(|rule| rule.api_groups == [group]) {
+                Some(rule) => rule.resources.push(plural.to_owned()),
+                None => rules.push(Self::new(group, plural.to_owned(), vec!["CREATE", "UPDATE"])),
+            }
+        }
+        rules
+    }
+
     fn new(group: &'static str, resource: String, operations: Vec<&'static str>) -> Self {
         Self { api_groups: [group], api_versions: ["v1"], resources: vec![resource], operations }
     }

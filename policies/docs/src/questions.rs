@@ -3,7 +3,7 @@
 //! The form has a question for every setting, under its own name and with its default, except settings `of` another
 //! project. A question with `shown_if` is only shown if its setting has an effect.
 
-use podfence_core::{Declaration, JsonType, Policy, common};
+use podfence_core::{Declaration, JsonType, Policy};
 use podfence_fixtures::settings::{default, validate, with};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -42,7 +42,7 @@ impl Facts<'_> {
     /// The policy rejects the form with its defaults.
     pub(crate) fn questions(&self) -> Result<String, String> {
         let mut all = questions(self.policy.settings.declarations, "", Some("Settings"));
-        all.extend(questions(common::SETTINGS, "", Some("Settings of every policy")));
+        all.extend(questions(self.policy.common_settings(), "", Some("Settings of every policy")));
         validate_form(self.policy, &all)?;
         generate::yaml(&Form { questions: all })
     }

@@ -79,7 +79,7 @@ fn query<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Url {
     scheme: String,
-    /// Behind the scheme, if that is no path.
+    /// Behind the scheme, if that is not a path.
     opaque: String,
     /// A name, and a password if there is one.
     user: Option<(Vec<u8>, Option<Vec<u8>>)>,

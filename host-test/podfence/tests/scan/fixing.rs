@@ -159,7 +159,8 @@ fn nothing_mendable_is_left_of_real_workloads_in_odd_styles() {
     let fixed = scan(&["--fix=all"]);
     let told: Vec<&str> = fixed.error.lines().filter(|line| line.contains(" is not fixed: ")).collect();
     // What makes an edit impossible is a comment at what would be removed.
-    let strange: Vec<&&str> = told.iter().filter(|line| !line.ends_with("the part to remove contains a comment")).collect();
+    let strange: Vec<&&str> =
+        told.iter().filter(|line| !line.ends_with("the part to remove contains a comment")).collect();
     assert!(strange.is_empty(), "{} are not fixed, such as {:#?}", strange.len(), &strange[..strange.len().min(9)]);
     assert!(told.len() * 50 < before, "{} of {before} are not fixed", told.len());
     assert!(edits(&fixed.out) <= told.len(), "what is left has been told");
