@@ -34,7 +34,7 @@ impl Class {
 /// The decision of both the policy and the opinion.
 pub struct Agreement {
     pub class: Class,
-    /// The rejected fields of a Pod or PersistentVolume, as the policy declares them.
+    /// The rejected fields of a Pod or PersistentVolume, or of a kind of the policy, as the policy declares them.
     pub rejected: Vec<String>,
 }
 
@@ -91,7 +91,8 @@ impl Oracle {
         let reply = serde_json::from_str(reply).map_err(|error| format!("{error} in {reply}"))?;
         let class = class(&verdict, &reply, &case.settings)
             .map_err(|problem| format!("{problem}\nthe policy: {reply:#}\nthe second opinion: {verdict:#?}"))?;
-        let is_whole = ["Pod", "PersistentVolume"].contains(&text(&case.request, "kind.kind"));
+        let of_objects = !self.fields.kinds.is_empty();
+        let is_whole = of_objects || ["Pod", "PersistentVolume"].contains(&text(&case.request, "kind.kind"));
         let rejected = match verdict {
             Verdict::Rejected(rejection) if is_whole => {
                 rejection.violations.iter().map(|violation| declared(&violation.path)).collect()

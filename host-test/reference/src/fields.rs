@@ -1,6 +1,6 @@
 //! The fields that a policy declares, as a tree, and the check of a value's types against them.
 
-use podfence_core::{Declaration, JsonType, LISTS, Policy, Scope, base_fields};
+use podfence_core::{Declaration, JsonType, Kind, LISTS, Policy, Scope, base_fields, object_fields};
 use serde_json::Value;
 
 use crate::opinion::{Pool, Values};
@@ -13,6 +13,8 @@ pub struct Node {
     pub members: Vec<(String, Node)>,
     /// The values to try, if this is a field.
     pub pool: Pool,
+    /// Whether it is a field.
+    pub is_field: bool,
 }
 
 /// The trees of the objects that a policy reads.
@@ -27,12 +29,19 @@ pub struct Fields {
     pub workload: Node,
     /// The paths of the fields of a PersistentVolume.
     pub volume_paths: Vec<String>,
+    /// Starts at the object, of a policy that evaluates no pods.
+    pub object: Node,
+    /// The kinds of such a policy; empty for others.
+    pub kinds: &'static [Kind],
+    /// The users that are exempt from it whatever the settings say.
+    pub exempt_users: &'static [&'static str],
 }
 
 impl Fields {
     /// The trees of one policy.
     pub fn new(policy: &Policy, values: &[Values]) -> Self {
-        Self::of(policy.fields, values)
+        let (kinds, exempt_users) = (policy.kinds(), policy.exempt_users());
+        Self { kinds, exempt_users, ..Self::of(policy.fields, values) }
     }
 
     /// The trees of these fields and those that every policy reads.
@@ -47,7 +56,18 @@ impl Fields {
         workload.insert_all(&all, &[Scope::Workload], values);
         let of_volumes = all.iter().filter(|entry| entry.scope == Scope::PersistentVolume);
         let volume_paths = of_volumes.map(|entry| format!("spec.{}", entry.path)).collect();
-        Self { pod: pod(&all, values), persistent_volume, old_pod: pod(base_fields(), values), workload, volume_paths }
+        let mut object = Node::new(JsonType::Object);
+        object.insert_all(&[object_fields(), fields].concat(), &[Scope::Object], values);
+        Self {
+            pod: pod(&all, values),
+            persistent_volume,
+            old_pod: pod(base_fields(), values),
+            workload,
+            volume_paths,
+            object,
+            kinds: &[],
+            exempt_users: &[],
+        }
     }
 }
 
@@ -67,7 +87,7 @@ fn pod(entries: &[Declaration], values: &[Values]) -> Node {
 
 impl Node {
     fn new(json_type: JsonType) -> Self {
-        Self { json_type, members: Vec::new(), pool: Pool::of_type(json_type) }
+        Self { json_type, members: Vec::new(), pool: Pool::of_type(json_type), is_field: false }
     }
 
     fn with(mut self, key: &str, node: Node) -> Self {
@@ -79,6 +99,7 @@ impl Node {
         for entry in entries.iter().filter(|entry| scopes.contains(&entry.scope)) {
             let node = self.reach(entry.path);
             node.json_type = entry.json_type;
+            node.is_field = true;
             node.pool = Pool::find(entry.path, entry.json_type, values);
         }
     }
@@ -129,7 +150,18 @@ impl Node {
         }
     }
 
-    /// The same for a pod, or for the spec of one.
+    /// Adds the texts of the fields in a value, in their order, each with its path.
+    pub fn texts(&self, value: &Value, path: &str, found: &mut Vec<(String, String)>) {
+        for (key, value) in value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+            match self.member(key) {
+                Some(node) if node.is_field => found.push((join(path, key), value.to_string())),
+                Some(node) => node.texts(value, &join(path, key), found),
+                None => {}
+            }
+        }
+    }
+
+    /// The mismatches in a pod, or in the spec of one.
     pub fn mismatches_at(&self, value: &Value, is_spec: bool, path: &str, found: &mut Vec<String>) {
         let spec = self.member("spec").filter(|_| is_spec);
         spec.unwrap_or(self).mismatches(value, path, found);

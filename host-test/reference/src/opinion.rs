@@ -135,12 +135,14 @@ pub fn set(value: &mut Value, path: &str, new: Value) {
 
 pub const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
-/// A pod and the settings to evaluate it with.
+/// A pod, or the object of a policy that evaluates no pods, and the settings to evaluate it with.
 pub struct Pod<'v> {
-    /// The object that holds the pod's metadata and spec.
+    /// The object that holds the pod's metadata and spec, or the object.
     pub template: &'v Value,
     pub spec: &'v Value,
     pub settings: &'v Value,
+    /// The object before an update, if the policy evaluates no pods; null without one that can be read.
+    pub old: &'v Value,
     /// Whether it is a template, and not a Pod as the API server has completed it.
     pub is_template: bool,
     /// The object that holds the template, or the Pod.
@@ -161,7 +163,19 @@ pub struct Container<'v> {
 
 impl<'v> Pod<'v> {
     pub fn new(template: &'v Value, settings: &'v Value) -> Self {
-        Self { template, spec: get(template, "spec"), settings, is_template: false, workload: &Value::Null }
+        let null = &Value::Null;
+        Self { template, spec: get(template, "spec"), settings, old: null, is_template: false, workload: null }
+    }
+
+    /// Lists the elements of a list in an object that were not in it before an update, word for word, with their indexes.
+    pub fn new_elements(&self, path: &str) -> Vec<(usize, &'v Value)> {
+        // The order of members counts.
+        let old: Vec<String> = list(self.old, path).iter().map(Value::to_string).collect();
+        list(self.template, path)
+            .iter()
+            .enumerate()
+            .filter(|(_, element)| !old.contains(&element.to_string()))
+            .collect()
     }
 
     /// Lists the containers whose images are not exempt.

@@ -35,6 +35,9 @@ pub const HARMLESS: [&str; 9] =
 
 /// Evaluates a request.
 pub fn evaluate(opinion: &Opinion, fields: &Fields, request: &Value, settings: &Value) -> Verdict {
+    if !fields.kinds.is_empty() {
+        return evaluate_object(opinion, fields, request, settings).unwrap_or_else(|verdict| verdict);
+    }
     let verdict = match read(fields, request, settings) {
         Ok(subject) => decide(opinion, &subject, settings),
         Err(verdict) => verdict,
@@ -47,6 +50,96 @@ pub fn evaluate(opinion: &Opinion, fields: &Fields, request: &Value, settings: &
         }
         _ => verdict,
     }
+}
+
+/// Evaluates a request of a policy that evaluates no pods.
+///
+/// # Errors
+/// The verdict, where the opinion is not needed for it.
+fn evaluate_object(opinion: &Opinion, fields: &Fields, request: &Value, settings: &Value) -> Result<Verdict, Verdict> {
+    let operation = read_envelope(
+        request,
+        settings,
+        "the operation writes no object",
+        "the subresource changes nothing that is evaluated",
+    )?;
+    if fields.exempt_users.contains(&text(request, "userInfo.username")) {
+        return Err(skipped("exempt.users"));
+    }
+    let [group, kind] = ["kind.group", "kind.kind"].map(|path| text(request, path));
+    if !fields.kinds.iter().any(|known| known.group == group && known.kind == kind) {
+        if text(settings, "otherKinds") == "accept" {
+            return Err(skipped("the policy does not evaluate the kind"));
+        }
+        let kind = if kind.is_empty() { "an object without kind" } else { kind };
+        let dot = if group.is_empty() { "" } else { "." };
+        let known: Vec<&str> = fields.kinds.iter().map(|kind| kind.kind).collect();
+        return Err(unreadable(&format!(
+            "{kind}{dot}{group} is no {}. If a rule sends it here on purpose, set otherKinds: accept",
+            known.join(" or ")
+        )));
+    }
+    let object = get(request, "object");
+    if object.is_null() {
+        return Err(unreadable("request.object: expected an object, found nothing"));
+    }
+    let mut mismatches = Vec::new();
+    fields.object.mismatches(object, "", &mut mismatches);
+    if !mismatches.is_empty() {
+        return Err(Verdict::Unreadable(mismatches));
+    }
+    let is_readable = |old: &&Value| {
+        let mut mismatches = Vec::new();
+        fields.object.mismatches(old, "", &mut mismatches);
+        old.is_object() && mismatches.is_empty()
+    };
+    let old = Some(get(request, "oldObject")).filter(|_| operation == "UPDATE").filter(is_readable);
+    let texts = |object: &Value| {
+        let mut texts = Vec::new();
+        fields.object.texts(object, "", &mut texts);
+        texts
+    };
+    if old.is_some_and(|old| texts(old) == texts(object)) {
+        return Err(skipped("the update changes nothing that is evaluated"));
+    }
+    let evaluated = Pod { old: old.unwrap_or(&Value::Null), ..Pod::new(object, settings) };
+    let mut violations = (opinion.check)(&evaluated);
+    if violations.is_empty() {
+        return Ok(Verdict::Accepted);
+    }
+    violations.sort();
+    let message = opinion.message.map(|message| message(&evaluated));
+    Ok(Verdict::Rejected(Rejection { violations, message, object: object.clone() }))
+}
+
+/// Reads a request except its object; returns the operation.
+///
+/// # Errors
+/// The verdict, if the object does not count.
+fn read_envelope<'v>(
+    request: &'v Value,
+    settings: &Value,
+    other_operation: &str,
+    other_sub_resource: &str,
+) -> Result<&'v str, Verdict> {
+    // The policy stops at the first mismatch, which depends on the order of the members.
+    let mismatches = envelope_mismatches(request);
+    if !mismatches.is_empty() {
+        return Err(Verdict::Unreadable(mismatches));
+    }
+    let operation = text(request, "operation");
+    match operation {
+        "CREATE" | "UPDATE" => {}
+        "DELETE" | "CONNECT" => return Err(skipped(other_operation)),
+        _ => return Err(unreadable("request.operation: expected CREATE, UPDATE, DELETE or CONNECT")),
+    }
+    if HARMLESS.contains(&text(request, "subResource")) {
+        return Err(skipped(other_sub_resource));
+    }
+    if let Some(setting) = exemption(request, settings) {
+        return Err(skipped(setting));
+    }
+    Ok(operation)
 }
 
 /// The part of a request that the opinion is asked about.
@@ -83,23 +176,7 @@ struct Location<'v> {
 /// # Errors
 /// The verdict, where the opinion is not needed for it.
 fn read<'v>(fields: &'v Fields, request: &'v Value, settings: &'v Value) -> Result<Subject<'v>, Verdict> {
-    // The policy stops at the first mismatch, which depends on the order of the members.
-    let mismatches = envelope_mismatches(request);
-    if !mismatches.is_empty() {
-        return Err(Verdict::Unreadable(mismatches));
-    }
-    let operation = text(request, "operation");
-    match operation {
-        "CREATE" | "UPDATE" => {}
-        "DELETE" | "CONNECT" => return Err(skipped("the operation runs no pod")),
-        _ => return Err(unreadable("request.operation: expected CREATE, UPDATE, DELETE or CONNECT")),
-    }
-    if HARMLESS.contains(&text(request, "subResource")) {
-        return Err(skipped("the subresource changes no pod"));
-    }
-    if let Some(setting) = exemption(request, settings) {
-        return Err(skipped(setting));
-    }
+    let operation = read_envelope(request, settings, "the operation runs no pod", "the subresource changes no pod")?;
     let (locations, root) = locations(request, settings, fields)?;
     let object = get(request, "object");
     if object.is_null() {

@@ -22,20 +22,24 @@ const NAMESPACES: [&str; 3] = ["default", "kube-system", ""];
 const USERS: [&str; 3] = ["jane", "system:serviceaccount:kube-system:replicaset-controller", ""];
 const GROUPS: [&str; 3] = ["system:masters", "system:authenticated", ""];
 
-/// Draws the settings that every policy has.
-fn common_settings(draw: &mut Draw) -> Value {
+/// Draws the settings that every policy has, or every one that evaluates no pods.
+fn common_settings(draw: &mut Draw, of_pods: bool) -> Value {
     let mut settings = Members::new(draw);
     if settings.draw.percent(15) {
         let mut exempt = Members::new(settings.draw);
-        exempt.texts("images", &["nginx", "registry.example.com/*", "registry.example.com/", "*"]);
+        if of_pods {
+            exempt.texts("images", &["nginx", "registry.example.com/*", "registry.example.com/", "*"]);
+        }
         exempt.texts("namespaces", &["default", "kube-*", "kube-system", "kube*system"]);
         exempt.texts("users", &["jane", "system:serviceaccount:*", "*"]);
         exempt.texts("groups", &["system:masters", "system:auth*", ""]);
-        exempt.texts("runtimeClasses", &["gvisor", "kat*", "runc"]);
+        if of_pods {
+            exempt.texts("runtimeClasses", &["gvisor", "kat*", "runc"]);
+        }
         let exempt = exempt.done();
         settings.put("exempt", exempt);
     }
-    if settings.draw.percent(30) {
+    if of_pods && settings.draw.percent(30) {
         let entries = CUSTOM.map(|(group, kind, path, more)| {
             let mut entry = json!({"group": group, "kind": kind, "path": path});
             match more {
@@ -58,6 +62,9 @@ fn common_settings(draw: &mut Draw) -> Value {
 
 /// Draws a request.
 pub fn draw(draw: &mut Draw, fields: &Fields) -> Value {
+    if !fields.kinds.is_empty() {
+        return draw_object(draw, fields);
+    }
     let (group, kind, template) = match draw.below(100) {
         0..65 => ("", "Pod", ""),
         65..90 => {
@@ -78,13 +85,7 @@ pub fn draw(draw: &mut Draw, fields: &Fields) -> Value {
     };
     let pod = pods::draw(draw, root);
     let is_update = draw.percent(20);
-    let mut members = vec![
-        ("uid", json!("1299d386-525b-4032-98ae-1949f69f9cfc")),
-        ("kind", json!({"group": group, "version": "v1", "kind": kind})),
-        ("operation", json!(operation(draw, is_update))),
-        ("namespace", json!(draw.one(&NAMESPACES))),
-        ("userInfo", json!({"username": draw.one(&USERS), "groups": draw.some(&GROUPS, 0, 2)})),
-    ];
+    let mut members = envelope(draw, group, kind, is_update, &USERS);
     if draw.percent(5) {
         let sub_resources = [&HARMLESS[..], &["ephemeralcontainers", "resize", "", "Status"]].concat();
         members.push(("subResource", json!(draw.one(&sub_resources))));
@@ -94,6 +95,67 @@ pub fn draw(draw: &mut Draw, fields: &Fields) -> Value {
         members.push(("oldObject", placed(draw, old, fields, kind, template)));
     }
     members.push(("object", placed(draw, pod, fields, kind, template)));
+    finished(draw, members)
+}
+
+/// Draws a request with an object that is no pod.
+fn draw_object(draw: &mut Draw, fields: &Fields) -> Value {
+    let known = &fields.kinds[draw.below(fields.kinds.len())];
+    let (group, kind) = match draw.below(100) {
+        0..96 => (known.group, known.kind),
+        _ => *draw.one(&[&("", "Pod"), &("apps", "Deployment"), &("example.com", known.kind), &(known.group, "Other")]),
+    };
+    let object = pods::draw(draw, &fields.object);
+    let is_update = draw.percent(40);
+    let users = [&USERS[..], if draw.percent(10) { fields.exempt_users } else { &[] }].concat();
+    let mut members = envelope(draw, group, kind, is_update, &users);
+    if draw.percent(3) {
+        members.push(("subResource", json!(draw.one(&HARMLESS))));
+    }
+    if is_update && draw.percent(90) {
+        let mut old = object.clone();
+        match draw.below(10) {
+            0 => old = pods::draw(draw, &fields.object),
+            1 => old = draw.any(1),
+            2 => {}
+            _ => change_lists(draw, &mut old),
+        }
+        members.push(("oldObject", old));
+    }
+    members.push(("object", object));
+    finished(draw, members)
+}
+
+/// Removes elements from lists of objects, or changes their order.
+fn change_lists(draw: &mut Draw, value: &mut Value) {
+    match value {
+        Value::Object(members) => members.values_mut().for_each(|member| change_lists(draw, member)),
+        Value::Array(elements) => {
+            elements.iter_mut().for_each(|element| change_lists(draw, element));
+            match draw.below(4) {
+                0 => drop(elements.pop()),
+                1 => elements.reverse(),
+                2 if !elements.is_empty() => drop(elements.remove(0)),
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Draws the members of a request except its objects.
+fn envelope(draw: &mut Draw, group: &str, kind: &str, is_update: bool, users: &[&str]) -> Vec<(&'static str, Value)> {
+    vec![
+        ("uid", json!("1299d386-525b-4032-98ae-1949f69f9cfc")),
+        ("kind", json!({"group": group, "version": "v1", "kind": kind})),
+        ("operation", json!(operation(draw, is_update))),
+        ("namespace", json!(draw.one(&NAMESPACES))),
+        ("userInfo", json!({"username": draw.one(users), "groups": draw.some(&GROUPS, 0, 2)})),
+    ]
+}
+
+/// The request with these members; at times one is something else, or they come in another order.
+fn finished(draw: &mut Draw, mut members: Vec<(&'static str, Value)>) -> Value {
     if draw.percent(2) {
         let at = draw.below(members.len());
         members[at].1 = draw.any(1);
@@ -192,7 +254,7 @@ pub fn settings(draw: &mut Draw, opinion: &Opinion) -> Value {
     // Some settings contradict others.
     for _ in 0..100 {
         let mut settings = if draw.percent(20) { json!({}) } else { (opinion.settings)(draw) };
-        let common = common_settings(draw);
+        let common = common_settings(draw, opinion.policy.kinds().is_empty());
         let members = settings.as_object_mut().expect("settings are an object");
         members.extend(common.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
         let reply = podfence_core::validate_settings(opinion.policy, &pad(settings.to_string().as_bytes()));
@@ -206,7 +268,7 @@ pub fn settings(draw: &mut Draw, opinion: &Opinion) -> Value {
 /// Gives some settings the names that they have in other projects.
 pub fn renamed(draw: &mut Draw, opinion: &Opinion, settings: &Value) -> Value {
     let mut sent = settings.clone();
-    let entries = podfence_core::common::SETTINGS.iter().chain(opinion.policy.settings.declarations);
+    let entries = opinion.policy.common_settings().iter().chain(opinion.policy.settings.declarations);
     for entry in entries.filter(|entry| !entry.aliases.is_empty()) {
         let value = get(&sent, entry.path).clone();
         if value.is_null() || draw.percent(80) {

@@ -51,6 +51,9 @@ fn restricted(opinion: &Opinion) -> BTreeSet<String> {
         if entry.scope == Scope::Metadata {
             paths.insert(format!("metadata.{path}"));
         }
+        if entry.scope == Scope::Object {
+            paths.insert(path.to_owned());
+        }
     }
     paths
 }

@@ -4,13 +4,18 @@
 
 mod support;
 
+use std::any::TypeId;
+
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
     batch::v1::{CronJob, Job},
-    core::v1::{PersistentVolume, Pod, PodTemplate, ReplicationController},
+    core::v1::{PersistentVolume, Pod, PodTemplate, ReplicationController, Service},
+    networking::v1::NetworkPolicy,
+    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
 };
 use k8s_openapi::serde::{Serialize, de::DeserializeOwned};
-use podfence_core::{Declaration, JsonType, LISTS, Scope, base_fields, workload::WORKLOADS};
+use podfence_core::{Declaration, JsonType, Kind, LISTS, Scope, base_fields, object_fields, workload::WORKLOADS};
 use podfence_reference::case::Case;
 use podfence_reference::compare::{Class, Oracle};
 use podfence_reference::draw::Draw;
@@ -24,13 +29,17 @@ use serde_json::{Map, Value, json};
 struct Type {
     group: &'static str,
     kind: &'static str,
+    plural: &'static str,
+    is_namespaced: fn() -> bool,
     round_trip: fn(Value) -> Result<Value, serde_json::Error>,
 }
 
-const fn of<T: k8s_openapi::Resource + Serialize + DeserializeOwned>() -> Type {
+const fn of<T: k8s_openapi::Resource<Scope: 'static> + Serialize + DeserializeOwned>() -> Type {
     Type {
         group: T::GROUP,
         kind: T::KIND,
+        plural: T::URL_PATH_SEGMENT,
+        is_namespaced: || TypeId::of::<T::Scope>() == TypeId::of::<NamespaceResourceScope>(),
         round_trip: |object| serde_json::to_value(serde_json::from_value::<T>(object)?),
     }
 }
@@ -46,6 +55,23 @@ const WORKLOAD_TYPES: [Type; 9] = [
     of::<Job>(),
     of::<CronJob>(),
 ];
+
+/// The types of the kinds that policies evaluate without a pod in them.
+const OBJECT_TYPES: [Type; 6] = [
+    of::<Service>(),
+    of::<NetworkPolicy>(),
+    of::<Role>(),
+    of::<ClusterRole>(),
+    of::<RoleBinding>(),
+    of::<ClusterRoleBinding>(),
+];
+
+/// The type of a kind.
+fn type_of(kind: &Kind) -> &'static Type {
+    static TYPES: [Type; 6] = OBJECT_TYPES;
+    let found = TYPES.iter().find(|ty| (ty.group, ty.kind) == (kind.group, kind.kind));
+    found.unwrap_or_else(|| panic!("{} {}: add it to OBJECT_TYPES", kind.group, kind.kind))
+}
 
 impl Type {
     fn write(&self, mut object: Value) -> Result<Value, serde_json::Error> {
@@ -127,13 +153,13 @@ fn paths(entry: &Declaration, keys: &[&str]) -> Vec<String> {
         Scope::Container => in_containers(),
         Scope::Both => [below("spec"), in_containers()].concat(),
         Scope::Metadata => below("metadata"),
-        Scope::Workload => fields,
+        Scope::Workload | Scope::Object => fields,
         Scope::Root => panic!("a pod has no root fields"),
     }
 }
 
 /// The types that lack a field, each with the reason.
-fn missing(entry: &Declaration, keys: &[&str]) -> Vec<String> {
+fn missing(entry: &Declaration, keys: &[&str], kinds: &[Kind]) -> Vec<String> {
     let mut missing = Vec::new();
     let mut look_up = |ty: &Type, path: &str| {
         let lost: Vec<_> = samples(entry.json_type).into_iter().map(|sample| lost(ty, path, sample)).collect();
@@ -142,6 +168,10 @@ fn missing(entry: &Declaration, keys: &[&str]) -> Vec<String> {
         }
     };
     for path in paths(entry, keys) {
+        if let Scope::Object = entry.scope {
+            kinds.iter().for_each(|kind| look_up(type_of(kind), &path));
+            continue;
+        }
         if let Scope::PersistentVolume = entry.scope {
             look_up(&of::<PersistentVolume>(), &path);
             continue;
@@ -165,6 +195,14 @@ fn every_kind_of_workload_is_one_of_kubernetes() {
     assert_eq!(ours, theirs);
 }
 
+#[test]
+fn every_kind_of_a_policy_is_one_of_kubernetes() {
+    for kind in OPINIONS.iter().flat_map(|opinion| opinion.policy.kinds()) {
+        let ty = type_of(kind);
+        assert_eq!((kind.plural, kind.is_namespaced), (ty.plural, (ty.is_namespaced)()), "{}", kind.kind);
+    }
+}
+
 /// Whether a policy reads a field of containers on the pod, where Kubernetes has no such field, to give a hint.
 fn is_misplaced(entry: &Declaration) -> bool {
     let of_containers = ["capabilities", "allowPrivilegeEscalation", "readOnlyRootFilesystem"];
@@ -174,10 +212,13 @@ fn is_misplaced(entry: &Declaration) -> bool {
 
 #[test]
 fn every_field_that_is_read_exists() {
-    let mut missing: Vec<String> = base_fields().iter().flat_map(|entry| self::missing(entry, &[])).collect();
+    let mut missing: Vec<String> = base_fields().iter().flat_map(|entry| self::missing(entry, &[], &[])).collect();
     for opinion in OPINIONS {
-        for entry in opinion.policy.fields.iter().filter(|entry| !is_misplaced(entry)) {
-            missing.extend(self::missing(entry, Pool::find(entry.path, entry.json_type, opinion.values).usual));
+        let kinds = opinion.policy.kinds();
+        let of_core = if kinds.is_empty() { &[] } else { object_fields() };
+        for entry in opinion.policy.fields.iter().chain(of_core).filter(|entry| !is_misplaced(entry)) {
+            let keys = Pool::find(entry.path, entry.json_type, opinion.values).usual;
+            missing.extend(self::missing(entry, keys, kinds));
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
@@ -185,6 +226,8 @@ fn every_field_that_is_read_exists() {
 
 #[test]
 fn a_field_that_does_not_exist_is_noticed() {
+    const BINDING: [Kind; 1] = [Kind::namespaced("rbac.authorization.k8s.io", "RoleBinding", "rolebindings")];
+    let missing = |entry: &Declaration, keys: &[&str]| missing(entry, keys, &BINDING);
     let entry = |scope, path, json_type| Declaration { scope, path, json_type, ..base_fields()[0] };
     assert!(missing(&entry(Scope::Container, "securityContext.privileged", JsonType::Bool), &[]).is_empty());
     for wrong in [
@@ -195,6 +238,7 @@ fn a_field_that_does_not_exist_is_noticed() {
         entry(Scope::Metadata, "annotation[\"a.b/*\"]", JsonType::String),
         entry(Scope::PersistentVolume, "volumes", JsonType::ObjectList),
         entry(Scope::Pod, "volumes[*].*", JsonType::Object),
+        entry(Scope::Object, "subjects[*].groups", JsonType::StringList),
     ] {
         assert!(!missing(&wrong, &["hostPorts"]).is_empty(), "{}", wrong.path);
     }
@@ -217,10 +261,14 @@ fn reads_every_object(opinion: &'static Opinion) {
     let fields = Fields::of(&all, &opinion.values.iter().chain(others).copied().collect::<Vec<Values>>());
     let volume = fields.persistent_volume.as_ref().filter(|_| oracle.fields.persistent_volume.is_some());
     let mut classes = Vec::new();
+    let kinds = oracle.fields.kinds;
     for seed in 0..CASES {
         let mut draw = Draw::new(seed);
         let at = draw.below(WORKLOADS.len());
         let object = match volume {
+            _ if !kinds.is_empty() => {
+                type_of(&kinds[draw.below(kinds.len())]).write(pods::draw_typed(&mut draw, &oracle.fields.object))
+            }
             Some(root) if draw.percent(20) => of::<PersistentVolume>().write(pods::draw_typed(&mut draw, root)),
             _ => {
                 let mut pod = pods::draw_typed(&mut draw, &fields.pod);

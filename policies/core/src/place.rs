@@ -44,10 +44,10 @@ pub enum Offender<'v> {
     },
     /// A volume, by name.
     Volume(&'v str),
-    /// A part of an object that is not a pod, by its path from the object on.
-    Element(&'v str),
     /// An annotation of the pod, by key.
     Annotation(&'v str),
+    /// A part of an object that is not a pod, by its path from the object on, which the path of a place goes on behind.
+    Element(&'v str),
 }
 
 /// How a program can mend a violation: an edit of the object, which changes nothing else. [`mend!`](crate::mend) makes
@@ -131,35 +131,17 @@ pub const fn joined<const N: usize>(parts: [&str; 3]) -> [u8; N] {
     joined
 }
 
-/// Which elements of the lists in a path, from the object on: their numbers, which count from 1, and zeros. There are
-/// never more than the decoder reads, and places are copied often, which small ones make cheap.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Elements([u16; 3]);
-
-impl Elements {
-    /// The element at an index of the next list.
-    pub(crate) fn enter(&mut self, index: usize) {
-        if let Some(next) = self.0.iter_mut().find(|number| **number == 0) {
-            *next = index as u16 + 1;
-        }
-    }
-
-    fn indexes(self) -> impl Iterator<Item = usize> {
-        self.0.into_iter().take_while(|&number| number != 0).map(|number| usize::from(number) - 1)
-    }
-}
-
 /// A place in the object, and the value there.
 #[derive(Clone, Copy)]
 pub struct Place<'v> {
     pub(crate) offender: Offender<'v>,
     path: &'static str,
-    pub(crate) elements: Elements,
+    elements: [Option<usize>; 2],
     pub(crate) value: Option<Object<'v>>,
     /// Stands for the value in `{values}`.
     name: Option<&'v str>,
     /// The path starts at the object, and not at the pod's spec.
-    pub(crate) is_outside: bool,
+    is_outside: bool,
     /// What else helps to fix it; empty if nothing does.
     pub(crate) hint: &'static str,
     /// How a program can mend it; `None` for the way of the rule.
@@ -171,10 +153,10 @@ impl<'v> Place<'v> {
         Self {
             offender,
             path,
-            elements: Elements::default(),
+            elements: [None; 2],
             value,
             name: None,
-            is_outside: matches!(offender, Offender::Workload),
+            is_outside: matches!(offender, Offender::Workload | Offender::Element(_)),
             hint: "",
             mend: None,
         }
@@ -183,7 +165,10 @@ impl<'v> Place<'v> {
     /// An element of the list here: which, and what it is.
     #[must_use]
     pub fn element(mut self, index: usize, value: Object<'v>) -> Self {
-        self.elements.enter(index);
+        match self.elements {
+            [None, _] => self.elements[0] = Some(index),
+            _ => self.elements[1] = Some(index),
+        }
         self.value = Some(value);
         self
     }
@@ -237,6 +222,9 @@ impl<'v> Place<'v> {
             }
             put(path, if pod.is_spec { "" } else { "spec." });
         }
+        if let Offender::Element(element) = self.offender {
+            put(path, element);
+        }
         if let Offender::Container { role, index, .. } = self.offender
             && !of_pod
         {
@@ -245,7 +233,7 @@ impl<'v> Place<'v> {
             put(path, ".");
         }
         let mut rest = self.path;
-        for element in self.elements.indexes() {
+        for &element in self.elements.iter().flatten() {
             // An element is where `[*]` is, or else at the end.
             let (list, behind) = split(rest, b'[');
             put(path, list);

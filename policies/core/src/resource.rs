@@ -1,13 +1,13 @@
 //! The kinds that a policy evaluates as they are, without a pod in them, and the view of such an object that checks use.
 
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 
 use crate::{
     arena::Arena,
-    decode::{FieldType, List, Located, Object},
-    place::{Elements, Offender, Place},
+    decode::{FieldType, List, Object},
+    place::{Offender, Place},
     schema::{Declaration, Field, types},
-    text::is,
+    text::{cut, is, own, put, put_index},
     update::Before,
 };
 
@@ -94,7 +94,7 @@ impl<'v> Resource<'v> {
 
     /// The place of a field, for a violation.
     pub fn at<T: FieldType>(&self, field: Field<T>) -> Place<'v> {
-        place(field.path, field.path, Elements::default(), self.object.at(field))
+        Place::new(Offender::Element(field.path), "", self.object.at(field))
     }
 
     /// Whether a field differs from what it was before an update, as it stands in the text. Without an old object, it does.
@@ -106,9 +106,8 @@ impl<'v> Resource<'v> {
     /// The elements of a list, in order; none if it is not set.
     pub fn elements(&self, list: Field<types::ObjectList>) -> Vec<Element<'v>> {
         let before = Before::of(self.old.map(|old| old.list(list)).unwrap_or_default());
-        let whole =
-            Element { object: self.object, list: "", indexes: Elements::default(), is_new: false, arena: self.arena };
-        whole.inside(list, |object| !before.has(object))
+        let around = Around { path: "", list: "" };
+        around.elements(self.object.list(list), list, self.arena, |object| !before.has(object))
     }
 
     /// Those of the [elements](Self::elements) that are new.
@@ -119,13 +118,45 @@ impl<'v> Resource<'v> {
     }
 }
 
+/// What a list is in: the object, or an element of another list.
+#[derive(Clone, Copy)]
+struct Around<'v> {
+    /// The path from the object on; empty for the object itself.
+    path: &'v str,
+    /// The path of the list that it is an element of, as it is declared; empty for the object itself.
+    list: &'static str,
+}
+
+impl<'v> Around<'v> {
+    /// The part of a declared path that is behind this.
+    fn rest(self, path: &'static str) -> &'static str {
+        let start = if self.list.is_empty() { 0 } else { self.list.len() + "[*]".len() };
+        cut(path, start, path.len())
+    }
+
+    fn elements(
+        self,
+        list: List<'v>,
+        field: Field<types::ObjectList>,
+        arena: &'v Arena,
+        is_new: impl Fn(Object<'v>) -> bool,
+    ) -> Vec<Element<'v>> {
+        let element = |(index, object)| {
+            let list = field.path;
+            Element { object, around: self, list, index, is_new: is_new(object), arena }
+        };
+        list.objects().enumerate().map(element).collect()
+    }
+}
+
 /// An element of a list in an object, such as a rule, a subject or a peer.
 #[derive(Clone, Copy)]
 pub struct Element<'v> {
     object: Object<'v>,
-    /// The path of its list, with `[*]` behind each list around it.
+    around: Around<'v>,
+    /// The path of its list, as it is declared.
     list: &'static str,
-    indexes: Elements,
+    index: usize,
     is_new: bool,
     arena: &'v Arena,
 }
@@ -149,40 +180,26 @@ impl<'v> Element<'v> {
 
     /// The elements of a list in it, in order; none if it is not set.
     pub fn elements(&self, list: Field<types::ObjectList>) -> Vec<Self> {
-        self.inside(list, |_| self.is_new)
+        let around = Around { path: self.path(), list: self.list };
+        around.elements(self.object.list(list), list, self.arena, |_| self.is_new)
     }
 
     /// The place of a field of the element, for a violation.
     pub fn at<T: FieldType>(&self, field: Field<T>) -> Place<'v> {
-        self.place_of(field.path, self.object.at(field))
+        let rest = Around { path: "", list: self.list }.rest(field.path);
+        Place::new(Offender::Element(self.path()), rest, self.object.at(field))
     }
 
     /// The place of the element itself, for a violation.
     pub fn place(&self) -> Place<'v> {
-        self.place_of(self.list, Some(self.object))
+        Place::new(Offender::Element(self.path()), "", Some(self.object))
     }
 
-    fn place_of(&self, path: &'static str, value: Option<Object<'v>>) -> Place<'v> {
-        let mut own = String::new();
-        place("", self.list, self.indexes, None).put_path(Located::ROOT, false, &mut own);
-        place(self.arena.keep_string(own), path, self.indexes, value)
+    /// Its path from the object on.
+    fn path(&self) -> &'v str {
+        let mut path = own(self.around.path);
+        put(&mut path, self.around.rest(self.list));
+        put_index(&mut path, self.index);
+        self.arena.keep_string(path)
     }
-
-    fn inside(&self, list: Field<types::ObjectList>, is_new: impl Fn(Object<'v>) -> bool) -> Vec<Self> {
-        let mut elements = Vec::new();
-        for (index, object) in self.object.list(list).objects().enumerate() {
-            let mut indexes = self.indexes;
-            indexes.enter(index);
-            elements.push(Self { object, list: list.path, indexes, is_new: is_new(object), arena: self.arena });
-        }
-        elements
-    }
-}
-
-/// A place in a part of an object, which has this name in texts.
-fn place<'v>(name: &'v str, path: &'static str, elements: Elements, value: Option<Object<'v>>) -> Place<'v> {
-    let mut place = Place::new(Offender::Element(name), path, value);
-    place.is_outside = true;
-    place.elements = elements;
-    place
 }
