@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod client;
 pub mod configuration;
 pub mod control_plane;
+pub mod costs;
 pub mod deployed;
 pub mod histories;
 pub mod http;

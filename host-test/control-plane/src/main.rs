@@ -2,7 +2,8 @@
 //!
 //! `cluster-test [FILTER]` runs the histories of the sets of policies whose names contain the filter; `standards` is
 //! the comparison with the built-in admission, `deployed` what `deploy/` and `podfence migrate` write, and `validating`
-//! the comparison of ValidatingAdmissionPolicies in the API server and in `podfence`.
+//! the comparison of ValidatingAdmissionPolicies in the API server and in `podfence`. `costs` measures what admission
+//! costs, and tests nothing.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -20,7 +21,8 @@ use podfence_control_plane::histories::{self, Set, World};
 use podfence_control_plane::kubelet::Kubelet;
 use podfence_control_plane::refusals::REFUSALS;
 use podfence_control_plane::webhook::Webhook;
-use podfence_control_plane::{deployed, samples, standards, validating};
+use podfence_control_plane::{costs, deployed, samples, standards, validating};
+use podfence_fixtures::generated;
 use podfence_host::Mode;
 use podfence_scan::custom_kinds;
 use serde_json::{Value, json};
@@ -33,6 +35,9 @@ const DEPLOYED: &str = "deployed";
 
 /// The filter that runs the comparison of ValidatingAdmissionPolicies.
 const VALIDATING: &str = "validating";
+
+/// The filter that measures what admission costs, and does nothing else.
+const COSTS: &str = "costs";
 
 /// How many random pods are compared, unless `PODFENCE_PODS` says it.
 const PODS: usize = 5000;
@@ -63,6 +68,9 @@ fn run(filter: &str) -> Result<bool, StartError> {
     prepare(&plane);
     println!("the control plane runs after {} s", start.elapsed().as_secs());
     let world = World { client: &plane.client, webhook: &webhook, kubelet: &kubelet, modules: &modules };
+    if filter == COSTS {
+        return show_costs(&world);
+    }
     let mut problems = Vec::new();
     if filter.is_empty() || filter == STANDARDS {
         problems.extend(check_standards(&world));
@@ -209,6 +217,18 @@ fn check_validating(plane: &ControlPlane) -> Vec<String> {
         problems.push(format!("validating: no {what}"));
     }
     problems
+}
+
+/// Prints what admission costs; with `BLESS=1`, writes it into the README.
+fn show_costs(world: &World<'_>) -> Result<bool, StartError> {
+    let table = costs::measure(world).map_err(|late| StartError(late.0))?;
+    print!("{table}");
+    if generated::is_blessing() {
+        let path = podfence_support::root().join("README.md");
+        let text = std::fs::read_to_string(&path)?;
+        std::fs::write(&path, generated::between(&text, "costs", &table).map_err(StartError)?)?;
+    }
+    Ok(true)
 }
 
 fn check_histories(world: &World<'_>, filter: &str) -> Vec<String> {

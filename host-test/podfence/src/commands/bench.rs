@@ -246,7 +246,7 @@ impl Report<'_> {
         let mut table = String::from(
             "| Module | Bytes | Fuel per byte | Memory above the payload | Fresh call | Compiling |\n|---|--:|--:|--:|--:|--:|\n",
         );
-        for Row { figures, to_no_op, .. } in &self.modules {
+        for Row { figures, to_no_op, .. } in self.rows() {
             writeln!(
                 table,
                 "| `{}` | {} | {:.1} | {} KiB | {}× | {}× |",
