@@ -533,6 +533,8 @@ impl<'a> Decoder<'a> {
             (JsonType::Object, b'{') => self.object(node)?,
             (JsonType::ObjectList, b'[') => self.list(&Node { json_type: JsonType::Object, id: ELEMENT, ..*node })?,
             (JsonType::StringList, b'[') => self.list(&Node { json_type: JsonType::String, id: ELEMENT, ..*node })?,
+            // Two projects have a setting of this name: a list in one of them, an object in the other.
+            (JsonType::StringList, b'{') if node.count != 0 => return self.object(node),
             (JsonType::String, b'"') => string = Some(self.reader.string()?),
             (JsonType::Bool, b't' | b'f') | (JsonType::Any, _) => self.reader.skip()?,
             (JsonType::Integer, b'-' | b'0'..=b'9') => {

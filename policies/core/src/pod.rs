@@ -75,21 +75,24 @@ pub struct Pod<'v> {
     containers: Vec<Container<'v>>,
     has_exempt_containers: bool,
     editable: bool,
+    /// Its spec before an update.
+    old: Option<Object<'v>>,
 }
 
 impl<'v> Pod<'v> {
-    /// Makes the view of what is at a place. `workload` has the fields outside of the place, and `old` the ephemeral
-    /// containers that the pod had before an update, as `update::ephemeral_containers` lists them.
+    /// Makes the view of what is at a place. `workload` has the fields outside of the place, and `old` is the spec of a
+    /// Pod before an update.
     pub(crate) fn new(
         place: &'v Located<'v>,
         spec: Object<'v>,
         workload: Object<'v>,
         subject: Subject,
-        old: Option<&[(&str, &str)]>,
+        old: Option<Object<'v>>,
         settings: &Settings,
         editable: bool,
     ) -> Self {
         let exempt = settings.strings(EXEMPT_IMAGES);
+        let old_ephemeral = old.map(|old| named_images(old, Role::Ephemeral));
         let mut has_exempt_containers = false;
         let mut containers = Vec::with_capacity(8);
         for &role in &ROLES {
@@ -100,7 +103,7 @@ impl<'v> Pod<'v> {
                     has_exempt_containers = true;
                     continue;
                 }
-                let is_new = match old {
+                let is_new = match &old_ephemeral {
                     Some(old) => role == Role::Ephemeral && !text::is_in(old, &(name, image)),
                     None => false,
                 };
@@ -116,7 +119,7 @@ impl<'v> Pod<'v> {
             }
         }
         let is_template = matches!(subject, Subject::Workload(_) | Subject::Custom);
-        Self { place, spec, workload, is_template, containers, has_exempt_containers, editable }
+        Self { place, spec, workload, is_template, containers, has_exempt_containers, editable, old }
     }
 
     /// A hint for a violation, if a field is set on the pod that only containers have.
@@ -148,6 +151,22 @@ impl<'v> Pod<'v> {
     /// Every container that is not exempt: init containers, containers, ephemeral containers.
     pub fn containers(&self) -> impl Iterator<Item = Container<'v>> + '_ {
         self.containers.iter().copied()
+    }
+
+    /// Whether it was there before, so that the API server lets nobody change more of it than images and ephemeral
+    /// containers.
+    pub fn is_running(&self) -> bool {
+        self.old.is_some()
+    }
+
+    /// Those of [`Self::containers`] whose image is new: all of them, unless the pod is running and had a container of
+    /// this name with this image in the same list.
+    pub fn containers_with_new_images(&self) -> impl Iterator<Item = Container<'v>> + '_ {
+        let old = self.old.map(|old| ROLES.map(|role| named_images(old, role)));
+        self.containers().filter(move |container| {
+            let old = old.as_ref().and_then(|old| old.get(container.role as usize));
+            old.is_none_or(|old| !text::is_in(old, &(container.name, container.object.word(IMAGE))))
+        })
     }
 
     /// A field of the spec; `None` if it is not set.
@@ -189,6 +208,17 @@ impl<'v> Pod<'v> {
 /// The runtime class in the spec of a pod; empty if it has none.
 pub(crate) fn runtime_class(spec: Object<'_>) -> &str {
     spec.word(RUNTIME_CLASS)
+}
+
+/// The names and images of the containers in a list, sorted.
+#[inline(never)]
+pub(crate) fn named_images(spec: Object<'_>, role: Role) -> Vec<(&str, &str)> {
+    let mut images = Vec::new();
+    for container in spec.list(role.list()).objects() {
+        text::push(&mut images, container.word(NAME), container.word(IMAGE));
+    }
+    text::sort(&mut images);
+    images
 }
 
 /// The members to set in one object of a pod.

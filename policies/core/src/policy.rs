@@ -6,7 +6,7 @@ use alloc::{string::String, vec::Vec};
 use crate::violation::put_result;
 use crate::{
     arena::Arena,
-    decode::{Decoded, Decoder, Locate, Location},
+    decode::{Decoded, Decoder, Locate, Location, Object},
     exempt,
     json::{Text, pad},
     pod::{BASE, Edits, Pod, runtime_class},
@@ -71,8 +71,8 @@ pub struct ParsedRequest<'c> {
     locations: &'c [Location<'c>],
     subject: Subject,
     pods: &'c [Pod<'c>],
-    /// The ephemeral containers before an update of a pod, see [`Pod::new`].
-    old: Option<&'c [(&'c str, &'c str)]>,
+    /// The spec before an update of a pod.
+    old: Option<Object<'c>>,
     is_update: bool,
 }
 
@@ -474,8 +474,7 @@ fn evaluate_each<'a>(
     }
     let mut skipped = "the object has no pod template";
     let old_spec = old.places.first().map(|old| old.object.get(SPEC).unwrap_or_default());
-    let old_ephemeral = old_spec.filter(|_| matches!(subject, Subject::Pod)).map(update::ephemeral_containers);
-    let old_ephemeral = old_ephemeral.as_deref();
+    let old_spec = old_spec.filter(|_| matches!(subject, Subject::Pod));
     // Most of a pod cannot be changed once it is there.
     let editable = !(is_update && matches!(subject, Subject::Pod));
     let mut pods = Vec::new();
@@ -488,7 +487,7 @@ fn evaluate_each<'a>(
         if exempt::covers_runtime_class(settings, runtime_class(spec)) {
             skipped = EXEMPT_RUNTIME_CLASSES.path;
         } else {
-            pods.push(Pod::new(place, spec, outer, subject, old_ephemeral, settings, editable));
+            pods.push(Pod::new(place, spec, outer, subject, old_spec, settings, editable));
         }
     }
     if pods.is_empty() {
@@ -497,7 +496,7 @@ fn evaluate_each<'a>(
     if let Some(mutation) = policy.mutate {
         let (text, object) = (request.text(), request.object_text());
         let pods = &*pods;
-        let old = old_ephemeral;
+        let old = old_spec;
         let parsed = ParsedRequest { policy, check, settings, text, object, locations, subject, pods, old, is_update };
         if let Some(reply) = mutation(&parsed) {
             return Ok(Some(reply?));

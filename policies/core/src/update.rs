@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::{
     decode::{Decoded, List, Located, Object},
     place::Role,
-    pod::{IMAGE, NAME},
+    pod::{IMAGE, NAME, named_images},
     request::Subject,
     schema::SPEC,
     text::{is, is_in, push, sort},
@@ -35,7 +35,7 @@ fn spec<'v>(place: &Located<'v>) -> Object<'v> {
 
 /// Whether the number of containers, an image, or an ephemeral container is new, as in the built-in admission.
 fn changes_containers(new: Object<'_>, old: Object<'_>) -> bool {
-    let old_ephemeral = ephemeral_containers(old);
+    let old_ephemeral = named_images(old, Role::Ephemeral);
     let is_new = |container: Object<'_>| !is_in(&old_ephemeral, &(container.word(NAME), container.word(IMAGE)));
     changes_images(new, old, Role::Init)
         || changes_images(new, old, Role::Main)
@@ -47,17 +47,6 @@ fn changes_images(new: Object<'_>, old: Object<'_>, role: Role) -> bool {
     let mut old = containers(old, role);
     let is_same = |new: Object<'_>| old.next().is_some_and(|old| is(new.word(IMAGE), old.word(IMAGE)));
     !containers(new, role).all(is_same) || old.next().is_some()
-}
-
-/// The names and images of the ephemeral containers, sorted.
-#[inline(never)]
-pub(crate) fn ephemeral_containers(spec: Object<'_>) -> Vec<(&str, &str)> {
-    let mut names = Vec::new();
-    for container in containers(spec, Role::Ephemeral) {
-        push(&mut names, container.word(NAME), container.word(IMAGE));
-    }
-    sort(&mut names);
-    names
 }
 
 fn containers(spec: Object<'_>, role: Role) -> impl Iterator<Item = Object<'_>> {
