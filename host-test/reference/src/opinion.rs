@@ -141,12 +141,12 @@ pub struct Pod<'v> {
     pub template: &'v Value,
     pub spec: &'v Value,
     pub settings: &'v Value,
-    /// The object before an update, if the policy evaluates no pods; null without one that can be read.
-    pub old: &'v Value,
     /// Whether it is a template, and not a Pod as the API server has completed it.
     pub is_template: bool,
     /// The object that holds the template, or the Pod.
     pub workload: &'v Value,
+    /// The Pod that an update replaces, or the object, if the policy evaluates no pods and it can be read.
+    pub old: Option<&'v Value>,
 }
 
 /// In front of the path of a violation that starts at the object that holds the template.
@@ -163,14 +163,14 @@ pub struct Container<'v> {
 
 impl<'v> Pod<'v> {
     pub fn new(template: &'v Value, settings: &'v Value) -> Self {
-        let null = &Value::Null;
-        Self { template, spec: get(template, "spec"), settings, old: null, is_template: false, workload: null }
+        let spec = get(template, "spec");
+        Self { template, spec, settings, old: None, is_template: false, workload: &Value::Null }
     }
 
     /// Lists the elements of a list in an object that were not in it before an update, word for word, with their indexes.
     pub fn new_elements(&self, path: &str) -> Vec<(usize, &'v Value)> {
         // The order of members counts.
-        let old: Vec<String> = list(self.old, path).iter().map(Value::to_string).collect();
+        let old: Vec<String> = self.old.map_or(&[][..], |old| list(old, path)).iter().map(Value::to_string).collect();
         list(self.template, path)
             .iter()
             .enumerate()

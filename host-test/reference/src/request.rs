@@ -102,7 +102,7 @@ fn evaluate_object(opinion: &Opinion, fields: &Fields, request: &Value, settings
     if old.is_some_and(|old| texts(old) == texts(object)) {
         return Err(skipped("the update changes nothing that is evaluated"));
     }
-    let evaluated = Pod { old: old.unwrap_or(&Value::Null), ..Pod::new(object, settings) };
+    let evaluated = Pod { old, ..Pod::new(object, settings) };
     let mut violations = (opinion.check)(&evaluated);
     if violations.is_empty() {
         return Ok(Verdict::Accepted);
@@ -326,7 +326,7 @@ fn decide(opinion: &Opinion, subject: &Subject<'_>, settings: &Value) -> Verdict
         }
         is_changed |= pod != before;
         let is_template = !place.path.is_empty();
-        let checked = Pod { is_template, workload: subject.object, ..Pod::new(&pod, settings) };
+        let checked = Pod { is_template, workload: subject.object, old: subject.old, ..Pod::new(&pod, settings) };
         let mut found = (opinion.check)(&checked);
         messages.extend(opinion.message.filter(|_| !found.is_empty()).map(|message| message(&checked)));
         for violation in &mut found {
