@@ -147,6 +147,8 @@ pub struct Pod<'v> {
     pub workload: &'v Value,
     /// The Pod that an update replaces, or the object, if the policy evaluates no pods and it can be read.
     pub old: Option<&'v Value>,
+    /// The namespace of the request.
+    pub namespace: &'v str,
 }
 
 /// In front of the path of a violation that starts at the object that holds the template.
@@ -164,7 +166,7 @@ pub struct Container<'v> {
 impl<'v> Pod<'v> {
     pub fn new(template: &'v Value, settings: &'v Value) -> Self {
         let spec = get(template, "spec");
-        Self { template, spec, settings, old: None, is_template: false, workload: &Value::Null }
+        Self { template, spec, settings, old: None, is_template: false, workload: &Value::Null, namespace: "" }
     }
 
     /// Lists the elements of a list in an object that were not in it before an update, word for word, with their indexes.
@@ -260,6 +262,10 @@ pub struct Mutable<'v> {
     pub old: Option<Vec<(String, String)>>,
     /// Whether the pod exists already: then Kubernetes allows few changes.
     pub is_running: bool,
+    /// See [`Pod::is_template`].
+    pub is_template: bool,
+    /// The namespace of the request.
+    pub namespace: &'v str,
 }
 
 impl Mutable<'_> {

@@ -153,6 +153,7 @@ struct Subject<'v> {
     is_running: bool,
     /// Whether the API server refuses changes.
     is_immutable: bool,
+    namespace: &'v str,
 }
 
 /// A place in an object.
@@ -273,7 +274,8 @@ fn read<'v>(fields: &'v Fields, request: &'v Value, settings: &'v Value) -> Resu
     }
     let is_running = is_update && is_pod;
     let is_immutable = is_update && is_kind(request, "batch", "Job");
-    Ok(Subject { object, places, old: old.first().map(|old| old.pod).filter(|_| is_pod), is_running, is_immutable })
+    let old = old.first().map(|old| old.pod).filter(|_| is_pod);
+    Ok(Subject { object, places, old, is_running, is_immutable, namespace: text(request, "namespace") })
 }
 
 const UNCHANGED: &str = "the update changes nothing that runs";
@@ -318,15 +320,17 @@ fn decide(opinion: &Opinion, subject: &Subject<'_>, settings: &Value) -> Verdict
     let mut object = subject.object.clone();
     let (mut violations, mut messages, mut is_changed) = (Vec::new(), Vec::new(), false);
     for place in &subject.places {
+        let (is_template, namespace) = (!place.path.is_empty(), subject.namespace);
         let mut pod = if place.is_spec { serde_json::json!({"spec": place.pod}) } else { place.pod.clone() };
         let before = pod.clone();
         if let Some(mutate) = opinion.mutate {
             let old = subject.old.map(ephemeral_containers);
-            mutate(&mut Mutable { template: &mut pod, settings, old, is_running: subject.is_running });
+            let is_running = subject.is_running;
+            mutate(&mut Mutable { template: &mut pod, settings, old, is_running, is_template, namespace });
         }
         is_changed |= pod != before;
-        let is_template = !place.path.is_empty();
-        let checked = Pod { is_template, workload: subject.object, old: subject.old, ..Pod::new(&pod, settings) };
+        let checked =
+            Pod { is_template, workload: subject.object, old: subject.old, namespace, ..Pod::new(&pod, settings) };
         let mut found = (opinion.check)(&checked);
         messages.extend(opinion.message.filter(|_| !found.is_empty()).map(|message| message(&checked)));
         for violation in &mut found {

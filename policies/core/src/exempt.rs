@@ -25,10 +25,10 @@ pub(crate) fn of_request(settings: &Settings, request: Object<'_>) -> Option<&'s
     None
 }
 
-/// The setting that exempts this namespace.
+/// The setting that exempts the namespace, where the review has it only in the object.
 #[cfg(feature = "opa")]
-pub(crate) fn of_namespace(settings: &Settings, namespace: &str) -> Option<&'static str> {
-    settings.strings(EXEMPT_NAMESPACES).matches(namespace).then_some(EXEMPT_NAMESPACES.path)
+pub(crate) fn of_namespace(settings: &Settings) -> Option<&'static str> {
+    settings.strings(EXEMPT_NAMESPACES).matches(settings.namespace()).then_some(EXEMPT_NAMESPACES.path)
 }
 
 /// Whether pods of this runtime class are exempt.

@@ -223,7 +223,7 @@ fn read_settings(policy: &Policy, payload: &[u8]) -> Result<(), Unreadable> {
     let arena = Arena::new();
     let text = read_text(payload, &arena)?;
     Decoder::at(&text, 0, &[]).root(true)?;
-    Settings::read(&policy.settings, &text, Some(0)).map(drop)
+    Settings::read(&policy.settings, &text, Some(0), "").map(drop)
 }
 
 /// Most bytes of the text and of the annotation together.
@@ -344,7 +344,7 @@ fn evaluate(policy: &Policy, payload: &[u8]) -> Result<Option<String>, Stop> {
     }
     let exemption = exempt::of_request(&settings, envelope);
     #[cfg(feature = "opa")]
-    let exemption = exemption.or_else(|| exempt::of_namespace(&settings, request.namespace_of_object()?));
+    let exemption = exemption.or_else(|| exempt::of_namespace(&settings));
     if let Some(exemption) = exemption {
         return Err(Stop::Skipped(exemption));
     }

@@ -132,7 +132,7 @@ impl<'a> Request<'a> {
     /// What is wrong with them, as a sentence.
     pub(crate) fn settings(&self, definition: &Definition) -> Result<Settings<'a>, String> {
         let given = self.envelope.find_raw(SETTINGS).filter(|&given| given != "{}");
-        Settings::read(definition, self.text, given.map(|given| self.text.offset_of(given)))
+        Settings::read(definition, self.text, given.map(|given| self.text.offset_of(given)), self.namespace())
     }
 
     /// The text of the object.
@@ -252,12 +252,21 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The namespace in the object, where the review has none: Gatekeeper's audit sends some without it.
+    /// The namespace; empty if there is none.
+    #[cfg(not(feature = "opa"))]
+    fn namespace(&self) -> &'a str {
+        self.envelope.word(NAMESPACE)
+    }
+
+    /// The namespace, of the object where the review has none: Gatekeeper's audit sends some without it. Empty if there
+    /// is none.
     #[cfg(feature = "opa")]
-    pub(crate) fn namespace_of_object(&self) -> Option<&'a str> {
-        if self.envelope.get(NAMESPACE).is_some() {
-            return None;
-        }
+    fn namespace(&self) -> &'a str {
+        self.envelope.get(NAMESPACE).or_else(|| self.namespace_of_object()).unwrap_or_default()
+    }
+
+    #[cfg(feature = "opa")]
+    fn namespace_of_object(&self) -> Option<&'a str> {
         let mut decoder = Decoder::at(self.text, self.offset(OBJECT)?, &IN_OBJECT);
         decoder.root(false).ok()?;
         decoder.take().get(in_object::NAMESPACE)

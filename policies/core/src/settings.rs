@@ -87,19 +87,25 @@ pub struct Definition {
     pub validate: Option<Validate>,
 }
 
-/// The given settings over the defaults.
+/// The given settings over the defaults, and the namespace of the request that they are for.
 pub struct Settings<'a> {
     given: Object<'a>,
     defaults: &'static [Value<'static>],
+    namespace: &'a str,
 }
 
 impl<'a> Settings<'a> {
-    /// Reads the settings at an offset of a text, or only the defaults.
+    /// Reads the settings at an offset of a text, or only the defaults, for a request in a namespace.
     ///
     /// # Errors
     /// What is wrong with them, as a sentence.
-    pub(crate) fn read(definition: &Definition, text: &Text<'a>, at: Option<usize>) -> Result<Self, String> {
-        let mut settings = Self { given: Object::default(), defaults: definition.defaults };
+    pub(crate) fn read(
+        definition: &Definition,
+        text: &Text<'a>,
+        at: Option<usize>,
+        namespace: &'a str,
+    ) -> Result<Self, String> {
+        let mut settings = Self { given: Object::default(), defaults: definition.defaults, namespace };
         if let Some(at) = at {
             settings.given = read(definition, text, at)?;
             settings.validate(definition)?;
@@ -108,6 +114,11 @@ impl<'a> Settings<'a> {
             Some(validate) => validate(&settings).map(|()| settings),
             None => Ok(settings),
         }
+    }
+
+    /// The namespace of the request, which settings may name; empty if there is none.
+    pub fn namespace(&self) -> &'a str {
+        self.namespace
     }
 
     /// A setting, or its default; `None` if it has neither.
