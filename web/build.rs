@@ -27,17 +27,28 @@ struct Rule {
 #[derive(Deserialize)]
 struct Fixture {
     settings: Option<Value>,
+    request: Option<Value>,
     pod: Option<Value>,
+    object: Option<Value>,
     reject: Option<Value>,
 }
 
-/// The manifest of the first pod that a policy rejects with its default settings.
+impl Fixture {
+    /// The pod, or the object of a policy that evaluates no pods. One without a kind was made to be odd.
+    fn manifest(self, name: &str) -> Option<Value> {
+        let of_pod = |spec| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
+        self.pod.map(of_pod).or_else(|| self.object.filter(|object| object["kind"].is_string()))
+    }
+}
+
+/// The manifest of the first pod or object that a policy rejects with its default settings when it is created.
 fn example(fixtures: &str, name: &str) -> Result<String, Box<dyn Error>> {
     let fixtures: Vec<Fixture> = serde_saphyr::from_str(fixtures)?;
-    let rejected = fixtures.into_iter().find(|of| of.settings.is_none() && of.reject.is_some() && of.pod.is_some());
-    let spec = rejected.and_then(|of| of.pod).ok_or("expected a pod that is rejected with the default settings")?;
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
-    Ok(serde_saphyr::to_string(&pod)?)
+    let rejected =
+        fixtures.into_iter().filter(|of| of.settings.is_none() && of.request.is_none() && of.reject.is_some());
+    let manifest = rejected.into_iter().find_map(|of| of.manifest(name));
+    let manifest = manifest.ok_or("expected a pod or object that is rejected with the default settings")?;
+    Ok(serde_saphyr::to_string(&manifest)?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

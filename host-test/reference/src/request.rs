@@ -75,7 +75,7 @@ fn evaluate_object(opinion: &Opinion, fields: &Fields, request: &Value, settings
         let dot = if group.is_empty() { "" } else { "." };
         let known: Vec<&str> = fields.kinds.iter().map(|kind| kind.kind).collect();
         return Err(unreadable(&format!(
-            "{kind}{dot}{group} is no {}. If a rule sends it here on purpose, set otherKinds: accept",
+            "{kind}{dot}{group} is not a {}. If a rule sends it here on purpose, set otherKinds: accept",
             known.join(" or ")
         )));
     }

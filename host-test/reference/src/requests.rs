@@ -98,7 +98,7 @@ pub fn draw(draw: &mut Draw, fields: &Fields) -> Value {
     finished(draw, members)
 }
 
-/// Draws a request with an object that is no pod.
+/// Draws a request with an object that is not a pod.
 fn draw_object(draw: &mut Draw, fields: &Fields) -> Value {
     let known = &fields.kinds[draw.below(fields.kinds.len())];
     let (group, kind) = match draw.below(100) {

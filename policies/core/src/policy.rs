@@ -38,6 +38,7 @@ pub type Mutate = for<'v> fn(&Pod<'v>, &Settings<'_>, &mut Edits<'v>);
 pub type Mutation = fn(&ParsedRequest<'_>) -> Option<Result<String, Unreadable>>;
 
 /// What a policy evaluates, and its check. Only the code for this is in its module: a policy is known at compile time.
+#[derive(Clone, Copy)]
 pub enum Target {
     /// Pods, wherever they are.
     Pods(Check),

@@ -295,7 +295,7 @@ fn check_image(
 /// Validates what the types of the settings cannot express.
 ///
 /// # Errors
-/// An entry is no pattern, registry or tag, or a setting is given under two names.
+/// An entry is not a pattern, registry or tag, or a setting is given under two names.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     for listing in &LISTINGS {
         let own = if listing.denies { DENIED } else { ALLOWED };

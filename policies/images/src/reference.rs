@@ -29,14 +29,14 @@ pub struct Reference<'t> {
 }
 
 impl<'t> Reference<'t> {
-    /// Reads the image of a container; `None` if it is no reference.
+    /// Reads the image of a container; `None` if it is not a reference.
     pub fn image(text: &'t str) -> Option<Self> {
         // The ID of an image stands for what is on the node, wherever it comes from.
         let is_id = text.len() == 64 && is_hex(text) || is_digest(text);
         if text.len() > MOST_BYTES || is_id { None } else { Self::read(text, false) }
     }
 
-    /// Reads a pattern; `None` if it is none.
+    /// Reads a pattern; `None` if it is invalid.
     ///
     /// A registry alone stands for everything in it. A label of the registry may be `*`, and so may a component of the
     /// repository; the last one may be `**`, which stands for one or more.
