@@ -299,7 +299,7 @@ $(WEB)/bindings: toolchain web/node_modules $(WASM_OPT)
 	@cargo run --quiet --locked --release --manifest-path web/bindgen/Cargo.toml --target-dir target/bindgen \
 		target/wasm32-unknown-unknown/web/podfence_web.wasm $@
 	@$(WASM_OPT) $(FEATURES) --enable-reference-types --enable-multivalue --strip-debug --strip-producers \
-		-Os $@/podfence_bg.wasm -o $@/podfence_bg.wasm
+		-Oz $@/podfence_bg.wasm -o $@/podfence_bg.wasm
 
 web/node_modules: web/package.json web/package-lock.json
 	@echo 'npm packages of the page'

@@ -9,7 +9,6 @@ use podfence_scan::finding::Finding;
 use podfence_scan::fix::{self, Scan};
 use podfence_scan::scanned::Scanned;
 use podfence_scan::{suppress, yaml};
-use serde::Deserialize;
 use serde_json::{Value, json as value};
 
 use crate::policies::{self, POLICIES};
@@ -43,8 +42,6 @@ pub fn scan(input: &Input<'_>) -> Result<String, String> {
 }
 
 /// Which findings are mended.
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum Fixes {
     /// `usual`: those whose edit takes nothing away that a container is likely to need; or `all`.
     Kind(String),
@@ -54,13 +51,12 @@ enum Fixes {
 
 impl Fixes {
     fn read(text: &str) -> Result<Fixes, String> {
-        match serde_json::from_str(text) {
-            Ok(Fixes::Kind(kind)) if !["usual", "all"].contains(&kind.as_str()) => {
-                Err(format!("fixes: expected usual, all or a list of controls, found {kind:?}"))
-            }
-            Ok(fixes) => Ok(fixes),
-            Err(_) => Err(format!("fixes: expected usual, all or a list of controls, found {text}")),
-        }
+        let fixes = match serde_json::from_str(text) {
+            Ok(Value::String(kind)) if ["usual", "all"].contains(&kind.as_str()) => Some(Fixes::Kind(kind)),
+            Ok(Value::Array(names)) => serde_json::from_value(Value::Array(names)).ok().map(Fixes::Of),
+            _ => None,
+        };
+        fixes.ok_or_else(|| format!("fixes: expected usual, all or a list of controls, found {text}"))
     }
 
     fn wants(&self, finding: &Finding) -> bool {
@@ -110,7 +106,7 @@ struct Scanner<'i> {
     selection: Selection,
     names: BTreeSet<String>,
     /// The policies that judge.
-    ran: BTreeSet<&'static str>,
+    ran: Vec<&'static str>,
 }
 
 impl<'i> Scanner<'i> {
@@ -132,7 +128,7 @@ impl<'i> Scanner<'i> {
         let Scanner { input, config, selection, names, ran } = self;
         let is_of_one = |name: &str| {
             let mut linked = ran.iter().filter_map(|policy| policies::find(policy));
-            ran.contains(name) || linked.any(|of| of.controls.contains(&name))
+            ran.contains(&name) || linked.any(|of| of.controls.contains(&name))
         };
         let options = Options {
             is_trusting: input.is_trusting,
@@ -159,5 +155,7 @@ impl<'i> Scanner<'i> {
 /// What comments and the configuration may name: policies and controls.
 fn names() -> BTreeSet<String> {
     let of_policies = POLICIES.iter().flat_map(|linked| linked.controls.iter().copied().chain([linked.policy.name]));
-    CONTROLS.into_iter().chain([SCAN]).chain(of_policies).map(str::to_owned).collect()
+    let mut names = BTreeSet::new();
+    names.extend(CONTROLS.into_iter().chain([SCAN]).chain(of_policies).map(str::to_owned));
+    names
 }

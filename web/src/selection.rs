@@ -1,7 +1,5 @@
 //! The policies that a configuration selects, and the verdicts of them.
 
-use std::collections::BTreeMap;
-
 use podfence_core::{json::pad, validate, validate_settings};
 use podfence_scan::answer::{Answer, Rejection, Tally};
 use podfence_scan::config::{Config, PolicyConfig};
@@ -140,13 +138,12 @@ impl Run {
             Ok(reply) => reply,
             Err(error) => return Answer::Failed(format!("invalid response: {error}")),
         };
-        let annotation = |name: &str| reply.audit_annotations.get(name).map(String::as_str);
+        let Annotations { skipped, violations } = reply.audit_annotations;
         if reply.accepted {
-            return annotation("skipped").map_or(Answer::Accepted, |reason| Answer::Skipped(reason.to_owned()));
+            return skipped.map_or(Answer::Accepted, Answer::Skipped);
         }
-        let violations = annotation("violations");
         let name = self.linked.policy.name;
-        Answer::Rejected(Rejection::read(name, reply.message.clone().unwrap_or_default(), reply.code, violations))
+        Answer::Rejected(Rejection::read(name, reply.message.unwrap_or_default(), reply.code, violations.as_deref()))
     }
 
     /// A verdict of it, without what it says.
@@ -166,7 +163,14 @@ struct Reply {
     message: Option<String>,
     code: Option<u16>,
     #[serde(default)]
-    audit_annotations: BTreeMap<String, String>,
+    audit_annotations: Annotations,
+}
+
+/// What a reply says beside the message.
+#[derive(Default, Deserialize)]
+struct Annotations {
+    skipped: Option<String>,
+    violations: Option<String>,
 }
 
 impl Judge for Selection {

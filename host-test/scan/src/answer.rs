@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::judge::{Outcome, State, UNREADABLE, Verdict, Violation};
 use crate::kinds::{self, Known};
@@ -154,12 +155,10 @@ impl Tally {
     }
 }
 
-/// An element of the audit annotation.
+/// The last element of an audit annotation that leaves some out.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Element {
-    Violation(Box<Violation>),
-    More { more: u64 },
+struct More {
+    more: u64,
 }
 
 /// The violations of an audit annotation, and how many it leaves out; `None` if it is not a list of them.
@@ -168,12 +167,12 @@ fn read_list(annotation: &str) -> Option<(Vec<Violation>, u64)> {
     if let Ok(violations) = serde_json::from_str::<Vec<Violation>>(annotation) {
         return (!violations.is_empty()).then_some((violations, 0));
     }
-    let elements: Vec<Element> = serde_json::from_str(annotation).ok()?;
+    let elements: Vec<&RawValue> = serde_json::from_str(annotation).ok()?;
     let (mut violations, mut left_out) = (Vec::new(), 0);
     for element in elements {
-        match element {
-            Element::Violation(violation) => violations.push(*violation),
-            Element::More { more } => left_out += more,
+        match serde_json::from_str(element.get()) {
+            Ok(violation) => violations.push(violation),
+            Err(_) => left_out += serde_json::from_str::<More>(element.get()).ok()?.more,
         }
     }
     (!violations.is_empty()).then_some((violations, left_out))

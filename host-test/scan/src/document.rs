@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::finding::{Finding, ObjectName, Problem, Severity, Span, Suppressed};
 use crate::fix::{Edit, Op};
 use crate::report::{Annotated, Judging, Report, Skipped, Summary};
+use crate::sort::sorted;
 
 /// A report as it is written.
 #[derive(Debug, Serialize)]
@@ -20,7 +21,7 @@ pub struct Document<'r> {
     tool: Tool,
     policies: &'r [Judging],
     /// By policy.
-    help: BTreeMap<&'r str, Help<'r>>,
+    help: Members<'r, Help<'r>>,
     /// Those with findings.
     objects: Vec<Reported<'r>>,
     problems: &'r [Problem],
@@ -38,15 +39,36 @@ struct Tool {
 }
 
 /// What the findings of a policy share.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Help<'r> {
     /// A page about the policy.
     docs: &'r str,
     /// By control, the fix that most findings have.
-    fixes: BTreeMap<&'r str, &'r str>,
+    fixes: Members<'r, &'r str>,
     /// By control, the edit that most findings have, at their path.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    edits: BTreeMap<&'r str, Change<'r>>,
+    #[serde(skip_serializing_if = "Members::is_empty")]
+    edits: Members<'r, Change<'r>>,
+}
+
+/// Members in the order of their names. A map of the standard library has thrice the code, for each type in it.
+#[derive(Debug)]
+struct Members<'r, V>(Vec<(&'r str, V)>);
+
+impl<V> Members<'_, V> {
+    fn get(&self, name: &str) -> Option<&V> {
+        let index = self.0.binary_search_by(|(of, _)| (*of).cmp(name)).ok()?;
+        Some(&self.0[index].1)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<V: Serialize> Serialize for Members<'_, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 /// An object of a file with its findings.
@@ -164,7 +186,7 @@ impl<'r> Reported<'r> {
 
 impl<'r> Entry<'r> {
     // Every member is named: one that comes must be written here or left out on purpose.
-    fn of(finding: &'r Finding, help: &BTreeMap<&str, Help<'r>>) -> Entry<'r> {
+    fn of(finding: &'r Finding, help: &Members<'r, Help<'r>>) -> Entry<'r> {
         let Finding {
             policy,
             policy_document,
@@ -187,7 +209,7 @@ impl<'r> Entry<'r> {
             fingerprint,
             suppressed,
         } = finding;
-        let shared = &help[policy.as_str()];
+        let shared = help.get(policy);
         Entry {
             policy,
             document: policy_document.as_deref(),
@@ -198,9 +220,9 @@ impl<'r> Entry<'r> {
             path,
             value,
             message,
-            fix: (shared.fixes[control.as_str()] != fix).then_some(fix),
-            edit: short_edit(finding, shared.edits.get(control.as_str())),
-            docs: (shared.docs != docs).then_some(docs),
+            fix: Some(fix.as_str()).filter(|fix| shared.and_then(|of| of.fixes.get(control)) != Some(fix)),
+            edit: short_edit(finding, shared.and_then(|of| of.edits.get(control))),
+            docs: Some(docs.as_str()).filter(|docs| shared.is_none_or(|of| of.docs != *docs)),
             place: span.into(),
             related: related.iter().map(Place::from).collect(),
             fingerprint,
@@ -225,38 +247,44 @@ fn short_edit<'r>(finding: &'r Finding, shared: Option<&Change<'r>>) -> Option<O
     (edit.path.is_some() || edit.change.is_some()).then_some(Some(edit))
 }
 
-fn help(findings: &[Finding]) -> BTreeMap<&str, Help<'_>> {
-    let (mut docs, mut fixes) = (BTreeMap::new(), BTreeMap::new());
-    let mut edits: BTreeMap<_, Vec<(Change<'_>, usize)>> = BTreeMap::new();
-    for Finding { policy, control, fix, docs: page, mend, .. } in findings {
-        *docs.entry(policy.as_str()).or_insert_with(BTreeMap::new).entry(page.as_str()).or_insert(0) += 1;
-        let of_control = fixes.entry((policy.as_str(), control.as_str())).or_insert_with(BTreeMap::new);
-        *of_control.entry(fix.as_str()).or_insert(0) += 1;
-        if let Some(mend) = mend {
-            let (change, of_control) =
-                (Change::of(&mend.edit), edits.entry((policy.as_str(), control.as_str())).or_default());
-            match of_control.iter_mut().find(|(known, _)| *known == change) {
-                Some((_, count)) => *count += 1,
-                None => of_control.push((change, 1)),
-            }
-        }
-    }
-    let mut help: BTreeMap<&str, Help<'_>> = BTreeMap::new();
-    for (policy, pages) in docs {
-        help.entry(policy).or_default().docs = most(pages);
-    }
-    for ((policy, control), texts) in fixes {
-        help.entry(policy).or_default().fixes.insert(control, most(texts));
-    }
-    for ((policy, control), changes) in edits {
-        // The first of several with the same count.
-        let most = changes.into_iter().rev().max_by_key(|(_, count)| *count);
-        help.entry(policy).or_default().edits.extend(most.map(|(change, _)| (control, change)));
-    }
-    help
+fn help(findings: &[Finding]) -> Members<'_, Help<'_>> {
+    let by_control =
+        sorted(findings.iter().collect(), |a: &&Finding, b| (&a.policy, &a.control).cmp(&(&b.policy, &b.control)));
+    let of_policies = by_control.chunk_by(|a, b| a.policy == b.policy);
+    Members(of_policies.map(|of| (of[0].policy.as_str(), Help::of(of))).collect())
 }
 
-/// The text with the greatest count; the first in the alphabet of several.
-fn most(counts: BTreeMap<&str, usize>) -> &str {
-    counts.into_iter().min_by_key(|(_, count)| std::cmp::Reverse(*count)).map_or("", |(text, _)| text)
+impl<'r> Help<'r> {
+    /// Of the findings of one policy, sorted by control.
+    fn of(findings: &[&'r Finding]) -> Help<'r> {
+        let docs = most(findings.iter().map(|finding| finding.docs.as_str()).collect());
+        let mut help = Help { docs, fixes: Members(Vec::new()), edits: Members(Vec::new()) };
+        for findings in findings.chunk_by(|a, b| a.control == b.control) {
+            let control = findings[0].control.as_str();
+            let fix = most(findings.iter().map(|finding| finding.fix.as_str()).collect());
+            help.fixes.0.push((control, fix));
+            help.edits.0.extend(most_edit(findings).map(|change| (control, change)));
+        }
+        help
+    }
+}
+
+/// The text that stands there most often; the first in the alphabet of several.
+fn most(texts: Vec<&str>) -> &str {
+    let texts = sorted(texts, Ord::cmp);
+    let counted = texts.chunk_by(|a, b| a == b).rev().max_by_key(|same| same.len());
+    counted.map_or("", |same| same[0])
+}
+
+/// What most edits do; the first of several.
+fn most_edit<'r>(findings: &[&'r Finding]) -> Option<Change<'r>> {
+    let mut counts: Vec<(Change<'r>, usize)> = Vec::new();
+    for mend in findings.iter().filter_map(|finding| finding.mend.as_ref()) {
+        let change = Change::of(&mend.edit);
+        match counts.iter_mut().find(|(known, _)| *known == change) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((change, 1)),
+        }
+    }
+    counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(change, _)| change)
 }

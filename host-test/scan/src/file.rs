@@ -16,6 +16,7 @@ use crate::object::{self, Content, Object, Owner, Unsuitable};
 use crate::read::InputError;
 use crate::report::{Annotated, Skipped, Summary};
 use crate::request::{self, GroupVersionKind};
+use crate::sort::sorted;
 use crate::suppress::{self, Comment, ContainerLines, DocumentPlace, Target};
 use crate::yaml::{self, Document};
 
@@ -379,11 +380,11 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
     /// no pod where its kind has one is a patch, if it was found in a directory.
     fn is_unreadable(&mut self, object: &Object, outcome: &Outcome) -> bool {
         let violations = outcome.verdicts.iter().flat_map(|verdict| &verdict.violations);
-        let mut unreadable: Vec<(&str, &str)> = violations
+        let unreadable: Vec<(&str, &str)> = violations
             .filter(|violation| violation.control == UNREADABLE)
             .map(|violation| (violation.path.as_str(), violation.reason.as_str()))
             .collect();
-        unreadable.sort_unstable();
+        let mut unreadable = sorted(unreadable, Ord::cmp);
         unreadable.dedup();
         if unreadable.is_empty() {
             return false;

@@ -25,6 +25,7 @@ pub mod report;
 pub mod request;
 pub mod scanned;
 pub mod settings;
+mod sort;
 pub mod standard;
 pub mod stored;
 pub mod suppress;

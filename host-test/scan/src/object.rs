@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::request::{self, AdmissionRequest, GroupVersionKind};
 
@@ -282,9 +283,15 @@ fn quoted(text: &str) -> String {
 }
 
 fn labels(value: Option<&RawValue>) -> BTreeMap<String, String> {
-    let members: BTreeMap<String, &RawValue> =
+    let members: Map<String, Value> =
         value.and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default();
-    members.into_iter().filter_map(|(key, value)| Some((key, text(Some(value))?))).collect()
+    let mut labels = BTreeMap::new();
+    for (key, value) in members {
+        if let Value::String(value) = value {
+            labels.insert(key, value);
+        }
+    }
+    labels
 }
 
 fn controller(value: &RawValue) -> Option<Owner> {

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::finding::{Finding, Problem};
+use crate::sort::sorted;
 
 /// Everything that a scan found.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -68,8 +69,9 @@ pub struct Judging {
 impl Judging {
     /// Each once, by name and settings.
     pub fn each_once(judging: impl Iterator<Item = Judging>) -> Vec<Judging> {
-        let mut judging: Vec<Judging> = judging.collect();
-        judging.sort_by_cached_key(|of| (of.name.clone(), Value::Object(of.settings.clone()).to_string()));
+        let keyed = judging.map(|of| (Value::Object(of.settings.clone()).to_string(), of)).collect();
+        let keyed = sorted(keyed, |(a, one), (b, other)| (&one.name, a).cmp(&(&other.name, b)));
+        let mut judging: Vec<Judging> = keyed.into_iter().map(|(_, of)| of).collect();
         judging.dedup();
         judging
     }

@@ -317,7 +317,7 @@ pub fn default_namespace(kind: &GroupVersionKind) -> Option<&'static str> {
 
 /// The resource of a kind by the rule that Kubernetes' own types follow.
 pub fn plural(kind: &str) -> String {
-    let lower = kind.to_lowercase();
+    let lower = kind.to_ascii_lowercase();
     let ends_with = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
     if lower == "endpoints" {
         lower

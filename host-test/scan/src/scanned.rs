@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::file::{FileOutcome, Key};
 use crate::finding::{Finding, Problem, Severity};
 use crate::report::{Annotated, Judging, Report, Skipped, Summary};
+use crate::sort::sorted;
 
 /// What came of all files.
 #[derive(Default)]
@@ -58,8 +59,8 @@ impl Scanned {
 
     /// The report, findings in the order of files and lines.
     pub fn report(self, policies: Vec<Judging>) -> Report {
-        let Scanned { mut findings, problems, skipped, annotations, mut summary } = self;
-        findings.sort_by(|a, b| order(a).cmp(&order(b)));
+        let Scanned { findings, problems, skipped, annotations, mut summary } = self;
+        let findings = sorted(findings, |a, b| order(a).cmp(&order(b)));
         let count = |severity| findings.iter().filter(|of| of.suppressed.is_none() && of.severity == severity).count();
         summary.errors = count(Severity::Error);
         summary.warnings = count(Severity::Warning);

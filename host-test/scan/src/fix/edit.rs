@@ -1,10 +1,9 @@
 //! Edits of objects as JSON.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::sort::sorted;
 use crate::yaml::{Step, Steps};
 
 /// How a program mends a violation, as the policy reports it.
@@ -54,9 +53,10 @@ pub fn apply(object: &mut Value, edits: &[&Edit]) -> Result<(), String> {
         }
     }
     // From the last to the first, so that no index changes before it is used.
-    let removed: BTreeSet<Vec<Step<'_>>> =
-        edits.iter().filter(|edit| edit.op == Op::Remove).map(|edit| Steps(&edit.path).collect()).collect();
-    for steps in removed.iter().rev() {
+    let removed = edits.iter().filter(|edit| edit.op == Op::Remove);
+    let mut removed = sorted(removed.map(|edit| Steps(&edit.path).collect::<Vec<_>>()).collect(), |a, b| b.cmp(a));
+    removed.dedup();
+    for steps in &removed {
         if !remove(object, steps) {
             return Err("found nothing to remove".to_owned());
         }

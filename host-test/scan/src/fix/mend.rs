@@ -1,12 +1,13 @@
 //! Mends the findings of a file, with the proof that they are gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 
 use serde::Serialize;
 
 use super::{Edit, Wanted, edit};
 use crate::finding::{Finding, ObjectName};
 use crate::object::path_within;
+use crate::sort::sorted;
 
 /// How a finding is mended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -47,8 +48,34 @@ pub struct Mended {
     pub refused: Vec<(Finding, String)>,
 }
 
-/// What makes a finding the same in two scans of a file.
-type Key = (usize, ObjectName, String, Option<String>, String, String, String);
+/// Elements by text, each once: the last one counts.
+struct Keyed<T> {
+    index: HashMap<String, usize>,
+    elements: Vec<(String, T)>,
+}
+
+impl<T> Keyed<T> {
+    fn new() -> Keyed<T> {
+        Keyed { index: HashMap::new(), elements: Vec::new() }
+    }
+
+    fn contains(&self, key: &str) -> bool {
+        self.index.contains_key(key)
+    }
+
+    fn insert(&mut self, key: String, element: T) {
+        match self.index.get(&key) {
+            Some(&index) => self.elements[index].1 = element,
+            None => {
+                self.index.insert(key.clone(), self.elements.len());
+                self.elements.push((key, element));
+            }
+        }
+    }
+}
+
+/// Findings that were not mended, each with the reason.
+type Refused = Keyed<(Finding, String)>;
 
 /// So often a text is edited and scanned: what is mended may uncover something else.
 const MOST_ROUNDS: usize = 8;
@@ -64,10 +91,10 @@ pub fn mend(
     is_wanted: &dyn Fn(&Finding) -> bool,
     scan: &mut dyn FnMut(&str) -> Scan,
 ) -> Mended {
-    let mut refused: BTreeMap<Key, (Finding, String)> = BTreeMap::new();
+    let mut refused = Refused::new();
     for _ in 0..MOST_STARTS {
         match attempt(text, &found, is_wanted, scan, &mut refused) {
-            Some(Ok(mended)) => return Mended { refused: refused.into_values().collect(), ..mended },
+            Some(Ok(mended)) => return Mended { refused: in_order(refused), ..mended },
             Some(Err(why)) => {
                 for finding in found.findings.iter().filter(|finding| is_mendable(finding, is_wanted)) {
                     refused.insert(key(finding), (finding.clone(), why.to_owned()));
@@ -77,7 +104,16 @@ pub fn mend(
             None => {}
         }
     }
-    Mended { text: text.to_owned(), findings: found.findings, count: 0, refused: refused.into_values().collect() }
+    Mended { text: text.to_owned(), findings: found.findings, count: 0, refused: in_order(refused) }
+}
+
+fn in_order(refused: Refused) -> Vec<(Finding, String)> {
+    fn key(finding: &Finding) -> (usize, &ObjectName, &str, Option<&str>, &str, &str) {
+        let Finding { document, object, policy, level, control, path, .. } = finding;
+        (*document, object, policy, level.as_deref(), control, path)
+    }
+    let refused = refused.elements.into_iter().map(|(_, of)| of).collect();
+    sorted(refused, |(a, _), (b, _)| key(a).cmp(&key(b)))
 }
 
 /// Edits a text until nothing is left to mend; none if something was found to be no help, which starts again.
@@ -89,52 +125,55 @@ fn attempt(
     found: &Scan,
     is_wanted: &dyn Fn(&Finding) -> bool,
     scan: &mut dyn FnMut(&str) -> Scan,
-    refused: &mut BTreeMap<Key, (Finding, String)>,
+    refused: &mut Refused,
 ) -> Option<Result<Mended, &'static str>> {
     let mut mended = Mended { text: text.to_owned(), findings: found.findings.clone(), count: 0, refused: Vec::new() };
     // What uncovers itself elsewhere was left alone before, for example for its owner.
-    let documents: BTreeSet<usize> =
-        found.findings.iter().filter(|of| is_mendable(of, is_wanted)).map(|of| of.document).collect();
+    let documents = found.findings.iter().filter(|of| is_mendable(of, is_wanted)).map(|of| of.document);
+    let documents = sorted(documents.collect(), Ord::cmp);
     for _ in 0..MOST_ROUNDS {
         let targets: Vec<&Finding> = mended
             .findings
             .iter()
-            .filter(|of| is_mendable(of, is_wanted) && !refused.contains_key(&key(of)))
-            .filter(|of| documents.contains(&of.document))
+            .filter(|of| is_mendable(of, is_wanted) && !refused.contains(&key(of)))
+            .filter(|of| documents.binary_search(&of.document).is_ok())
             .collect();
         // Of containers that inherit from their pod, all may have the same edit.
         let mut wanted: Vec<Wanted> = Vec::new();
-        let mut indexes = BTreeMap::new();
+        let mut indexes: HashMap<String, usize> = HashMap::new();
         let mut edits = Vec::with_capacity(targets.len());
         for finding in &targets {
             let Some(mend) = &finding.mend else { continue };
             let one = Wanted { document: finding.document, edit: mend.in_document() };
-            let index = *indexes.entry((one.document, one.edit.path.clone())).or_insert(wanted.len());
+            let index = *indexes.entry(format!("{} {}", one.document, one.edit.path)).or_insert(wanted.len());
             if index == wanted.len() {
                 wanted.push(one);
             }
             edits.push(index);
         }
         let edited = edit(&mended.text, &wanted);
-        let mut made = BTreeMap::new();
+        let mut made = Keyed::new();
         for (finding, index) in targets.into_iter().zip(edits) {
             match &edited.outcomes[index] {
-                Ok(()) => _ = made.insert(key(finding), finding.clone()),
-                Err(why) => _ = refused.insert(key(finding), (finding.clone(), why.clone())),
+                Ok(()) => made.insert(key(finding), finding.clone()),
+                Err(why) => refused.insert(key(finding), (finding.clone(), why.clone())),
             }
         }
-        if made.is_empty() {
+        if made.elements.is_empty() {
             return Some(Ok(mended));
         }
         let again = scan(&edited.text);
         if again.problems > found.problems {
             return Some(Err("the edited file cannot be judged"));
         }
-        let is_there: BTreeSet<Key> = again.findings.iter().filter(|of| of.suppressed.is_none()).map(key).collect();
+        let mut there = Keyed::new();
+        for finding in again.findings.iter().filter(|of| of.suppressed.is_none()) {
+            there.insert(key(finding), ());
+        }
         let mut helps = true;
-        mended.count += made.len();
-        for (key, finding) in made {
-            if is_there.contains(&key) {
+        mended.count += made.elements.len();
+        for (key, finding) in made.elements {
+            if there.contains(&key) {
                 helps = false;
                 refused.insert(key, (finding, "it is still rejected after the edit".to_owned()));
             }
@@ -152,14 +191,12 @@ fn is_mendable(finding: &Finding, is_wanted: &dyn Fn(&Finding) -> bool) -> bool 
     finding.mend.is_some() && finding.suppressed.is_none() && is_wanted(finding)
 }
 
-fn key(finding: &Finding) -> Key {
-    (
-        finding.document,
-        finding.object.clone(),
-        finding.policy.clone(),
-        finding.level.clone(),
-        finding.control.clone(),
-        finding.path.clone(),
-        finding.value.to_string(),
-    )
+/// What makes a finding the same in two scans of a file.
+fn key(finding: &Finding) -> String {
+    let Finding { document, object, policy, level, control, path, value, .. } = finding;
+    let ObjectName { api_version, kind, namespace, name } = object;
+    let namespace = namespace.as_deref().unwrap_or_default();
+    let level = level.as_deref().unwrap_or_default();
+    // Quoted, so that no two keys run into one.
+    format!("{document} {:?} {value}", [api_version, kind, namespace, name, policy, level, control, path])
 }

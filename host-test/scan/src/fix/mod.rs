@@ -15,6 +15,7 @@ pub use edit::{Edit, Op, apply};
 pub use mend::{Mend, Mended, Scan, mend};
 pub use text::Splice;
 
+use crate::sort::order;
 use crate::yaml::{Bytes, Document, documents};
 use text::{Insertion, plan};
 
@@ -118,10 +119,10 @@ fn edit_document(document: &Document<'_>, edits: &[&Edit]) -> (Current, Vec<Resu
     }
     let mut outcomes = vec![Err("too many edits of a document, of which one cannot be made".to_owned()); edits.len()];
     // Elements are removed from the last to the first, so that indexes stay what they are.
-    let mut order: Vec<usize> = (0..edits.len()).collect();
-    order.sort_by_cached_key(|&of| {
-        let steps: Vec<_> = crate::yaml::Steps(&edits[of].path).collect();
-        (edits[of].op == Op::Remove, std::cmp::Reverse(steps))
+    let steps: Vec<Vec<_>> = edits.iter().map(|edit| crate::yaml::Steps(&edit.path).collect()).collect();
+    let order = order(edits.len(), &|a, b| {
+        let is_removal = |of: usize| edits[of].op == Op::Remove;
+        (is_removal(a), &steps[b]).cmp(&(is_removal(b), &steps[a]))
     });
     let most = MOST_SINGLE.min(MOST_READ / current.text.len().max(1));
     for of in order.into_iter().take(most) {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::edit::{Edit, Op};
 use super::{SHARED, WRONG};
+use crate::sort::sorted;
 use crate::yaml::{Bytes, Inside, Part, Step, Steps, Tree};
 
 /// A part of a text, and what stands there afterwards.
@@ -61,7 +62,7 @@ pub(super) fn plan(
     let mut splices = planner.splices;
     splices.retain(|splice| !splice.at.is_empty() || !splice.text.is_empty());
     // What is inserted at one place keeps its order, from the inside to the outside.
-    splices.sort_by_key(|splice| (splice.at.start, splice.at.end));
+    let splices = sorted(splices, |a, b| (a.at.start, a.at.end).cmp(&(b.at.start, b.at.end)));
     let is_apart = splices.windows(2).all(|pair| pair[0].at.end <= pair[1].at.start);
     if is_apart { Ok(splices) } else { Err(WRONG.to_owned()) }
 }

@@ -1,13 +1,14 @@
 //! Comments that suppress findings: `# podfence: ignore[NAME,…] reason` and
 //! `# podfence: ignore-document[NAME,…] reason`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use crate::config::is_reason;
 use crate::finding::{Finding, ObjectName, Problem, Severity, Span, Suppressed, SuppressionKind};
 use crate::fingerprint::fingerprint;
+use crate::sort::sorted;
 
 /// What a comment starts with that is about us.
 const START: &str = "podfence:";
@@ -216,26 +217,28 @@ fn shortened(text: &str) -> String {
 
 /// The directives by where they count: a file of thousands of objects may have one in each.
 struct Index {
-    lines: BTreeMap<usize, Vec<(usize, bool)>>,
-    documents: BTreeMap<usize, Vec<usize>>,
+    /// By line, the directive and whether it is above.
+    lines: Vec<(usize, (usize, bool))>,
+    /// By document, the directive.
+    documents: Vec<(usize, usize)>,
 }
 
 impl Index {
     fn of(directives: &[Directive<'_>]) -> Self {
-        let mut index = Self { lines: BTreeMap::new(), documents: BTreeMap::new() };
+        let (mut lines, mut documents) = (Vec::new(), Vec::new());
         for (at, directive) in directives.iter().enumerate() {
             match directive.scope {
-                Scope::Line { line, is_above } => index.lines.entry(line).or_default().push((at, is_above)),
-                Scope::Document(document) => index.documents.entry(document).or_default().push(at),
+                Scope::Line { line, is_above } => lines.push((line, (at, is_above))),
+                Scope::Document(document) => documents.push((document, at)),
             }
         }
-        index
+        Self { lines: sorted(lines, |a, b| a.0.cmp(&b.0)), documents: sorted(documents, |a, b| a.0.cmp(&b.0)) }
     }
 
     /// Returns the directives at whose place a finding is, in the order of the file.
-    fn candidates(&self, target: &Target<'_>) -> BTreeSet<usize> {
-        let mut candidates = BTreeSet::new();
-        let at = |line| self.lines.get(&line).into_iter().flatten();
+    fn candidates(&self, target: &Target<'_>) -> Vec<usize> {
+        let mut candidates = Vec::new();
+        let at = |line| of(&self.lines, line);
         candidates.extend(at(target.finding.span.start.line).map(|&(directive, _)| directive));
         if let Some(container) = target.container {
             candidates.extend(at(container.item).map(|&(directive, _)| directive));
@@ -243,9 +246,17 @@ impl Index {
             let at_name = container.name.into_iter().flat_map(at);
             candidates.extend(at_name.filter(|(_, is_above)| !is_above).map(|&(directive, _)| directive));
         }
-        candidates.extend(self.documents.get(&target.document).into_iter().flatten());
+        candidates.extend(of(&self.documents, target.document));
+        let mut candidates = sorted(candidates, Ord::cmp);
+        candidates.dedup();
         candidates
     }
+}
+
+/// What is of a number in a list that is sorted by numbers.
+fn of<T>(sorted: &[(usize, T)], number: usize) -> impl Iterator<Item = &T> {
+    let start = sorted.partition_point(|(of, _)| *of < number);
+    sorted[start..].iter().take_while(move |(of, _)| *of == number).map(|(_, value)| value)
 }
 
 /// Returns a warning for each name of a comment that suppresses nothing, though its policy ran.
