@@ -152,10 +152,11 @@ target/tools/bin/opa:
 	@echo 'opa'
 	@GOBIN=$(CURDIR)/$(@D) CGO_ENABLED=0 go install -trimpath -tags opa_wasm -ldflags='-s -w' github.com/open-policy-agent/opa@v1.22.3
 
-opa-test: opa $(OPA_CLIENTS)/node $(OPA_CLIENTS)/python ## Test the modules for OPA in OPA itself, and with the clients of Node and Python
+opa-test: opa registry $(OPA_CLIENTS)/node $(OPA_CLIENTS)/python ## Test the modules for OPA in OPA itself, and with the clients of Node and Python
 	@if command -v go > /dev/null; then $(MAKE) --no-print-directory target/tools/bin/opa; \
 		else echo 'opa-test: OPA itself is skipped, for there is no go; Go 1.26 builds it'; fi
 	cargo test $(RELEASE) $(PUBLISH) $(HARNESS) --test clients -- --include-ignored --nocapture
+	cargo test $(RELEASE) $(PUBLISH) $(HARNESS) --test registry opa_loads
 
 # A visible skip: what needs Go and etcd is not needed to work on the policies.
 cluster-test: ## Test the policies in a living cluster: API server and controllers from source (ten minutes the first time)
@@ -203,11 +204,13 @@ soak: modules ## Compare a million requests for each policy with its opinion (ha
 package: modules publish-tools ## Write the metadata into the modules: target/packages/<policy>.wasm, as in packages.lock
 	$(PUBLISHER) package $(MODULES) --lock packages.lock --locked
 
-publish: is-registry-set package ## Publish the packages with their SBOMs: REGISTRY=registry.example.com/podfence; KEY=cosign.key signs
-	$(PUBLISHER) sbom $(PACKAGES)
+publish: is-registry-set package opa ## Publish the packages and the bundle for OPA with their SBOMs: REGISTRY=registry.example.com/podfence; KEY=cosign.key signs
+	$(PUBLISHER) sbom $(PACKAGES) $(OPA_BUNDLE)
 	$(PUBLISHER) push $(PACKAGES) --sbom --registry '$(REGISTRY)' > target/published
-	@cat target/published
+	$(PUBLISHER) push $(OPA_BUNDLE) --sbom --registry '$(REGISTRY)' > target/published-bundle
+	@cat target/published target/published-bundle
 	$(if $(KEY),$(PUBLISHER) sign --key '$(KEY)' --sbom target/packages $$(cat target/published))
+	$(if $(KEY),$(PUBLISHER) sign --key '$(KEY)' --sbom $(dir $(OPA_BUNDLE)) $$(cat target/published-bundle))
 
 # By digest where `make publish` has just published.
 deploy: is-registry-set $(PODFENCE) ## Write deploy/ for another registry: target/deploy, REGISTRY=registry.example.com/podfence, OPTIONS='--warnings'

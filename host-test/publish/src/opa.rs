@@ -2,9 +2,12 @@
 //! all.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 
+use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use podfence_host::{CallError, Format, Host, LoadError, opa};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tar::{EntryType, Header};
 use wasm_encoder::{
@@ -15,6 +18,12 @@ use wasmparser::{BinaryReaderError, ExportSectionReader, GlobalSectionReader, Pa
 
 /// The ABI that the core has: its exports, by value, which the compiler cannot export.
 const GLOBALS: [(&str, i32); 2] = [("opa_wasm_abi_version", 1), ("opa_wasm_abi_minor_version", 3)];
+
+/// The first file of a bundle.
+const MANIFEST: &str = "/.manifest";
+
+/// The most bytes of that file.
+const LARGEST_MANIFEST: u64 = 1 << 20;
 
 /// The only root of the bundle: what stands before the first `/` of each query.
 const ROOT: &str = "podfence";
@@ -51,6 +60,9 @@ pub enum OpaError {
     /// No module.
     #[error("a bundle needs at least one module")]
     Empty,
+    /// No bundle.
+    #[error("expected a bundle of `podfence bundle`: {0}")]
+    NotBundle(String),
 }
 
 /// The query that a module answers.
@@ -171,11 +183,66 @@ pub fn bundle(host: &Host, modules: &BTreeMap<String, Vec<u8>>, revision: &str) 
     });
     let manifest = manifest.to_string();
     let files = modules.iter().map(|(policy, module)| (path(policy), module.as_slice()));
-    let mut files = [("/.manifest".to_owned(), manifest.as_bytes())].into_iter().chain(files);
+    let mut files = [(MANIFEST.to_owned(), manifest.as_bytes())].into_iter().chain(files);
     let mut archive = tar::Builder::new(GzBuilder::new().mtime(0).write(Vec::new(), Compression::best()));
     let written = files.try_for_each(|(path, bytes)| archive.append(&header(&path, bytes), bytes));
     let archive = written.and_then(|()| archive.into_inner()?.finish());
     Ok(archive.expect("memory can be written"))
+}
+
+/// What the manifest of a [`bundle`] says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    /// Its version.
+    pub revision: String,
+    /// The policies, sorted.
+    pub policies: Vec<String>,
+}
+
+/// The manifest, as far as it is of interest.
+#[derive(Deserialize)]
+struct BundleManifest {
+    revision: String,
+    wasm: Vec<Entrypoint>,
+}
+
+#[derive(Deserialize)]
+struct Entrypoint {
+    entrypoint: String,
+}
+
+impl Contents {
+    /// Reads the manifest of a bundle, which is its first file.
+    ///
+    /// # Errors
+    /// It is no bundle of [`bundle`].
+    pub fn read(bundle: &[u8]) -> Result<Contents, OpaError> {
+        let unreadable = |error: std::io::Error| OpaError::NotBundle(error.to_string());
+        let not_bundle = |problem: &str| OpaError::NotBundle(problem.to_owned());
+        let mut archive = tar::Archive::new(GzDecoder::new(bundle));
+        let first = archive.entries().map_err(unreadable)?.next();
+        let first = first.ok_or_else(|| not_bundle("it has no files"))?.map_err(unreadable)?;
+        if *first.path_bytes() != *MANIFEST.as_bytes() {
+            return Err(not_bundle("its first file is not /.manifest"));
+        }
+        let mut text = Vec::new();
+        first.take(LARGEST_MANIFEST).read_to_end(&mut text).map_err(unreadable)?;
+        let manifest = serde_json::from_slice(&text);
+        let BundleManifest { revision, wasm } =
+            manifest.map_err(|error| OpaError::NotBundle(format!("its manifest: {error}")))?;
+        let policy = |of: &Entrypoint| {
+            let path = of.entrypoint.strip_prefix(ROOT)?.strip_prefix('/')?.strip_suffix("/violation")?;
+            (!path.is_empty() && !path.contains(['/', '.'])).then(|| path.to_owned())
+        };
+        let policies = wasm.iter().map(policy).collect::<Option<Vec<_>>>();
+        let policies = policies.ok_or_else(|| not_bundle("its manifest has an entrypoint of no policy"))?;
+        Ok(Contents { revision, policies })
+    }
+}
+
+/// Whether bytes are compressed as a bundle is, which no module is.
+pub fn is_bundle(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x1f, 0x8b])
 }
 
 /// The header of a file without an owner or a time. The name starts with `/`, as in the manifest, or OPA finds no module.

@@ -43,6 +43,9 @@ struct LockedPackage {
     checksum: Option<String>,
 }
 
+/// What each package needs.
+type Needs = BTreeMap<CompiledPackage, BTreeSet<CompiledPackage>>;
+
 /// A package that is compiled into the module.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct CompiledPackage {
@@ -59,18 +62,49 @@ struct CompiledPackage {
 /// # Errors
 /// Cargo cannot tell, or the bill would not be valid.
 pub fn sbom(module: &[u8], directory: &Path) -> Result<Vec<u8>, SbomError> {
+    let (root, needs) = compiled(directory)?;
+    bill(module, directory, root, &needs)
+}
+
+/// The bill of a bundle, from the directories of its policies: these, and what is in their bills.
+///
+/// # Errors
+/// There is no policy, cargo cannot tell, or the bill would not be valid.
+pub fn sbom_of_bundle(bundle: &[u8], name: &str, version: &str, directories: &[PathBuf]) -> Result<Vec<u8>, SbomError> {
+    let (mut roots, mut all) = (BTreeSet::new(), Needs::new());
+    for directory in directories {
+        let (root, needs) = compiled(directory)?;
+        roots.insert(root);
+        for (package, needed) in needs {
+            all.entry(package).or_default().extend(needed);
+        }
+    }
+    let (Some(directory), Some(first)) = (directories.first(), roots.first()) else {
+        return Err(SbomError { path: PathBuf::from(name), problem: "it has no policy".to_owned() });
+    };
+    let (name, version, license) = (name.to_owned(), version.to_owned(), first.license.clone());
+    let root = CompiledPackage { name, version, license, is_local: true };
+    all.insert(root.clone(), roots);
+    bill(bundle, directory, root, &all)
+}
+
+/// The package of a directory, and what it and each package in it needs.
+fn compiled(directory: &Path) -> Result<(CompiledPackage, Needs), SbomError> {
+    let problem = |problem: String| SbomError { path: directory.join("Cargo.toml"), problem };
+    needs(&tree(directory).map_err(problem)?).map_err(problem)
+}
+
+fn bill(content: &[u8], directory: &Path, root: CompiledPackage, needs: &Needs) -> Result<Vec<u8>, SbomError> {
     let manifest = directory.join("Cargo.toml");
     let problem = |path: &Path, problem: String| SbomError { path: path.to_owned(), problem };
-    let tree = tree(directory).map_err(|error| problem(&manifest, error))?;
     let lock_path = lock_of(directory).ok_or_else(|| problem(&manifest, "no Cargo.lock above it".to_owned()))?;
     let lock = fs::read_to_string(&lock_path).map_err(|error| problem(&lock_path, error.to_string()))?;
     let lock: CargoLock = toml::from_str(&lock).map_err(|error| problem(&lock_path, error.to_string()))?;
 
-    let (root, needs) = needs(&tree).map_err(|error| problem(&manifest, error))?;
     let compiler = compiler(directory)?;
     let mut components = Vec::new();
     let mut dependencies = Vec::new();
-    for (package, needed) in &needs {
+    for (package, needed) in needs {
         let needed = needed.iter().map(CompiledPackage::reference).chain(compiler.bom_ref.clone());
         dependencies.push(Dependency { dependency_ref: package.reference(), dependencies: needed.collect() });
         if *package != root {
@@ -81,7 +115,7 @@ pub fn sbom(module: &[u8], directory: &Path) -> Result<Vec<u8>, SbomError> {
 
     let mut subject = Component::new(Classification::Application, &root.name, &root.version, Some(root.reference()));
     subject.licenses = Some(licenses(&root.license).map_err(|error| problem(&manifest, error))?);
-    subject.hashes = Some(hashes(sha256(module)));
+    subject.hashes = Some(hashes(sha256(content)));
     let bom = Bom {
         serial_number: None,
         metadata: Some(BomMetadata { component: Some(subject), ..BomMetadata::default() }),
@@ -123,8 +157,8 @@ fn tree(directory: &Path) -> Result<String, String> {
 }
 
 /// The package at the top of a tree, and what each package in it needs.
-fn needs(tree: &str) -> Result<(CompiledPackage, BTreeMap<CompiledPackage, BTreeSet<CompiledPackage>>), String> {
-    let mut needs: BTreeMap<CompiledPackage, BTreeSet<CompiledPackage>> = BTreeMap::new();
+fn needs(tree: &str) -> Result<(CompiledPackage, Needs), String> {
+    let mut needs = Needs::new();
     let mut above: Vec<CompiledPackage> = Vec::new();
     for line in tree.lines() {
         // Between the packages of a workspace.

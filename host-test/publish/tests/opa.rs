@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
+use flate2::Compression;
 use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use podfence_host::{Host, Limits};
-use podfence_publish::opa::{bundle, package};
+use podfence_publish::opa::{Contents, bundle, package};
 use podfence_support::{module, opa_module, root};
 use serde_json::json;
 
@@ -103,5 +105,38 @@ fn a_bundle_of_other_modules_is_refused() {
     ] {
         let (policy, error) = bundle(&host(), &modules, "0.2.0").expect_err("an error");
         assert_eq!((policy, error.to_string().as_str()), expected);
+    }
+}
+
+#[test]
+fn a_bundle_says_its_version_and_its_policies() {
+    let modules: BTreeMap<String, Vec<u8>> =
+        ["users", "privileged"].map(|policy| (policy.to_owned(), opa_module(policy))).into_iter().collect();
+    let bundled = bundle(&host(), &modules, "0.2.0").expect("a bundle");
+    let policies = ["privileged", "users"].map(str::to_owned).to_vec();
+    assert_eq!(Contents::read(&bundled).expect("a bundle"), Contents { revision: "0.2.0".to_owned(), policies });
+
+    let archive = |path: &str, text: &str| {
+        let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+        let mut header = tar::Header::new_ustar();
+        header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_size(text.len() as u64);
+        header.set_cksum();
+        archive.append(&header, text.as_bytes()).expect("memory");
+        archive.into_inner().and_then(GzEncoder::finish).expect("memory")
+    };
+    let empty = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    let empty = empty.into_inner().and_then(GzEncoder::finish).expect("memory");
+    let wasm = |entrypoint: &str| json!({"revision": "1", "wasm": [{"entrypoint": entrypoint}]}).to_string();
+    for (bytes, expected) in [
+        (archive("/policy.wasm", ""), "its first file is not /.manifest"),
+        (archive("/.manifest", "{}"), "its manifest: missing field `revision` at line 1 column 2"),
+        (archive("/.manifest", &wasm("other/users/violation")), "its manifest has an entrypoint of no policy"),
+        (archive("/.manifest", &wasm("podfence/../violation")), "its manifest has an entrypoint of no policy"),
+        (opa_module("users"), "invalid gzip header"),
+        (empty, "it has no files"),
+    ] {
+        let error = Contents::read(&bytes).expect_err(expected).to_string();
+        assert_eq!(error, format!("expected a bundle of `podfence bundle`: {expected}"));
     }
 }

@@ -8,9 +8,10 @@ mod server;
 
 use std::fs;
 use std::io::Write as _;
+use std::process::Command;
 use std::thread;
 
-use podfence_support::{Printed, Workplace, module, policies};
+use podfence_support::{Printed, Workplace, module, opa_module, policies, root};
 use serde_json::{Value, json};
 use server::{Line, Registry};
 
@@ -381,6 +382,98 @@ fn a_bill_of_materials_is_signed_like_the_module() {
     assert_eq!(error, format!("error: the bill of materials of {reference} is that of another module\n"));
 }
 
+const BUNDLE: &str = "podfence-bundle.tar.gz";
+
+/// Writes a bundle for OPA, and its bill of materials.
+fn write_bundle(workplace: &Workplace) {
+    for policy in POLICIES {
+        workplace.write(&format!("opa/{policy}.wasm"), opa_module(policy));
+    }
+    let modules = POLICIES.map(|policy| format!("opa/{policy}.wasm"));
+    workplace.succeeds(&[&["bundle", "--out", BUNDLE][..], &modules.each_ref().map(String::as_str)].concat());
+    let policies = format!("--policies={}", policies().display());
+    assert_eq!(workplace.succeeds(&["sbom", BUNDLE, &policies]), "podfence-bundle.cdx.json\n");
+}
+
+#[test]
+fn a_bundle_for_opa_is_published_and_signed_like_a_policy() {
+    let Some(registry) = Registry::start() else { return };
+    let workplace = workplace();
+    write_bundle(&workplace);
+    let push = ["push", BUNDLE, "--sbom", "--registry", &registry.place()];
+    let reference = workplace.succeeds(&push).trim_end().to_owned();
+    let tagged = format!("{}/podfence-bundle:{VERSION}", registry.place());
+    assert_eq!(reference, format!("{tagged}@{}", digest(&reference)));
+    assert_eq!(workplace.succeeds(&push).trim_end(), reference);
+
+    // OPA's layout.
+    let manifest = registry.manifest("podfence/podfence-bundle", VERSION);
+    assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.image.config.v1+json");
+    let [layer] = manifest["layers"].as_array().unwrap().as_slice() else { panic!("one layer: {manifest}") };
+    assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
+    let annotations = json!({
+        "org.opencontainers.image.title": "podfence-bundle",
+        "org.opencontainers.image.version": env!("CARGO_PKG_VERSION"),
+    });
+    assert_eq!(manifest["annotations"], annotations);
+
+    let (bundle, bill) = (workplace.read(BUNDLE), workplace.read("podfence-bundle.cdx.json"));
+    let parsed: Value = serde_json::from_slice(&bill).unwrap();
+    assert_eq!(parsed["metadata"]["component"]["name"], "podfence-bundle");
+    let components: Vec<&str> =
+        parsed["components"].as_array().unwrap().iter().flat_map(|of| of["name"].as_str()).collect();
+    for name in ["podfence-privileged", "podfence-users", "podfence-core", "rust-std"] {
+        assert!(components.contains(&name), "{name}: {components:?}");
+    }
+
+    let [key, public] = keys(&workplace, "ours");
+    let verified = ["pull", "--key", &public, &tagged, "--sbom", "back.json"];
+    assert_eq!(workplace.fails(1, &verified), format!("refused: {tagged} has no signature\n"));
+    workplace.succeeds(&["sign", "--key", &key, "--sbom", ".", &reference]);
+    fs::remove_file(workplace.path(BUNDLE)).unwrap();
+    assert_eq!(workplace.succeeds(&verified), format!("{}\n", by_digest(&reference)));
+    assert_eq!(workplace.read(BUNDLE), bundle);
+    assert_eq!(serde_json::from_slice::<Value>(&workplace.read("back.json")).unwrap(), parsed);
+
+    workplace.write("other.tar.gz", [0x1f, 0x8b, 0, 0]);
+    let error = workplace.fails(2, &["push", "other.tar.gz", "--registry", &registry.place()]);
+    assert!(error.starts_with("error: other.tar.gz: expected a bundle of `podfence bundle`: "), "{error}");
+}
+
+#[test]
+fn opa_loads_a_published_bundle() {
+    let Some(registry) = Registry::start() else { return };
+    let program = root().join("target/tools/bin/opa");
+    if !program.exists() {
+        return tell("registry: SKIPPED: OPA: it is not there; `make opa-test` builds it with Go");
+    }
+    let workplace = workplace();
+    write_bundle(&workplace);
+    workplace.succeeds(&["push", BUNDLE, "--registry", &registry.place()]);
+    let address = registry.address();
+    workplace.write(
+        "opa.yml",
+        format!(
+            "services: {{registry: {{url: 'http://{address}', type: oci}}}}\n\
+             bundles: {{podfence: {{service: registry, resource: '{}/podfence-bundle:{VERSION}'}}}}\n\
+             persistence_directory: state\n",
+            registry.place()
+        ),
+    );
+    let spec = json!({"containers": [{"name": "a", "image": "b", "securityContext": {"privileged": true}}]});
+    let kind = json!({"group": "", "version": "v1", "kind": "Pod"});
+    let input = json!({"review": {"kind": kind, "object": {"spec": spec}}, "parameters": {}});
+    workplace.write("input/pod.json", input.to_string());
+    let decision = ["--decision", "podfence/privileged/violation"];
+    let mut opa = Command::new(program);
+    opa.current_dir(workplace.directory()).args(["exec", "--config-file", "opa.yml"]).args(decision).arg("input");
+    let output = opa.output().expect("OPA runs");
+    let reply: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    let message = "privileged (container \"a\" must not set securityContext.privileged=true)";
+    assert_eq!(reply["result"][0]["result"][0]["msg"], message, "{reply}");
+}
+
 #[test]
 fn keys_that_are_none_are_refused() {
     let workplace = workplace();
@@ -488,7 +581,7 @@ fn what_is_no_policy_is_not_pulled() {
             image,
             format!(
                 "{} is not a policy: its layer is application/vnd.oci.image.layer.v1.tar; expected \
-                 application/vnd.wasm.content.layer.v1+wasm",
+                 application/vnd.wasm.content.layer.v1+wasm or application/vnd.oci.image.layer.v1.tar+gzip",
                 tagged("image")
             ),
         ),

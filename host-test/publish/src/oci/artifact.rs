@@ -1,4 +1,4 @@
-//! A packaged policy as an OCI artifact, as Kubewarden has it.
+//! A packaged policy as an OCI artifact, as Kubewarden has it, and a bundle of policies as OPA has it.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -11,15 +11,24 @@ use serde_json::Value;
 
 use super::answer::{Descriptor, MANIFEST_TYPE, Manifest, shown};
 use super::registry::{OciError, Registry, digest};
+use crate::opa::{Contents, OpaError};
 
 const CONFIG_TYPE: &str = "application/vnd.wasm.config.v1+json";
 const LAYER_TYPE: &str = "application/vnd.wasm.content.layer.v1+wasm";
 
-/// A policy is not an image, so there is nothing to configure.
+/// OPA takes a bundle for the layer of an image.
+const BUNDLE_CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
+const BUNDLE_LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// Neither is an image, so there is nothing to configure.
 const CONFIG: &[u8] = b"{}";
 
 const TITLE: &str = "io.kubewarden.policy.title";
 const VERSION: &str = "io.kubewarden.policy.version";
+
+/// The same of a bundle, which is not Kubewarden's.
+const BUNDLE_TITLE: &str = "org.opencontainers.image.title";
+const BUNDLE_VERSION: &str = "org.opencontainers.image.version";
 
 /// The annotation of OCI that Kubewarden derives from its own.
 const SOURCE: (&str, &str) = ("org.opencontainers.image.source", "io.kubewarden.policy.source");
@@ -36,6 +45,9 @@ pub enum ArtifactError {
     /// A module as it was built.
     #[error("it has no metadata; `podfence package` writes it")]
     NotPackaged,
+    /// The bundle.
+    #[error(transparent)]
+    Bundle(#[from] OpaError),
     /// The metadata does not say what is needed.
     #[error("its metadata has no annotation {0}")]
     Annotation(&'static str),
@@ -75,10 +87,10 @@ pub enum ArtifactError {
     },
 }
 
-/// What goes into a registry for a policy. The same module gives the same digest.
+/// What goes into a registry for a policy, or for a bundle of policies. The same bytes give the same digest.
 #[derive(Debug, Clone)]
 pub struct Artifact {
-    /// The policy.
+    /// The policy, or the bundle.
     pub name: String,
     /// Its version, without a `v`.
     pub version: String,
@@ -108,12 +120,29 @@ impl Artifact {
         Ok(Artifact { name, version, digest: digest(&manifest), manifest, module })
     }
 
+    /// Makes the manifest of a bundle for OPA, whose version is its revision.
+    ///
+    /// # Errors
+    /// It is no bundle of `podfence bundle`.
+    pub fn of_bundle(name: &str, bundle: Vec<u8>) -> Result<Artifact, ArtifactError> {
+        let version = Contents::read(&bundle)?.revision;
+        let annotations = [(BUNDLE_TITLE, name), (BUNDLE_VERSION, &version)];
+        let manifest = Manifest {
+            config: describe(BUNDLE_CONFIG_TYPE, CONFIG),
+            layers: vec![describe(BUNDLE_LAYER_TYPE, &bundle)],
+            annotations: Some(annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            ..Manifest::default()
+        };
+        let manifest = manifest.write();
+        Ok(Artifact { name: name.to_owned(), version, digest: digest(&manifest), manifest, module: bundle })
+    }
+
     /// The manifest as it is published.
     pub fn manifest(&self) -> &[u8] {
         &self.manifest
     }
 
-    /// The module.
+    /// The module, or the bundle.
     pub fn module(&self) -> &[u8] {
         &self.module
     }
@@ -214,8 +243,10 @@ fn push_once(
 pub struct Pulled {
     /// What it is, by its digest: `HOST/PATH@sha256:DIGEST`.
     pub reference: Reference,
-    /// The module.
+    /// The module, or the bundle.
     pub module: Vec<u8>,
+    /// Whether it is a bundle for OPA.
+    pub is_bundle: bool,
     /// Whether its manifest names the policy, which is then the one that was asked for.
     pub is_named: bool,
 }
@@ -227,7 +258,7 @@ impl Pulled {
     }
 }
 
-/// Fetches the module of a policy. It has the digest that the manifest says, the manifest the one of the reference, and
+/// Fetches the module of a policy, or a bundle. It has the digest that the manifest says, the manifest the one of the reference, and
 /// name and version in the manifest, if they are there, are those of the reference.
 ///
 /// # Errors
@@ -239,21 +270,23 @@ pub fn pull(registry: &Registry, reference: &Reference) -> Result<Pulled, Artifa
     let [layer] = manifest.layers.as_slice() else {
         return Err(no_policy(format!("it has {} layers; expected one", manifest.layers.len())));
     };
-    if layer.media_type != LAYER_TYPE {
-        return Err(no_policy(format!("its layer is {}; expected {LAYER_TYPE}", shown(&layer.media_type))));
+    let is_bundle = layer.media_type == BUNDLE_LAYER_TYPE;
+    if !is_bundle && layer.media_type != LAYER_TYPE {
+        let found = shown(&layer.media_type);
+        return Err(no_policy(format!("its layer is {found}; expected {LAYER_TYPE} or {BUNDLE_LAYER_TYPE}")));
     }
     let is_named = is_named(reference, manifest.annotations.as_ref())?;
     let module = registry.blob(reference, layer, LARGEST_MODULE)?;
     let (host, path) = (reference.registry().to_owned(), reference.repository().to_owned());
-    Ok(Pulled { reference: Reference::with_digest(host, path, digest), module, is_named })
+    Ok(Pulled { reference: Reference::with_digest(host, path, digest), module, is_bundle, is_named })
 }
 
 /// Whether a manifest says of which policy it is. A repository is called as the policy, and a tag that is a version as
 /// its version; tags such as `latest` say nothing.
 fn is_named(reference: &Reference, annotations: Option<&BTreeMap<String, String>>) -> Result<bool, ArtifactError> {
     let annotation = |name: &str| annotations.and_then(|annotations| annotations.get(name)).map(String::as_str);
-    let Some(title) = annotation(TITLE) else { return Ok(false) };
-    let version = annotation(VERSION).unwrap_or_default();
+    let Some(title) = annotation(TITLE).or(annotation(BUNDLE_TITLE)) else { return Ok(false) };
+    let version = annotation(VERSION).or(annotation(BUNDLE_VERSION)).unwrap_or_default();
     let name = reference.repository().rsplit('/').next().unwrap_or_default();
     let asked = reference.tag().map(|tag| tag.strip_prefix('v').unwrap_or(tag));
     let asked = asked.filter(|tag| tag.starts_with(|first: char| first.is_ascii_digit()) && tag.contains('.'));

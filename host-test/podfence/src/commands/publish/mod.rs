@@ -50,8 +50,9 @@ pub(super) enum Publishing {
 
     /// Publishes packaged policies in an OCI registry, each as HOST/PATH/POLICY:vVERSION.
     ///
-    /// Name and version are those of the metadata. What was published is read back, and its reference with the
-    /// digest printed. A version that exists already is not replaced.
+    /// Name and version are those of the metadata. The name of a bundle for OPA is that of its file, and its version its
+    /// revision; OPA loads it from there as a bundle of a service of type oci. What was published is read back, and its
+    /// reference with the digest printed. A version that exists already is not replaced.
     ///
     ///   podfence push target/packages/*.wasm --sbom --registry registry.example.com/podfence
     ///

@@ -9,6 +9,7 @@ use clap::Args;
 use podfence_publish::oci::{Pulled, Reference, Registry, SignatureError, Trust, bill_of, pull, verify};
 
 use super::file::{is_standard_output, replace};
+use super::sbom::BUNDLE_END;
 use super::{RegistryArguments, TrustArguments, reference, refuse};
 use crate::text::{origin, printable};
 
@@ -18,7 +19,7 @@ pub(crate) struct Arguments {
     #[arg(value_parser = reference)]
     reference: Reference,
 
-    /// The file to write, or - for standard output [default: the name of the policy]
+    /// The file to write, or - for standard output [default: the name of the policy or the bundle]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -36,7 +37,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
         let name = self.reference.repository().rsplit('/').next().unwrap_or("policy");
-        let path = self.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.wasm")));
+        let mut path = self.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.wasm")));
         if self.sbom.as_ref().is_some_and(|sbom| *sbom == path) {
             bail!("--sbom and --output name the same file, {}", origin(&path));
         }
@@ -47,6 +48,9 @@ impl Arguments {
             Err(error) if trust.is_some() => return refuse(error),
             Err(error) => return Err(error.into()),
         };
+        if pulled.is_bundle && self.output.is_none() {
+            path = PathBuf::from(format!("{name}{BUNDLE_END}"));
+        }
         let mut files: Vec<(&Path, &[u8])> = vec![(&path, &pulled.module)];
         files.extend(self.sbom.as_deref().zip(bill.as_deref()));
         replace(&files)?;

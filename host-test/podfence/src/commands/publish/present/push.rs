@@ -7,16 +7,17 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use podfence_publish::oci::{Artifact, Document, Push, Registry, attach, push};
+use podfence_publish::opa::is_bundle;
 use podfence_publish::sbom::{SBOM_TYPE, is_of};
 
-use super::sbom::bill_of;
+use super::sbom::{bill_of, bundle_name};
 use super::{RegistryArguments, read};
 use crate::commands::read_module;
 use crate::text::{origin, printable};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The policies: modules from `podfence package`
+    /// The policies: modules from `podfence package`, and bundles for OPA from `podfence bundle`
     #[arg(required = true, value_name = "MODULE")]
     modules: Vec<PathBuf>,
 
@@ -38,7 +39,12 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let read_artifact = |path: &PathBuf| Artifact::new(read_module(path)?).with_context(|| origin(path));
+        let read_artifact = |path: &PathBuf| {
+            let bytes = read_module(path)?;
+            let artifact =
+                if is_bundle(&bytes) { Artifact::of_bundle(&bundle_name(path), bytes) } else { Artifact::new(bytes) };
+            artifact.with_context(|| origin(path))
+        };
         // Nothing is published before all of them can be.
         let artifacts = self.modules.iter().map(read_artifact).collect::<Result<Vec<_>>>()?;
         let bills = self.modules.iter().zip(&artifacts).map(|(path, artifact)| self.bill(path, artifact));
