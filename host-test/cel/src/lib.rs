@@ -38,4 +38,5 @@ pub use environment::{Environment, Returns};
 pub use error::{CompileError, EvaluationError, Problem};
 pub use expression::{Answer, Budget, Expression};
 pub use inputs::{Inputs, Shared};
+pub use limits::TEXT as LONGEST_EXPRESSION;
 pub use reading::Place;

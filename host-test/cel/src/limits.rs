@@ -1,7 +1,7 @@
 //! What an expression may cost. The API server has the first two as well, with other numbers.
 
 /// How many characters an expression has at most.
-pub(crate) const TEXT: usize = 20_000;
+pub const TEXT: usize = 20_000;
 
 /// How deep an expression is nested at most, as for the API server.
 pub(crate) const DEPTH: usize = 250;

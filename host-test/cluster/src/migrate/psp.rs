@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use podfence_cel::LONGEST_EXPRESSION;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -389,13 +390,12 @@ impl<'p> Regions<'p> {
     }
 }
 
-/// How many letters an expression has at most: more is refused where policies are tried out before they are applied, and
-/// five times as many by the API server.
-const LONGEST_EXPRESSION: usize = 20_000;
-
-/// Whether the conditions of a scope can be applied.
+/// Whether the conditions of a scope can be applied: longer ones are refused where policies are tried out before they are
+/// applied, and those of five times the length by the API server.
 fn is_short(scope: &Scope, writer: &mut Writer<'_>) -> bool {
-    let Some(length) = scope.conditions.iter().map(|of| of.expression.len()).find(|of| *of > LONGEST_EXPRESSION) else {
+    let Some(length) =
+        scope.conditions.iter().map(|of| of.expression.chars().count()).find(|of| *of > LONGEST_EXPRESSION)
+    else {
         return true;
     };
     let text = format!(
