@@ -23,7 +23,7 @@ pub struct Decoded {
 
 /// Makes of a manifest what the API server shows of a Pod, a workload or a Service. A field of a wrong type, which the
 /// API server refuses, is left as it is.
-pub fn decoded(manifest: &Value) -> Decoded {
+pub fn decoded(manifest: Value) -> Decoded {
     let kind = manifest["kind"].as_str().unwrap_or_default();
     let group = match kind {
         "Pod" | "PodTemplate" | "ReplicationController" | "Service" => "v1",
@@ -32,14 +32,28 @@ pub fn decoded(manifest: &Value) -> Decoded {
         _ => "",
     };
     let (Some((name, _)), true) = (TYPES.get_key_value(kind), manifest["apiVersion"] == group) else {
-        return Decoded { object: manifest.clone(), known: false };
+        return Decoded { object: manifest, known: false };
     };
     Decoded { object: Shape::Object(name).decode(manifest), known: true }
 }
 
 /// A type with fields.
+#[derive(Default)]
 struct Object {
     fields: Vec<Field>,
+    /// The places of the fields among them.
+    places: HashMap<&'static str, usize>,
+    /// The places of the fields that have a value where nothing is written.
+    implied: Vec<usize>,
+}
+
+impl Object {
+    fn add(&mut self, field: Field) {
+        let place = self.fields.len();
+        self.places.insert(field.name, place);
+        self.implied.extend((field.always || field.default.is_some()).then_some(place));
+        self.fields.push(field);
+    }
 }
 
 struct Field {
@@ -74,11 +88,11 @@ static TYPES: LazyLock<HashMap<&'static str, Object>> = LazyLock::new(|| {
     for line in include_str!("objects.txt").lines().filter(|line| !line.starts_with('#')) {
         let Some(field) = line.strip_prefix(' ') else {
             name = line;
-            types.insert(name, Object { fields: Vec::new() });
+            types.insert(name, Object::default());
             continue;
         };
         let object = types.get_mut(name).unwrap_or_else(|| panic!("objects.txt: {line:?} belongs to no type"));
-        object.fields.push(read_field(field).unwrap_or_else(|| panic!("objects.txt: {line:?} in {name}")));
+        object.add(read_field(field).unwrap_or_else(|| panic!("objects.txt: {line:?} in {name}")));
     }
     types
 });
@@ -120,27 +134,25 @@ impl Shape {
     }
 
     /// The value of this shape that a value is decoded into.
-    fn decode(&self, value: &Value) -> Value {
+    fn decode(&self, value: Value) -> Value {
         match (self, value) {
             (Shape::Object(name), Value::Object(members)) => decode_object(name, members),
-            (Shape::Object(name), Value::Null) => decode_object(name, &Map::new()),
+            (Shape::Object(name), Value::Null) => decode_object(name, Map::new()),
             (Shape::List(element), Value::Array(elements)) => {
-                Value::Array(elements.iter().map(|value| element.decode(value)).collect())
+                Value::Array(elements.into_iter().map(|value| element.decode(value)).collect())
             }
             (Shape::Map(element), Value::Object(members)) => {
-                Value::Object(members.iter().map(|(key, value)| (key.clone(), element.decode(value))).collect())
+                Value::Object(members.into_iter().map(|(key, value)| (key, element.decode(value))).collect())
             }
-            (Shape::Quantity, Value::String(text)) => {
-                canonical_quantity(text).map_or_else(|| value.clone(), Value::from)
-            }
+            (Shape::Quantity, Value::String(text)) => Value::from(canonical_quantity(&text).unwrap_or(text)),
             (Shape::Quantity, Value::Number(number)) => {
-                canonical_quantity(&number.to_string()).map_or_else(|| value.clone(), Value::from)
+                canonical_quantity(&number.to_string()).map_or_else(|| Value::Number(number), Value::from)
             }
             (Shape::Time, Value::String(text)) if text == "0001-01-01T00:00:00Z" => Value::Null,
             (Shape::String | Shape::Int | Shape::Bool | Shape::Quantity | Shape::IntOrString, Value::Null) => {
                 self.zero()
             }
-            _ => value.clone(),
+            (_, value) => value,
         }
     }
 
@@ -151,7 +163,7 @@ impl Shape {
             Shape::Int | Shape::IntOrString => json!(0),
             Shape::Bool => json!(false),
             Shape::Quantity => json!("0"),
-            Shape::Object(name) => decode_object(name, &Map::new()),
+            Shape::Object(name) => decode_object(name, Map::new()),
             Shape::Time | Shape::Raw | Shape::List(_) | Shape::Map(_) => Value::Null,
         }
     }
@@ -169,31 +181,36 @@ impl Shape {
     }
 }
 
-fn decode_object(name: &'static str, members: &Map<String, Value>) -> Value {
-    let Some(object) = TYPES.get(name) else { return Value::Object(members.clone()) };
-    let mut decoded = Map::new();
-    for field in &object.fields {
-        if let Some(value) = decode_field(field, members.get(field.name)) {
-            decoded.insert(field.name.to_owned(), value);
+fn decode_object(name: &'static str, mut members: Map<String, Value>) -> Value {
+    let Some(object) = TYPES.get(name) else { return Value::Object(members) };
+    members.retain(|key, value| {
+        let field = object.places.get(key.as_str()).map(|place| &object.fields[*place]);
+        let decoded = field.and_then(|field| decode_field(field, Some(value.take())));
+        decoded.map(|decoded| *value = decoded).is_some()
+    });
+    for field in object.implied.iter().map(|place| &object.fields[*place]) {
+        if !members.contains_key(field.name)
+            && let Some(value) = decode_field(field, None)
+        {
+            members.insert(field.name.to_owned(), value);
         }
     }
-    defaults::set(name, &mut decoded);
-    Value::Object(decoded)
+    defaults::set(name, &mut members);
+    Value::Object(members)
 }
 
 /// The value of a field; `None` if it is left out.
-fn decode_field(field: &Field, value: Option<&Value>) -> Option<Value> {
-    let value = value.filter(|value| !value.is_null());
-    let decoded = match value {
-        Some(value) => {
-            Some(field.shape.decode(value)).filter(|decoded| field.pointer || !field.shape.is_empty(decoded))
-        }
-        None => None,
+fn decode_field(field: &Field, value: Option<Value>) -> Option<Value> {
+    let value = value.filter(|value| !value.is_null()).map(|value| field.shape.decode(value));
+    let is_kept = |decoded: &Value| field.pointer || !field.shape.is_empty(decoded);
+    let (kept, empty) = match value {
+        Some(decoded) if is_kept(&decoded) => (Some(decoded), None),
+        empty => (None, empty),
     };
-    decoded.or_else(|| field.default.as_ref().map(|default| field.shape.decode(default))).or_else(|| {
-        let zero = || match value {
+    kept.or_else(|| field.default.clone().map(|default| field.shape.decode(default))).or_else(|| {
+        let zero = || match empty {
             // What was written as empty: `[]` stays a list.
-            Some(value) => field.shape.decode(value),
+            Some(empty) => empty,
             None if field.pointer => Value::Null,
             None => field.shape.zero(),
         };

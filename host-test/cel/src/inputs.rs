@@ -1,6 +1,6 @@
 //! What expressions read.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cel::common::types::CelNull;
 use cel::common::value::Val;
@@ -14,12 +14,16 @@ use crate::values::from_json;
 /// Copies share the values.
 #[derive(Debug, Clone)]
 pub struct Inputs {
-    request: Arc<dyn Val>,
+    /// Few expressions read it.
+    request: Arc<Late>,
     object: Arc<dyn Val>,
     old_object: Arc<dyn Val>,
     namespace: Arc<dyn Val>,
     params: Arc<dyn Val>,
 }
+
+/// A value that is made and converted when it is first read.
+type Late = LazyLock<Box<dyn Val>, Box<dyn FnOnce() -> Box<dyn Val> + Send>>;
 
 /// A value that was converted once for many inputs.
 #[derive(Debug, Clone)]
@@ -27,7 +31,7 @@ pub struct Shared(Arc<dyn Val>);
 
 impl Shared {
     /// Converts a value.
-    pub fn new(value: &Value) -> Shared {
+    pub fn new(value: Value) -> Shared {
         Shared(Arc::from(from_json(value)))
     }
 }
@@ -36,10 +40,21 @@ impl Inputs {
     /// A request with its objects. A missing object is `null`; so are `namespaceObject` and `params`, as in
     /// `matchConditions`. Fields of `request` that the API server leaves out when they are empty are left out.
     pub fn new(request: &Value, object: Option<&Value>, old_object: Option<&Value>) -> Inputs {
+        let request = request.clone();
+        Inputs::of(|| request, object.cloned(), old_object.cloned())
+    }
+
+    /// The same, with a request that is made when an expression reads it.
+    pub fn of(
+        request: impl FnOnce() -> Value + Send + 'static,
+        object: Option<Value>,
+        old_object: Option<Value>,
+    ) -> Inputs {
+        let request: Box<dyn FnOnce() -> Box<dyn Val> + Send> = Box::new(|| from_json(without_empty(request())));
         Inputs {
-            request: Arc::from(from_json(&without_empty(request))),
-            object: Arc::from(from_json(object.unwrap_or(&Value::Null))),
-            old_object: Arc::from(from_json(old_object.unwrap_or(&Value::Null))),
+            request: Arc::new(LazyLock::new(request)),
+            object: Arc::from(from_json(object.unwrap_or_default())),
+            old_object: Arc::from(from_json(old_object.unwrap_or_default())),
             namespace: Arc::new(CelNull),
             params: Arc::new(CelNull),
         }
@@ -47,13 +62,13 @@ impl Inputs {
 
     /// Sets `namespaceObject`, which validations have and `matchConditions` have not.
     pub fn with_namespace(mut self, namespace: &Value) -> Inputs {
-        self.namespace = Arc::from(from_json(namespace));
+        self.namespace = Arc::from(from_json(namespace.clone()));
         self
     }
 
     /// Sets `params`.
     pub fn with_params(mut self, params: &Value) -> Inputs {
-        self.params = Arc::from(from_json(params));
+        self.params = Arc::from(from_json(params.clone()));
         self
     }
 
@@ -71,7 +86,7 @@ impl Inputs {
 
     pub(crate) fn get(&self, name: &str) -> Option<&dyn Val> {
         Some(match name {
-            "request" => self.request.as_ref(),
+            "request" => LazyLock::force(&self.request).as_ref(),
             "object" => self.object.as_ref(),
             "oldObject" => self.old_object.as_ref(),
             "namespaceObject" => self.namespace.as_ref(),
@@ -82,13 +97,12 @@ impl Inputs {
 }
 
 /// The fields of an AdmissionRequest that are left out when they are empty, and those that expressions never see.
-fn without_empty(request: &Value) -> Value {
-    let Value::Object(members) = request else { return request.clone() };
+fn without_empty(request: Value) -> Value {
+    let Value::Object(members) = request else { return request };
     let left_out =
         ["subResource", "requestSubResource", "requestKind", "requestResource", "name", "namespace", "dryRun"];
     let hidden = ["object", "oldObject"];
     let empty = |value: &Value| matches!(value, Value::Null) || value == "";
     let dropped = |key: &str, value: &Value| hidden.contains(&key) || left_out.contains(&key) && empty(value);
-    let kept = members.iter().filter(|(key, value)| !dropped(key, value));
-    Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect())
+    Value::Object(members.into_iter().filter(|(key, value)| !dropped(key, value)).collect())
 }

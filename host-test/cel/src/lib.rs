@@ -18,6 +18,7 @@ mod defaults;
 mod environment;
 mod error;
 mod expression;
+mod held;
 mod inputs;
 mod library;
 mod limits;

@@ -10,20 +10,24 @@ use cel::common::types::{
 use cel::common::value::Val;
 use serde_json::Value;
 
+use crate::held::Held;
+
 /// A JSON value as the evaluator holds it.
-pub(crate) fn from_json(value: &Value) -> Box<dyn Val> {
+pub(crate) fn from_json(value: Value) -> Box<dyn Val> {
     match value {
         Value::Null => Box::new(CelNull),
-        Value::Bool(value) => Box::new(CelBool::from(*value)),
+        Value::Bool(value) => Box::new(CelBool::from(value)),
         Value::Number(number) => match number.as_i64() {
             Some(integer) => Box::new(CelInt::from(integer)),
             None => Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN))),
         },
-        Value::String(text) => Box::new(CelString::from(text.clone())),
-        Value::Array(elements) => Box::new(CelList::from(elements.iter().map(from_json).collect::<Vec<_>>())),
+        Value::String(text) => Box::new(CelString::from(text)),
+        Value::Array(elements) => {
+            Box::new(Held::new(CelList::from(elements.into_iter().map(from_json).collect::<Vec<_>>())))
+        }
         Value::Object(members) => {
-            let entries = members.iter().map(|(key, value)| (CelMapKey::from(key.clone()), from_json(value)));
-            Box::new(CelMap::from(entries.collect::<HashMap<_, _>>()))
+            let entries = members.into_iter().map(|(key, value)| (CelMapKey::from(key), from_json(value)));
+            Box::new(Held::new(CelMap::from(entries.collect::<HashMap<_, _>>())))
         }
     }
 }

@@ -83,17 +83,18 @@ pub fn inputs(request: &AdmissionRequest) -> Inputs {
 }
 
 fn inputs_of(request: &AdmissionRequest, complete: impl Fn(&mut Value, &AdmissionRequest)) -> Inputs {
-    let shown = |object: &Option<Value>| object.as_ref().map(|object| decoded(object).object);
+    let shown = |object: &Option<Value>| object.clone().map(|object| decoded(object).object);
     let (mut object, old_object) = (shown(&request.object), shown(&request.old_object));
     if let Some(object) = object.as_mut().filter(|_| request.operation == "CREATE") {
         complete(object, request);
     }
-    let mut envelope = serde_json::to_value(without_objects(request)).expect("a request serialises");
+    let mut envelope = without_objects(request);
     // A manifest comes without options; `kubectl create` sends these.
-    if request.operation == "CREATE" && request.options.is_none() {
-        envelope["options"] = json!({"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"});
+    if request.operation == "CREATE" {
+        let options = || json!({"apiVersion": "meta.k8s.io/v1", "kind": "CreateOptions"});
+        envelope.options.get_or_insert_with(options);
     }
-    Inputs::new(&envelope, object.as_ref(), old_object.as_ref())
+    Inputs::of(move || serde_json::to_value(envelope).expect("a request serialises"), object, old_object)
 }
 
 /// A copy of a request without its objects, which are large.

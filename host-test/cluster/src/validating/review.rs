@@ -109,10 +109,7 @@ impl Validating {
             for binding in &policy.bindings {
                 let namespace = namespace.get_or_insert_with(|| {
                     let name = request.namespace.as_deref().filter(|name| !name.is_empty() && !is_namespace(request));
-                    name.map_or_else(
-                        || Some(Shared::new(&Value::Null)),
-                        |name| namespaces.object(name).map(|object| Shared::new(&object)),
-                    )
+                    name.map_or_else(|| Some(Shared::new(Value::Null)), |name| namespaces.object(name).map(Shared::new))
                 });
                 let at = Asking { all: self, policy, binding, request, inputs, namespaces };
                 answers.extend(at.ask(namespace.as_ref()));
