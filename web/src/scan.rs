@@ -133,6 +133,7 @@ impl<'i> Scanner<'i> {
         let options = Options {
             is_trusting: input.is_trusting,
             is_strict: config.strict,
+            namespace: None,
             tells_skipped: false,
             names,
             ran: &is_of_one,

@@ -39,6 +39,8 @@ pub struct Options<'o> {
     pub is_strict: bool,
     /// Whether it is told what was not judged.
     pub tells_skipped: bool,
+    /// The namespace of objects that name none.
+    pub namespace: Option<&'o str>,
     /// What comments may name.
     pub names: &'o BTreeSet<String>,
     /// Whether the policy ran that a name stands for, or that has the control.
@@ -212,6 +214,13 @@ impl<'f, J: Judge> FileScan<'f, J> {
         });
     }
 
+    /// Gives an object the namespace that is given to those that name none.
+    fn place_in_namespace(&self, object: &mut Object) {
+        if object.namespace.is_none() && request::default_namespace(&object.kind).is_some() {
+            object.namespace = self.options.namespace.map(str::to_owned);
+        }
+    }
+
     /// Judges what is in a document; returns whether there was an object.
     fn document(&mut self, mut document: Document<'f>) -> bool {
         self.outcome.summary.documents += 1;
@@ -223,8 +232,9 @@ impl<'f, J: Judge> FileScan<'f, J> {
         }
         let (mut first, mut is_object) = (None, false);
         match content {
-            Content::One(object) => {
+            Content::One(mut object) => {
                 is_object = true;
+                scan.file.place_in_namespace(&mut object);
                 scan.object(&object);
                 scan.duplicates(&object);
                 first = Some(*object);
@@ -236,7 +246,10 @@ impl<'f, J: Judge> FileScan<'f, J> {
                 }
                 for item in items {
                     match item {
-                        Ok(object) => scan.object(&object),
+                        Ok(mut object) => {
+                            scan.file.place_in_namespace(&mut object);
+                            scan.object(&object);
+                        }
                         Err(unsuitable) => scan.unsuitable(&unsuitable, true),
                     }
                 }

@@ -121,7 +121,8 @@ pub struct Sender {
 pub const USER: &str = "podfence";
 
 impl Sender {
-    fn user_info(&self) -> UserInfo {
+    /// The user with the groups.
+    pub fn user_info(&self) -> UserInfo {
         let mut groups = self.groups.clone();
         // A service account is in groups of its own, `system:serviceaccount:NAMESPACE:NAME`.
         let account = self.user.as_deref().and_then(|user| user.strip_prefix("system:serviceaccount:"));

@@ -51,6 +51,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "COMMAND", requires = "scan")]
     beside: Vec<String>,
 
+    /// Policies as documents, to measure what they add to the scan; may be repeated
+    #[arg(long, value_name = "FILE|DIR", requires = "scan")]
+    policies: Vec<PathBuf>,
+
     /// Where the modules of the scan are, as NAME.wasm [default: in this program, or beside it]
     #[arg(long = "modules", id = "directory", value_name = "DIR", requires = "scan")]
     directory: Option<PathBuf>,
@@ -148,8 +152,13 @@ impl Arguments {
     }
 
     fn measure_scan(&self, directory: &Path) -> Result<ExitCode> {
-        let bench =
-            Bench { directory, modules: self.directory.as_deref(), beside: &self.beside, rounds: self.rounds as usize };
+        let bench = Bench {
+            directory,
+            modules: self.directory.as_deref(),
+            policies: &self.policies,
+            beside: &self.beside,
+            rounds: self.rounds as usize,
+        };
         let bar = self.bar();
         let figures = bench.measure(|| bar.inc(1))?;
         bar.finish_and_clear();

@@ -67,7 +67,7 @@ error[replicas]: too few
     assert_eq!(scan(&workplace, &[], 1), human);
     let concise = "app/web.yaml:5:13: error[replicas] Deployment shop/web: too few\n";
     assert_eq!(scan(&workplace, &["--format", "concise"], 1), concise);
-    let github = "::error file=app/web.yaml,line=5,endLine=5,col=13,endColumn=14,title=replicas%3A Deployment shop/web::too few\n";
+    let github = "::error file=app/web.yaml,line=5,col=13,endLine=5,endColumn=14,title=replicas%3A Deployment shop/web::too few\n";
     assert!(scan(&workplace, &["--format", "github"], 1).starts_with(github));
     let junit = scan(&workplace, &["--format", "junit"], 1);
     assert!(junit.contains("app/web.yaml:5:13: replicas: too few"), "{junit}");
@@ -137,7 +137,7 @@ fn an_entry_accepts_a_validation_and_a_comment_the_policy() {
     scan(&workplace, &[], 0);
     workplace.write("podfence.yaml", entries.replace("TODO", "one is enough").replace("[1]", "[2]"));
     scan(&workplace, &[], 1);
-    workplace.write("podfence.yaml", "ignore:\n- {policy: replicas, control: validations[7], reason: known}\n");
+    workplace.write("podfence.yaml", "ignore:\n- {policy: replicas, control: \"validations[7]\", reason: known}\n");
     let (_, error) = workplace.ends(&SCAN, 2);
     assert!(error.contains("podfence.yaml:2: ignore: "), "{error}");
     std::fs::remove_file(workplace.path("podfence.yaml")).expect("a file");

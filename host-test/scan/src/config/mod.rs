@@ -38,9 +38,16 @@ pub struct Config {
     pub warn: Option<String>,
     /// Takes the levels from the `pod-security.kubernetes.io` labels of the Namespaces that are scanned.
     pub namespace_labels: bool,
-    /// Files and directories with the policies to evaluate: Kubewarden policies and Gatekeeper constraints.
+    /// Files and directories with the policies to evaluate: Kubewarden policies, ValidatingAdmissionPolicies and
+    /// Gatekeeper constraints.
     #[serde(deserialize_with = "paths")]
     pub policies: Vec<PathBuf>,
+    /// Files and directories with objects that ValidatingAdmissionPolicies take as parameters.
+    #[serde(deserialize_with = "paths")]
+    pub params: Vec<PathBuf>,
+    /// What becomes of ValidatingAdmissionPolicies that no binding names; they judge nothing by default.
+    #[serde(deserialize_with = "given")]
+    pub unbound: Option<Unbound>,
     /// Single policies to evaluate, by name.
     pub policy: BTreeMap<String, PolicyConfig>,
     /// Globs of files that are not scanned. `*` matches within a directory, `**` across directories.
@@ -54,6 +61,15 @@ pub struct Config {
     pub strict: bool,
     /// Findings that are accepted.
     pub ignore: Vec<Ignore>,
+}
+
+/// What becomes of policies that no binding names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Unbound {
+    /// They judge what they match, as if bound with `Deny`.
+    Deny,
 }
 
 /// Configures one policy.
@@ -334,6 +350,8 @@ enforce: baseline
 warn: restricted:v1.36
 namespaceLabels: true
 policies: [deploy/policies/]
+params: [deploy/limits.yaml]
+unbound: deny
 policy:
   host-path: {settings: {allowedHostPaths: [{pathPrefix: /proc, readOnly: true}]}, severity: warning}
 exclude: ['**/testdata/**', ./vendor/*.yaml]
@@ -359,6 +377,8 @@ ignore:
         assert_eq!(config.warn.as_deref(), Some("restricted:v1.36"));
         assert!(config.namespace_labels && config.strict);
         assert_eq!(config.policies, [PathBuf::from("deploy/policies/")]);
+        assert_eq!(config.params, [PathBuf::from("deploy/limits.yaml")]);
+        assert_eq!(config.unbound, Some(Unbound::Deny));
         let settings = json!({"allowedHostPaths": [{"pathPrefix": "/proc", "readOnly": true}]});
         assert_eq!(Value::from(config.policy["host-path"].settings.clone()), settings);
         assert_eq!(config.policy["host-path"].severity, Some(Severity::Warning));
@@ -367,7 +387,7 @@ ignore:
         assert_eq!(config.baseline, Some(PathBuf::from(".podfence-baseline.json")));
         assert_eq!(config.fail_on, FailOn::Warning);
         let [first, second] = &config.ignore[..] else { panic!("{:?}", config.ignore) };
-        assert_eq!((first.line, second.line), (13, 22));
+        assert_eq!((first.line, second.line), (15, 24));
         assert_eq!(first.control.as_deref(), Some("hostPathVolumes"));
         assert_eq!(first.policy.as_deref(), Some("host-path"));
         assert_eq!(first.path.as_ref().map(Glob::to_string).as_deref(), Some("deploy/node-exporter/**"));
@@ -398,16 +418,17 @@ ignore:
             ("enforce: a\n---\nwarn: b\n", "line 3, column 1: only single YAML document expected but multiple found"),
             (
                 "warn: a\nenforces: baseline",
-                "line 2, column 1: unknown field `enforces`, expected one of `enforce`, `warn`, `namespaceLabels`, `policies`, `policy`, `exclude`, `baseline`, `failOn`, `strict`, `ignore`",
+                "line 2, column 1: unknown field `enforces`, expected one of `enforce`, `warn`, `namespaceLabels`, `policies`, `params`, `unbound`, `policy`, `exclude`, `baseline`, `failOn`, `strict`, `ignore`",
             ),
             ("enforce: true", "line 1, column 10: enforce: expected a string, found boolean `true`"),
             ("enforce:", "line 1, column 8: enforce: expected a string, found null"),
             ("enforce: ' '", "line 1, column 10: enforce: expected a text that is not blank"),
             (
                 "modules: x",
-                "line 1, column 1: unknown field `modules`, expected one of `enforce`, `warn`, `namespaceLabels`, `policies`, `policy`, `exclude`, `baseline`, `failOn`, `strict`, `ignore`",
+                "line 1, column 1: unknown field `modules`, expected one of `enforce`, `warn`, `namespaceLabels`, `policies`, `params`, `unbound`, `policy`, `exclude`, `baseline`, `failOn`, `strict`, `ignore`",
             ),
             ("strict: yes", "line 1, column 9: strict: expected a boolean, found string \"yes\""),
+            ("unbound: allow", "line 1, column 10: unbound: unknown variant `allow`, expected `deny`"),
             ("policies: policies/", "line 1, column 11: policies: expected a sequence, found string \"policies/\""),
             (
                 "policies:\n- a\n- oci://b",

@@ -17,6 +17,7 @@ use podfence_scan::judge::{Outcome, State, Verdict, Violation};
 use podfence_scan::kinds::{self, Known};
 use podfence_scan::object::Object;
 use podfence_scan::report::Judging;
+use podfence_scan::request::UserInfo;
 use podfence_scan::settings::SettingsText;
 use podfence_scan::standard::STANDARDS;
 use podfence_scan::stored::as_stored;
@@ -37,6 +38,8 @@ pub(crate) struct Judge {
     pub(super) validating: Validating,
     /// Those of which labels are known.
     pub(super) namespaces: Namespaces,
+    /// Who creates the objects; nobody in particular if it is not given.
+    pub(super) user: Option<UserInfo>,
     pub(super) notes: Vec<String>,
 }
 
@@ -231,7 +234,10 @@ impl Judge {
         if let Known::Miswritten(why) = known {
             return Outcome::of(State::NotJudged(why));
         }
-        let request = object.creation();
+        let mut request = object.creation();
+        if let Some(user) = &self.user {
+            request.user_info = user.clone();
+        }
         let mut asking = Asking {
             judge: self,
             worker,

@@ -30,6 +30,8 @@ pub(in crate::commands) struct Bench<'b> {
     pub(in crate::commands) directory: &'b Path,
     /// Where the modules are, if not beside this program.
     pub(in crate::commands) modules: Option<&'b Path>,
+    /// Policies as documents, to measure what they add to the scan; none is fine.
+    pub(in crate::commands) policies: &'b [PathBuf],
     /// Commands for the shell, that are measured in the same rounds.
     pub(in crate::commands) beside: &'b [String],
     /// How often each step and each command has its turn.
@@ -102,8 +104,14 @@ spec:
   - {name: web, image: web}
 ";
 
-/// The steps that are measured, each with what those before it do.
-const STEPS: [&str; 3] = ["the events of the parser", "the reader", "the scan"];
+/// The steps that are measured, each with what those before it do. The last one only if there are policies.
+const STEPS: [&str; 4] = ["the events of the parser", "the reader", "the scan", "the scan with --policies"];
+
+/// The levels that are evaluated if nothing is selected, which documents of policies would replace.
+fn usual(selection: Selection) -> Selection {
+    let [enforce, warn] = ["baseline", "restricted"].map(|level| Some(level.to_owned()));
+    Selection { enforce, warn, ..selection }
+}
 
 impl Bench<'_> {
     /// Measures in turns, so that the ratios of one run mean something on a noisy machine. `progress` is called once per
@@ -131,23 +139,29 @@ impl Bench<'_> {
         let bytes: Vec<Cow<'_, [u8]>> =
             inputs.iter().map(|input| engine::read(input, None)).collect::<Result<_, InputError>>()?;
         let texts: Vec<Cow<'_, str>> = bytes.iter().map(|bytes| yaml::decode(bytes)).collect();
+        let host = Host::quick(Limits::default())?;
         let selection = Selection { modules: self.modules.map(Path::to_owned), ..Selection::default() };
-        let judge = selection.judge(&Host::quick(Limits::default())?)?;
+        let judge = selection.judge(&host)?;
+        let with_policies = match self.policies {
+            [] => None,
+            policies => Some(Selection { policies: policies.to_vec(), ..usual(selection) }.judge(&host)?),
+        };
         let names = names(&judge);
-        let engine = |jobs| Engine {
-            judge: &judge,
+        let engine = |judge, jobs| Engine {
+            judge,
             options: Options {
                 is_trusting: true,
                 is_strict: false,
                 tells_skipped: false,
+                namespace: None,
                 names: &names,
                 ran: &|_| true,
             },
             standard_input: None,
             jobs,
         };
-        let scan = |jobs| engine(jobs).scan_with(&inputs, |index, _| Ok(Cow::Borrowed(&*bytes[index])));
-        let scanned = scan(1);
+        let scan = |judge, jobs| engine(judge, jobs).scan_with(&inputs, |index, _| Ok(Cow::Borrowed(&*bytes[index])));
+        let scanned = scan(&judge, 1);
         let summary = &scanned.summary;
         let objects = summary.judged
             + summary.without_pods
@@ -170,11 +184,14 @@ impl Bench<'_> {
             let read = || texts.iter().flat_map(|text| yaml::documents(text)).for_each(|of| drop(black_box(of)));
             least(&mut steps[1], on_processors(read)?);
             let before = Instant::now();
-            least(&mut steps[2], on_processors(|| scan(1))?);
+            least(&mut steps[2], on_processors(|| scan(&judge, 1))?);
             least(&mut threads[0], before.elapsed());
             let before = Instant::now();
-            drop(black_box(scan(2)));
+            drop(black_box(scan(&judge, 2)));
             least(&mut threads[1], before.elapsed());
+            if let Some(judge) = &with_policies {
+                least(&mut steps[3], on_processors(|| scan(judge, 1))?);
+            }
 
             let before = (Instant::now(), of_children()?);
             own.start()?;
@@ -202,7 +219,7 @@ impl Bench<'_> {
             files: inputs.len(),
             objects,
             bytes: bytes.iter().map(|bytes| bytes.len()).sum(),
-            steps: (0..STEPS.len())
+            steps: (0..STEPS.len() - usize::from(with_policies.is_none()))
                 .map(|step| Step {
                     name: STEPS[step],
                     per_object: per_object(steps[step]),

@@ -28,7 +28,7 @@ use podfence_scan::config::{self, Base, Config, Date, FailOn};
 use podfence_scan::file::{CONTROLS, Options, SCAN};
 use podfence_scan::finding::{Finding, Problem, Severity};
 use podfence_scan::report::{Report, Summary};
-use podfence_scan::request::GroupVersionKind;
+use podfence_scan::request::{GroupVersionKind, Sender, default_namespace};
 use podfence_scan::scanned::Scanned;
 use podfence_scan::suppress;
 use podfence_scan::yaml;
@@ -161,6 +161,18 @@ struct SelectedArguments {
     /// How to treat ValidatingAdmissionPolicies without a binding [default: they judge nothing, as in a cluster]
     #[arg(long, value_enum)]
     unbound: Option<UnboundArgument>,
+
+    /// The namespace of objects that name none [default: default]
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+
+    /// The user who creates the objects, for policies that ask for it [default: nobody in particular]
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+
+    /// A group of that user; may be repeated
+    #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
+    groups: Vec<String>,
 
     /// A single policy, with settings as JSON, or as a file; may be repeated
     #[arg(long, value_name = "NAME[=SETTINGS]")]
@@ -326,6 +338,7 @@ impl Arguments {
             options: Options {
                 is_trusting: !self.accepted.untrusted,
                 tells_skipped: self.verbose,
+                namespace: self.selected.namespace.as_deref(),
                 is_strict: self.strict || configured.config.strict,
                 names: &names,
                 ran: &ran,
@@ -497,7 +510,13 @@ impl Arguments {
         }
         let mut twice = None;
         engine::for_each_of(&kinds, standard_input, inputs, |object| {
-            if serde_json::from_str(&object.json).is_ok_and(|of| judge.validating.params_mut().add(&of)) {
+            let Ok(mut param) = serde_json::from_str::<Value>(&object.json) else { return };
+            if let Some(namespace) = self.selected.namespace.as_deref().filter(|_| object.namespace.is_none())
+                && default_namespace(&object.kind).is_some()
+            {
+                param["metadata"]["namespace"] = namespace.into();
+            }
+            if judge.validating.params_mut().add(&param) {
                 twice.get_or_insert(format!("{} {}", object.kind.kind, object.name));
             }
         });
@@ -570,8 +589,22 @@ impl Arguments {
             namespace_labels: selected.namespace_labels || config.namespace_labels,
             policies: of_config.chain(selected.policies.iter().cloned()).collect(),
             policy,
-            params: selected.params.clone(),
-            unbound: selected.unbound.map(Unbound::from).unwrap_or_default(),
+            params: config
+                .params
+                .iter()
+                .map(|path| directory.join(path))
+                .chain(selected.params.iter().cloned())
+                .collect(),
+            unbound: match (selected.unbound, config.unbound) {
+                (None, None) => Unbound::default(),
+                (Some(argument), _) => argument.into(),
+                (None, Some(config::Unbound::Deny)) => Unbound::Denies,
+            },
+            user: selected.user.clone().map(|user| Sender {
+                user: Some(user),
+                groups: selected.groups.clone(),
+                ..Sender::default()
+            }),
             modules: selected.modules.clone(),
             skip_unknown: selected.skip_unknown,
         })

@@ -17,7 +17,7 @@ use podfence_host::evaluate::SettingsError;
 use podfence_host::{Host, Mode};
 use podfence_scan::custom_kinds::{self, CustomKind};
 use podfence_scan::finding::Severity;
-use podfence_scan::request::plural;
+use podfence_scan::request::{Sender, plural};
 use podfence_scan::settings::{self, SettingsText};
 use podfence_scan::standard::{self, STANDARDS};
 use podfence_scan::suppress;
@@ -43,6 +43,8 @@ pub(crate) struct Selection {
     pub(crate) params: Vec<PathBuf>,
     /// What becomes of those that no binding names.
     pub(crate) unbound: Unbound,
+    /// Who creates the objects, if it is somebody in particular.
+    pub(crate) user: Option<Sender>,
     /// Single policies.
     pub(crate) policy: Vec<Single>,
     /// A directory of modules.
@@ -77,7 +79,7 @@ impl Selection {
             check_name(&single.name, self.modules.is_some())?;
         }
         let mut documents = Documents::read(&self.policies, self.skip_unknown)?;
-        documents.bind(self.unbound);
+        documents.bind(self.unbound, self.user.is_some());
         let mut validating = std::mem::take(&mut documents.validating);
         add_params(&mut validating, &self.params)?;
         let is_other = self.namespace_labels || !self.policies.is_empty() || !self.policy.is_empty();
@@ -89,7 +91,7 @@ impl Selection {
         let names: Vec<&str> = names.into_iter().collect();
         let modules = places.load(host, &names)?;
 
-        let mut making = Making { modules: &modules, notes: documents.notes };
+        let mut making = Making { modules: &modules, knows_user: self.user.is_some(), notes: documents.notes };
         let mut policies = Vec::new();
         // As an API server asks them: those that change objects first, in the order of their configurations' names.
         let (mut mutating, judging): (Vec<_>, Vec<_>) = documents.policies.into_iter().partition(Document::is_mutating);
@@ -122,7 +124,15 @@ impl Selection {
             bail!("nothing would be judged: {why}{}", notes.concat());
         }
         let notes = making.notes;
-        Ok(Judge { modules, policies, standards, validating, namespaces: Namespaces::default(), notes })
+        Ok(Judge {
+            modules,
+            policies,
+            standards,
+            validating,
+            namespaces: Namespaces::default(),
+            user: self.user.as_ref().map(Sender::user_info),
+            notes,
+        })
     }
 
     /// The levels of `--enforce` and `--warn`, if one of them is given.
@@ -181,6 +191,8 @@ fn rules_of_given_kinds(settings: &Map<String, Value>) -> Vec<Value> {
 /// Makes what judges of what is selected, with the modules.
 struct Making<'m> {
     modules: &'m [Loaded],
+    /// Whether it was said who creates the objects.
+    knows_user: bool,
     notes: Vec<String>,
 }
 
@@ -194,7 +206,7 @@ impl Making<'_> {
         let loaded = document.deploy(|name| anyhow::Ok(modules[self.index(name)].module.clone()))?;
         loaded.validate_settings()?;
         let Document { name: title, matching, conditions, mode, body, warnings, .. } = document;
-        let warnings = warnings.into_iter().chain(conditions.warnings(false));
+        let warnings = warnings.into_iter().chain(conditions.warnings(self.knows_user));
         self.notes.extend(warnings.map(|warning| format!("{title}: {warning}")));
         let mut run = |run: podfence_cluster::documents::Run, is_mutating| {
             let settings = self.without_requesters(&title, run.settings);
@@ -271,8 +283,11 @@ impl Making<'_> {
         Ok(Standards { module, matching, exempt, default, labels, namespaces: HashMap::new() })
     }
 
-    /// Takes out exemptions of users and groups: a file has neither.
+    /// Takes out exemptions of users and groups, unless it was said who creates the objects: a file has neither.
     fn without_requesters(&mut self, origin: &str, mut settings: Map<String, Value>) -> Map<String, Value> {
+        if self.knows_user {
+            return settings;
+        }
         self.notes.extend(settings::take_out_requesters(&mut settings).map(|note| format!("{origin}: {note}")));
         settings
     }

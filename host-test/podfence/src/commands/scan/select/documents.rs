@@ -101,11 +101,12 @@ impl Documents {
         Ok(read)
     }
 
-    /// Puts the policies of the API server in force, with what among the documents is a parameter of theirs.
-    pub(super) fn bind(&mut self, unbound: Unbound) {
+    /// Puts the policies of the API server in force, with what among the documents is a parameter of theirs. `knows_user`
+    /// is whether it was said who creates the objects.
+    pub(super) fn bind(&mut self, unbound: Unbound, knows_user: bool) {
         self.notes.extend(self.validating.bind(unbound));
         self.notes.extend(self.validating.notes_of_creations());
-        self.notes.extend(self.validating.warnings(false));
+        self.notes.extend(self.validating.warnings(knows_user));
         for object in std::mem::take(&mut self.others) {
             if self.validating.takes_as_param(&object) {
                 self.validating.params_mut().add(&object);
