@@ -4,7 +4,7 @@
 //! there for what only Linux has; and for pods in a user namespace of their own, whose root `users` allows.
 //!
 //! A template that a new policy covers is a new row of [`TEMPLATES`]. What the library means was read in its
-//! templates for PodSecurityPolicy, at 5c441fb.
+//! templates for PodSecurityPolicy, at 5c441fb, and in its general ones for images.
 
 use serde_json::{Map, Value, json};
 
@@ -45,7 +45,7 @@ const EXEMPT: &str = "exemptImages";
 /// The templates that are covered.
 ///
 /// Where a parameter is not given, Gatekeeper's default is said explicitly: it is not always ours.
-pub static TEMPLATES: [Template; 19] = [
+pub static TEMPLATES: [Template; 24] = [
     template(
         "K8sPSPAllowPrivilegeEscalationContainer",
         &[],
@@ -140,6 +140,38 @@ pub static TEMPLATES: [Template; 19] = [
             object([("allowedTypes", types)])
         })],
     ),
+    // Each of these sees to one thing, so the others are said not to matter.
+    template(
+        "K8sAllowedRepos",
+        &["repos"],
+        &[of_pod("images", |given| object([("repos", list(given, "repos")), ("deniedTags", json!([]))]))],
+    ),
+    template("K8sAllowedReposv2", &["allowedImages"], &[of_pod("images", allowed_images)]),
+    template(
+        "K8sDisallowedRepos",
+        &["repos"],
+        &[of_pod("images", |given| {
+            let denied = texts(given, "repos").flat_map(with_all_below).map(Value::from).collect();
+            object([("denied", denied), ("deniedTags", json!([]))])
+        })],
+    ),
+    template(
+        "K8sDisallowedTags",
+        &["tags"],
+        &[of_containers("images", |given| {
+            let mut tags = list(given, "tags");
+            // An image without a tag is rejected there, whatever the list has.
+            if let Some(tags) = tags.as_array_mut().filter(|tags| !tags.contains(&json!("latest"))) {
+                tags.push(json!("latest"));
+            }
+            object([("deniedTags", tags)])
+        })],
+    ),
+    template(
+        "K8sImageDigests",
+        &[],
+        &[of_containers("images", |_| object([("requireDigest", json!(true)), ("deniedTags", json!([]))]))],
+    ),
 ];
 
 /// A policy and its settings.
@@ -228,6 +260,11 @@ fn or(given: &Parameters, name: &str, default: Value) -> Value {
 /// A list; one that is not given allows, or demands, nothing.
 fn list(given: &Parameters, name: &str) -> Value {
     or(given, name, json!([]))
+}
+
+/// The texts of a list.
+fn texts<'v>(given: &'v Parameters, name: &str) -> impl Iterator<Item = &'v str> {
+    get(given, name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Keeps the texts of a list that are so. What is not a text is for the policy to refuse.
@@ -323,6 +360,44 @@ fn users_of([user, group, supplemental, fs]: [Value; 4]) -> Parameters {
     ])
 }
 
+/// A list that has one `*` allows every image.
+fn allowed_images(given: &Parameters) -> Parameters {
+    let mut settings = object([("deniedTags", json!([]))]);
+    if !texts(given, "allowedImages").any(|entry| entry == "*") {
+        let allowed = texts(given, "allowedImages").map(|entry| Value::from(exactly(entry))).collect();
+        settings.insert("allowed".to_owned(), allowed);
+    }
+    settings
+}
+
+/// The pattern of an entry that is an image, or the start of images with a `*` behind it.
+fn exactly(entry: &str) -> String {
+    if let Some(start) = entry.strip_suffix("/*") {
+        return format!("{start}/**");
+    }
+    if let Some(repository) = entry.strip_suffix(":*") {
+        return repository.to_owned();
+    }
+    let (path, name) = entry.rsplit_once('/').map_or(("", entry), |(path, name)| (path, name));
+    let tagged = if name.contains([':', '@']) { entry.to_owned() } else { format!("{entry}:latest") };
+    // Alone, it could be a registry with a port.
+    if path.is_empty() { format!("docker.io/library/{tagged}") } else { tagged }
+}
+
+/// The patterns of a repository or registry, and of everything below it.
+pub(crate) fn with_all_below(entry: &str) -> Vec<String> {
+    match entry.strip_suffix('/') {
+        Some(stem) => vec![format!("{stem}/**")],
+        None if entry.contains([':', '@']) && !entry.contains('/') && !entry.contains('.') => {
+            vec![format!("docker.io/library/{entry}"), format!("{entry}/**")]
+        }
+        None if entry.rsplit('/').next().is_some_and(|name| name.contains([':', '@'])) && entry.contains('/') => {
+            vec![entry.to_owned()]
+        }
+        None => vec![entry.to_owned(), format!("{entry}/**")],
+    }
+}
+
 /// A rule for users or groups. Ranges that it does not read mean nothing there; our policy refuses them.
 fn ids(given: &Parameters) -> Value {
     let rule = or(given, "rule", json!("RunAsAny"));
@@ -386,6 +461,11 @@ mod tests {
             vec![("seccomp", no_profile.clone())],
             vec![("seccomp", no_profile)],
             vec![("volumes", json!({"allowedTypes": []}))],
+            vec![("images", json!({"repos": [], "deniedTags": []}))],
+            vec![("images", json!({"allowed": [], "deniedTags": []}))],
+            vec![("images", json!({"denied": [], "deniedTags": []}))],
+            vec![("images", json!({"deniedTags": ["latest"]}))],
+            vec![("images", json!({"requireDigest": true, "deniedTags": []}))],
         ];
         for (template, expected) in TEMPLATES.iter().zip(expected) {
             assert_eq!(settings(template.kind, json!({})), expected, "{}", template.kind);
@@ -490,6 +570,34 @@ mod tests {
         assert_eq!((*ports, *namespaces), ("host-ports", "host-namespaces"));
         assert_eq!(range, &json!({"hostPorts": [{"min": 80, "max": 65535}], "exempt": {"images": ["a"]}}));
         assert_eq!(network["allowHostNetwork"], true);
+    }
+
+    #[test]
+    fn images_are_listed_by_patterns() {
+        let denied = |repos: Value| one("K8sDisallowedRepos", json!({"repos": repos}))["denied"].clone();
+        for (repos, expected) in [
+            (json!(["acme"]), json!(["acme", "acme/**"])),
+            (json!(["acme/"]), json!(["acme/**"])),
+            (json!(["ghcr.io"]), json!(["ghcr.io", "ghcr.io/**"])),
+            (json!(["ghcr.io/acme/app:1"]), json!(["ghcr.io/acme/app:1"])),
+            (json!(["registry:5000"]), json!(["docker.io/library/registry:5000", "registry:5000/**"])),
+        ] {
+            assert_eq!(denied(repos.clone()), expected, "{repos}");
+        }
+        let allowed = |images: Value| one("K8sAllowedReposv2", json!({"allowedImages": images}));
+        for (image, expected) in [
+            ("ghcr.io/acme/*", "ghcr.io/acme/**"),
+            ("acme/app:*", "acme/app"),
+            ("acme/app", "acme/app:latest"),
+            ("acme/app:1", "acme/app:1"),
+            ("nginx", "docker.io/library/nginx:latest"),
+            ("nginx:1", "docker.io/library/nginx:1"),
+        ] {
+            assert_eq!(allowed(json!([image])), json!({"allowed": [expected], "deniedTags": []}), "{image}");
+        }
+        assert_eq!(allowed(json!(["nginx", "*"])), json!({"deniedTags": []}));
+        let tags = one("K8sDisallowedTags", json!({"tags": ["dev"], "exemptImages": ["a"]}));
+        assert_eq!(tags, json!({"deniedTags": ["dev", "latest"], "exempt": {"images": ["a"]}}));
     }
 
     #[test]

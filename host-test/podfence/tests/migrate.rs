@@ -149,7 +149,7 @@ fn a_document_that_cannot_be_read_voids_no_other() {
             "ClusterAdmissionPolicyGroup: spec.policies.b.settings.run_as_group.rule: expected one of MustRunAs, MayRunAs, \
              MustRunAsNonRoot, RunAsAny, found \"Any\"",
         ),
-        (constraint("K8sAllowedRepos", "{}"), "K8sAllowedRepos/a: Podfence has no equivalent of a K8sAllowedRepos"),
+        (constraint("K8sRequiredLabels", "{}"), "K8sRequiredLabels/a: Podfence has no equivalent of a K8sRequiredLabels"),
         (
             "{apiVersion: kyverno.io/v1, kind: ClusterPolicy, metadata: {name: a}}".to_owned(),
             "ClusterPolicy/a: Podfence cannot migrate a ClusterPolicy",

@@ -256,6 +256,9 @@ impl Migrated<'_> {
             }
             _ => {}
         }
+        if parts.iter().any(|part| part.policy == "images") {
+            self.warn_of_images(parameters, writer);
+        }
         if parts.iter().any(requires_of_linux) {
             let text = "Windows pods need no settings that only Linux has; the template rejected them";
             self.warn(writer, Effect::Weaker, "", text);
@@ -272,6 +275,40 @@ impl Migrated<'_> {
         if parts.iter().any(|part| part.settings.get("runAsUser").is_some_and(|of| of["rule"] == "MustRunAsNonRoot")) {
             let text = "root is allowed in pods with a user namespace of their own (hostUsers: false)";
             self.warn(writer, Effect::Weaker, "spec.parameters.runAsUser", text);
+        }
+    }
+
+    /// Says where images are not decided on as by the template, which compares texts.
+    fn warn_of_images(&self, parameters: &Parameters, writer: &mut Writer<'_>) {
+        let text = "image volumes are evaluated as well, references are normalized (nginx is docker.io/library/nginx:latest), and \
+                    what cannot be read as an image is rejected";
+        self.warn(writer, Effect::Stricter, "", text);
+        let entries = |list: &str| -> Vec<&str> {
+            parameters.get(list).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+        };
+        let is_of_hub = |entry: &&str| {
+            let first = entry.split('/').next().unwrap_or_default();
+            first == "docker.io" || !first.contains(['.', ':']) && first != "localhost"
+        };
+        const PREFIX: &str = "an entry covered every image that starts with its text; it covers the repository or registry \
+                              and everything below it, but not acme-evil for acme";
+        const HUB: &str = "images of Docker Hub are covered with docker.io and library in front, and without";
+        match self.kind {
+            "K8sAllowedRepos" => {
+                self.warn(writer, Effect::Stricter, "spec.parameters.repos", PREFIX);
+                if entries("repos").iter().any(is_of_hub) {
+                    self.warn(writer, Effect::Weaker, "spec.parameters.repos", HUB);
+                }
+            }
+            "K8sAllowedReposv2" if entries("allowedImages").iter().any(is_of_hub) => {
+                self.warn(writer, Effect::Weaker, "spec.parameters.allowedImages", HUB);
+            }
+            "K8sDisallowedRepos" => self.warn(writer, Effect::Weaker, "spec.parameters.repos", PREFIX),
+            "K8sDisallowedTags" if !entries("tags").contains(&"latest") => {
+                let text = "an image without a tag was rejected, and has the tag latest: this tag is denied as well";
+                self.warn(writer, Effect::Stricter, "spec.parameters.tags", text);
+            }
+            _ => {}
         }
     }
 
@@ -356,6 +393,11 @@ fn forbids_nothing(part: &Part) -> bool {
     match part.policy {
         "users" => RULES.iter().all(|field| settings.get(*field).is_none_or(|of| of["rule"] == "RunAsAny")),
         "host-namespaces" => settings.values().all(|allowed| *allowed == true),
+        "images" => {
+            let has = |name: &str| settings.get(name).is_some_and(|list| *list != json!([]));
+            let allows_some = ["allowed", "repos", "requireDigest"].iter().any(|name| settings.contains_key(*name));
+            !allows_some && !has("denied") && !has("deniedTags")
+        }
         "host-ports" => settings["hostPorts"]
             .as_array()
             .into_iter()

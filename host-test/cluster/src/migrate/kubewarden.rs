@@ -7,7 +7,7 @@ use podfence_host::Mode;
 use serde_json::{Map, Value, json};
 
 use super::conditions::{expression, expressions_of, namespaces};
-use super::parameters::{Reader, is_known_profile};
+use super::parameters::{Reader, is_image, is_known_profile, is_tag};
 use super::rules::{self, PODS, rule};
 use super::write::{MIGRATED_FROM, Part, Writer, object_name};
 use super::{Effect, is_exemption, text};
@@ -41,6 +41,8 @@ enum Type {
     Volumes,
     HostPaths,
     Drivers,
+    /// Lists of texts, by what they do.
+    Lists,
     Ports,
     /// A rule with its ranges.
     Ids,
@@ -58,7 +60,7 @@ const fn official(
 }
 
 /// The names of the other settings are known to our policies, and what is left out is said as it was meant.
-static OFFICIAL: [Official; 15] = [
+static OFFICIAL: [Official; 16] = [
     official(
         "allow-privilege-escalation-psp",
         "allow-privilege-escalation",
@@ -130,6 +132,12 @@ static OFFICIAL: [Official; 15] = [
         "sysctls",
         &[("allowedUnsafeSysctls", Type::Patterns), ("forbiddenSysctls", Type::Patterns)],
         sysctls,
+    ),
+    official(
+        "trusted-repos",
+        "images",
+        &[("registries", Type::Lists), ("tags", Type::Lists), ("images", Type::Lists)],
+        trusted_repos,
     ),
     official(
         "user-group-psp",
@@ -289,6 +297,15 @@ impl Type {
             Type::HostPaths => reader.host_paths(name, value),
             Type::Drivers => reader.drivers(name, value),
             Type::Ports => reader.ports(name, value),
+            Type::Lists => match value {
+                Value::Object(lists) => {
+                    let read = lists.into_iter().filter(|(_, list)| !list.is_null()).map(|(list, value)| {
+                        reader.strings(&format!("{name}.{list}"), value, |_| true).map(|value| (list, value))
+                    });
+                    read.collect::<Result<_, _>>().map(Value::Object)
+                }
+                other => Err(format!("{}.{name}: expected lists, found {other}", reader.prefix)),
+            },
             Type::Ids => match value {
                 Value::Object(mut ids) => {
                     if ids.remove("overwrite") == Some(json!(true)) {
@@ -755,6 +772,90 @@ fn sysctls(of: &mut Translation<'_, '_, '_>) {
     of.settings.insert("allowedSysctls".to_owned(), safe.chain(given.into_iter().flatten()).collect());
 }
 
+/// An empty list said nothing, and a `*` stood for any text.
+fn trusted_repos(of: &mut Translation<'_, '_, '_>) {
+    let text = "what cannot be read as an image was let in, and so was a pod whose init containers do not all have an image; \
+                both are rejected, and image volumes are evaluated";
+    let origin = of.reader.origin;
+    of.reader.writer.warn(Effect::Stricter, origin, "", text);
+    let given = std::mem::take(&mut of.settings);
+    let list = |group: &str, name: &str| -> Vec<String> {
+        let list = given.get(group).and_then(|group| group[name].as_array()).into_iter().flatten();
+        list.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let mut tags = Vec::new();
+    for tag in list("tags", "reject") {
+        if is_tag(&tag) {
+            tags.push(tag);
+        } else {
+            of.warn(Effect::Weaker, "tags.reject", &format!("{tag:?} is no tag; it is left out"));
+        }
+    }
+    of.settings.insert("deniedTags".to_owned(), json!(tags));
+    for group in ["registries", "images"] {
+        let mut lists = Settings::new();
+        for (name, effect) in [("allow", Effect::Stricter), ("reject", Effect::Weaker)] {
+            let entries = list(group, name);
+            if entries.is_empty() {
+                continue;
+            }
+            let path = format!("{group}.{name}");
+            let mut kept = Vec::new();
+            for entry in entries {
+                match trusted(group, &entry) {
+                    Some((pattern, difference)) => {
+                        if !difference.is_empty() {
+                            of.warn(effect, &path, &format!("{entry:?}: {difference}"));
+                        }
+                        kept.push(pattern);
+                    }
+                    None => {
+                        of.warn(effect, &path, &format!("{entry:?} has no pattern that is like it; it is left out"))
+                    }
+                }
+            }
+            lists.insert(name.to_owned(), json!(kept));
+        }
+        if !lists.is_empty() {
+            of.settings.insert(group.to_owned(), Value::Object(lists));
+        }
+    }
+}
+
+/// The pattern of a registry or an image, and what it does not cover that the entry covered; `None` if there is none.
+fn trusted(group: &str, entry: &str) -> Option<(String, &'static str)> {
+    // Without the stars, each of which has to be a whole label or component, it has to be one.
+    let plain = entry.split('/').map(|part| part.split('.').map(|label| if label == "*" { "x" } else { label }));
+    let plain = plain.map(|labels| labels.collect::<Vec<_>>().join(".")).collect::<Vec<_>>().join("/");
+    let has_star = entry.contains('*');
+    if group == "registries" {
+        let is_registry = is_image(&format!("{plain}/x")) && !entry.contains('/') && !entry.is_empty();
+        let difference = if has_star { "* covers one label of a registry" } else { "" };
+        return is_registry.then(|| (entry.to_owned(), difference));
+    }
+    if !is_image(&plain) || entry.starts_with("*/") || entry == "*" {
+        return None;
+    }
+    let (first, rest) = entry.split_once('/').unwrap_or(("", entry));
+    let is_short = !first.contains(['.', ':']) && first != "localhost";
+    let pattern = match entry.strip_suffix("/*") {
+        Some(start) => format!("{start}/**"),
+        // Alone, it could be a registry with a port.
+        None if first.is_empty() => format!("docker.io/library/{rest}"),
+        None => entry.to_owned(),
+    };
+    let difference = if is_short {
+        "an image without a registry is one of Docker Hub, and not one of any registry"
+    } else if entry.ends_with(":latest") {
+        "it covers the tag latest, and not any tag"
+    } else if entry.trim_end_matches("/*").contains('*') {
+        "* covers one component, or one label of a registry"
+    } else {
+        ""
+    };
+    Some((pattern, difference))
+}
+
 fn init_volumes(of: &mut Translation<'_, '_, '_>) {
     const SETTING: &str = "ignoreInitContainersVolumes";
     if of.settings.remove(SETTING) == Some(json!(true)) {
@@ -779,6 +880,28 @@ mod tests {
             ("verify-image-signatures", None),
         ] {
             assert_eq!(find(name).map(|of| of.module), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn trusted_images_are_patterns() {
+        for (group, entry, expected) in [
+            ("registries", "ghcr.io", Some("ghcr.io")),
+            ("registries", "registry:5000", Some("registry:5000")),
+            ("registries", "*.my-corp.com", Some("*.my-corp.com")),
+            ("registries", "my-*.com", None),
+            ("registries", "ghcr.io/acme", None),
+            ("images", "nginx", Some("docker.io/library/nginx")),
+            ("images", "nginx:1", Some("docker.io/library/nginx:1")),
+            ("images", "acme/app", Some("acme/app")),
+            ("images", "quay.io/etcd/etcd:v3.4.12", Some("quay.io/etcd/etcd:v3.4.12")),
+            ("images", "docker.io/bitnami/*", Some("docker.io/bitnami/**")),
+            ("images", "quay.io/*/etcd", Some("quay.io/*/etcd")),
+            ("images", "quay.io/etcd/e*", None),
+            ("images", "*/etcd", None),
+            ("images", "v1.?", None),
+        ] {
+            assert_eq!(trusted(group, entry).map(|(pattern, _)| pattern).as_deref(), expected, "{group} {entry}");
         }
     }
 

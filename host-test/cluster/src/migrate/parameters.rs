@@ -43,6 +43,13 @@ pub(super) fn normalized(
             parameters.insert(name, value);
         }
     }
+    let repos = parameters.remove("repos");
+    if let Some(repos) = repos {
+        // What is left out of a list that denies is let in.
+        let effect = if template.kind == "K8sDisallowedRepos" { Effect::Weaker } else { Effect::Stricter };
+        let is_kept = |entry: &str| is_image(entry.strip_suffix('/').unwrap_or(entry));
+        parameters.insert("repos".to_owned(), reader.images("repos", repos, effect, is_kept)?);
+    }
     match template.kind {
         // Without a rule its suite lets every pod pass.
         "K8sPSPFSGroup" => reader.ids("", parameters),
@@ -81,6 +88,15 @@ impl Reader<'_, '_> {
             }
             "allowedHostPaths" => self.host_paths(name, value)?,
             "allowedFlexVolumes" => self.drivers(name, value)?,
+            "allowedImages" => {
+                // A prefix ends where a component, or the tag, starts.
+                let is_kept = |entry: &str| {
+                    let start = entry.strip_suffix("/*").or_else(|| entry.strip_suffix(":*")).unwrap_or(entry);
+                    entry == "*" || is_image(start)
+                };
+                self.images(name, value, Effect::Stricter, is_kept)?
+            }
+            "tags" => self.strings(name, value, is_tag)?,
             "allowedSELinuxOptions" => self.objects(name, value, |of| of.values().all(Value::is_string))?,
             "runAsUser" | "runAsGroup" | "supplementalGroups" | "fsGroup" => match value {
                 Value::Object(ids) if name != "runAsUser" && !ids.contains_key("ranges") => {
@@ -112,6 +128,24 @@ impl Reader<'_, '_> {
         for other in others {
             let text = format!("{other} matches no value; it is left out");
             self.warn(Effect::Note, name, &text);
+        }
+        Ok(Value::Array(kept))
+    }
+
+    /// Registries, repositories and images, or the starts of their texts. What is left out of them has this effect.
+    pub(super) fn images(
+        &mut self,
+        name: &str,
+        value: Value,
+        effect: Effect,
+        is_kept: impl Fn(&str) -> bool,
+    ) -> Result<Value, String> {
+        let Value::Array(elements) = value else { return Err(self.wrong(name, "a list", &value)) };
+        let (kept, others): (Vec<Value>, Vec<Value>) =
+            elements.into_iter().partition(|of| of.as_str().is_some_and(&is_kept));
+        for other in others {
+            let text = format!("{other} is no registry, repository or image as a whole; it is left out");
+            self.warn(effect, name, &text);
         }
         Ok(Value::Array(kept))
     }
@@ -233,6 +267,46 @@ fn without_ranges(mut ids: Map<String, Value>) -> Map<String, Value> {
 
 fn without_nulls(object: &Map<String, Value>) -> Map<String, Value> {
     object.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Whether a text can be a registry, a repository, or an image in one.
+pub(super) fn is_image(text: &str) -> bool {
+    let (name, digest) = text.split_once('@').map_or((text, None), |(name, digest)| (name, Some(digest)));
+    let is_part = |part: &str| {
+        let is_end = |end: Option<char>| end.is_some_and(|of| of.is_ascii_alphanumeric());
+        is_end(part.chars().next()) && is_end(part.chars().next_back()) && part.chars().all(is_of_part)
+    };
+    let is_of_path = |part: &str| is_part(part) && !part.contains(|of: char| of.is_ascii_uppercase());
+    let has_digest = |digest: &str| {
+        digest
+            .strip_prefix("sha256:")
+            .is_some_and(|hash| hash.len() == 64 && hash.chars().all(|of| of.is_ascii_hexdigit()))
+    };
+    let parts: Vec<&str> = name.split('/').collect();
+    let is_right = parts.iter().enumerate().all(|(index, part)| {
+        let (part, behind) = part.split_once(':').map_or((*part, None), |(part, behind)| (part, Some(behind)));
+        let is_registry =
+            index == 0 && (part.contains('.') || part == "localhost" || parts.len() > 1 && behind.is_some());
+        let is_last = index + 1 == parts.len();
+        match behind {
+            Some(port) if is_registry => {
+                is_part(part) && port.chars().all(|of| of.is_ascii_digit()) && !port.is_empty()
+            }
+            Some(tag) => is_last && is_of_path(part) && is_tag(tag),
+            None if is_registry => is_part(part),
+            None => is_of_path(part),
+        }
+    });
+    is_right && digest.is_none_or(has_digest)
+}
+
+fn is_of_part(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-')
+}
+
+/// Whether a text can be a tag.
+pub(super) fn is_tag(text: &str) -> bool {
+    text.len() <= 128 && !text.is_empty() && !text.starts_with(['.', '-']) && text.chars().all(is_of_part)
 }
 
 /// A profile of seccomp or AppArmor, in any spelling.
