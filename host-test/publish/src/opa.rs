@@ -215,7 +215,7 @@ impl Contents {
     /// Reads the manifest of a bundle, which is its first file.
     ///
     /// # Errors
-    /// It is no bundle of [`bundle`].
+    /// It is not a bundle of [`bundle`].
     pub fn read(bundle: &[u8]) -> Result<Contents, OpaError> {
         let unreadable = |error: std::io::Error| OpaError::NotBundle(error.to_string());
         let not_bundle = |problem: &str| OpaError::NotBundle(problem.to_owned());

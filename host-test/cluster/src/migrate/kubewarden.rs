@@ -788,7 +788,7 @@ fn trusted_repos(of: &mut Translation<'_, '_, '_>) {
         if is_tag(&tag) {
             tags.push(tag);
         } else {
-            of.warn(Effect::Weaker, "tags.reject", &format!("{tag:?} is no tag; it is left out"));
+            of.warn(Effect::Weaker, "tags.reject", &format!("{tag:?} is not a tag; it is left out"));
         }
     }
     of.settings.insert("deniedTags".to_owned(), json!(tags));

@@ -124,7 +124,7 @@ impl Reader<'_, '_> {
         let Value::Array(elements) = value else { return Err(self.wrong(name, "a list", &value)) };
         let (kept, others): (Vec<Value>, Vec<Value>) =
             elements.into_iter().partition(|of| of.as_str().is_some_and(&is_known));
-        // What forbids or requires nothing, if it is not a value, is no loss either: nothing has such a name.
+        // What forbids or requires nothing, if it is not a value, is not a loss either: nothing has such a name.
         for other in others {
             let text = format!("{other} matches no value; it is left out");
             self.warn(Effect::Note, name, &text);
@@ -144,7 +144,7 @@ impl Reader<'_, '_> {
         let (kept, others): (Vec<Value>, Vec<Value>) =
             elements.into_iter().partition(|of| of.as_str().is_some_and(&is_kept));
         for other in others {
-            let text = format!("{other} is no registry, repository or image as a whole; it is left out");
+            let text = format!("{other} is not a registry, repository or image as a whole; it is left out");
             self.warn(effect, name, &text);
         }
         Ok(Value::Array(kept))

@@ -123,7 +123,7 @@ impl Artifact {
     /// Makes the manifest of a bundle for OPA, whose version is its revision.
     ///
     /// # Errors
-    /// It is no bundle of `podfence bundle`.
+    /// It is not a bundle of `podfence bundle`.
     pub fn of_bundle(name: &str, bundle: Vec<u8>) -> Result<Artifact, ArtifactError> {
         let version = Contents::read(&bundle)?.revision;
         let annotations = [(BUNDLE_TITLE, name), (BUNDLE_VERSION, &version)];
