@@ -2,9 +2,11 @@
 //!
 //! Without one, root in a container is root on the node as soon as it escapes, and a capability is one on the node.
 //! With `hostUsers: false`, the container's users are unprivileged users of the node, who differ from pod to pod.
+//!
 //! Kubernetes before 1.33 drops the field, unless the feature is enabled there, so that the pods run without it. The node
 //! refuses to run a pod if its runtime or the file system of a volume cannot map users. Pods with `volumeDevices` are
-//! accepted, since the API server refuses `hostUsers: false` for them.
+//! accepted, since the API server refuses `hostUsers: false` for them. For pods in a virtual machine, such as those of
+//! Kata Containers, set `exempt.runtimeClasses`.
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Container, Edits, Field, LISTS, Mend, Pod, Rule, Settings, String, Violations, mend, types, vec};
