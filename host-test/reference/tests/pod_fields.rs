@@ -241,8 +241,8 @@ from pods, that it reads.
 
 ## Checked
 
-Of a volume, the type is checked; only `host-path`, `flex-volumes` and `service-account-token` restrict what is in it. No
-policy restricts yet which image an `image` volume has.
+Of a volume, the type is checked; only `flex-volumes`, `host-path`, `images` and `service-account-token` restrict what is
+in it.
 
 ";
 
