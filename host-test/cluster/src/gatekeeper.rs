@@ -45,7 +45,7 @@ const EXEMPT: &str = "exemptImages";
 /// The templates that are covered.
 ///
 /// Where a parameter is not given, Gatekeeper's default is said explicitly: it is not always ours.
-pub static TEMPLATES: [Template; 24] = [
+pub static TEMPLATES: [Template; 25] = [
     template(
         "K8sPSPAllowPrivilegeEscalationContainer",
         &[],
@@ -57,6 +57,7 @@ pub static TEMPLATES: [Template; 24] = [
         &[of_containers("users", users)],
     ),
     template("K8sPSPAppArmor", &["allowedProfiles"], &[of_containers("apparmor", apparmor)]),
+    template("K8sPSPAutomountServiceAccountTokenPod", &[], &[of_pod("service-account-token", |_| automount())]),
     template(
         "K8sPSPCapabilities",
         &["allowedCapabilities", "requiredDropCapabilities"],
@@ -305,6 +306,16 @@ fn apparmor(given: &Parameters) -> Parameters {
     profiles_of(profiles, json!([]), is_required)
 }
 
+/// A pod that leaves it to its service account is accepted there unless the token is mounted, and the account `default` is
+/// one like others. Certificates are not read.
+fn automount() -> Parameters {
+    object([
+        ("allowDefaultServiceAccount", json!(true)),
+        ("trustServiceAccount", json!(true)),
+        ("allowedSigners", json!(["*"])),
+    ])
+}
+
 /// Any spelling but that of `Unmasked` means `Default` there. `Unmasked` allows both.
 fn proc_mount(given: &Parameters) -> Parameters {
     let is_unmasked =
@@ -442,6 +453,10 @@ mod tests {
             vec![("allow-privilege-escalation", json!({}))],
             vec![("users", any_user.clone())],
             vec![("apparmor", no_profile.clone())],
+            vec![(
+                "service-account-token",
+                json!({"allowDefaultServiceAccount": true, "trustServiceAccount": true, "allowedSigners": ["*"]}),
+            )],
             vec![("capabilities", json!({"allowedCapabilities": [], "requiredDropCapabilities": []}))],
             vec![("users", any_user)],
             vec![("flex-volumes", json!({"allowedFlexVolumes": []}))],

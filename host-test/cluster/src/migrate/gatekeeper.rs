@@ -254,6 +254,14 @@ impl Migrated<'_> {
                     "annotations for seccomp are not read: Kubernetes no longer does",
                 );
             }
+            "K8sPSPAutomountServiceAccountTokenPod" => {
+                let text = "projected tokens for the API server are rejected, wherever they are mounted; the template did \
+                            not see them";
+                self.warn(writer, Effect::Stricter, "spec", text);
+                let text = "a mount at the path of the token counts only if its volume is the projected token; the template \
+                            rejected every mount there, such as that of an emptyDir or a Secret";
+                self.warn(writer, Effect::Weaker, "spec", text);
+            }
             _ => {}
         }
         if parts.iter().any(|part| part.policy == "images") {
