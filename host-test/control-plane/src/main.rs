@@ -118,13 +118,16 @@ fn prepare(plane: &ControlPlane) {
     plane.client.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition);
 }
 
-/// Settings with which a policy changes objects; none for one that does not.
+/// Settings with which a policy changes objects; none for one that does not, or, as `service-account-token`, does not
+/// change Pods.
 fn mutating_settings(policy: &str) -> Option<Value> {
     match policy {
         "capabilities" => Some(json!({"mutate": true, "defaultAddCapabilities": ["NET_BIND_SERVICE"]})),
         "apparmor" | "seccomp" => Some(json!({"defaultProfile": "RuntimeDefault"})),
         "runtime-class" => Some(json!({"defaultRuntimeClass": "gvisor", "allowedRuntimeClasses": ["gvisor", "kata"]})),
-        "users" | "allow-privilege-escalation" | "read-only-root-filesystem" => Some(json!({"mutate": true})),
+        "users" | "user-namespaces" | "allow-privilege-escalation" | "read-only-root-filesystem" => {
+            Some(json!({"mutate": true}))
+        }
         _ => None,
     }
 }
@@ -150,7 +153,9 @@ fn sets() -> Vec<Set> {
     let singles = protect("policies", &[("runtime-class", json!({"allowedRuntimeClasses": ["gvisor"]}))]);
     let mutating: Vec<(&str, Value)> =
         singles.iter().filter_map(|of| Some((policy_of(of), mutating_settings(policy_of(of))?))).collect();
-    let together = protect("policies", &mutating);
+    // The API server has given the bad Pods a token before a policy could change that.
+    let with_token = ("service-account-token", json!({"allowedServiceAccounts": ["*/default"]}));
+    let together = protect("policies", &[&mutating[..], &[with_token]].concat());
     let mut sets = Vec::new();
     let all_bad: Vec<Value> = singles.iter().flat_map(|document| samples::bad(policy_of(document))).collect();
     let restricted = protect("restricted", &[]);

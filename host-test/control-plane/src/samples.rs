@@ -122,7 +122,7 @@ impl Kind {
 /// A pod that every policy lets in.
 pub fn good() -> Value {
     json!({"metadata": {}, "spec": {
-        "runtimeClassName": "gvisor",
+        "runtimeClassName": "gvisor", "hostUsers": false, "automountServiceAccountToken": false,
         "securityContext": {
             "runAsNonRoot": true, "runAsUser": 1000, "runAsGroup": 1000, "fsGroup": 1000, "supplementalGroups": [1000],
             "seccompProfile": {"type": "RuntimeDefault"}, "appArmorProfile": {"type": "RuntimeDefault"},
