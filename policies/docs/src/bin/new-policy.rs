@@ -15,8 +15,9 @@ const FILES: [(&str, &str); 4] = [
     ("host-test/reference/src/opinions/{{module}}.rs", include_str!("../../skeleton/opinion.rs")),
 ];
 
-/// The manifest of the only crate that depends on every policy.
-const REFERENCE: &str = "host-test/reference/Cargo.toml";
+/// The manifests of the crates that depend on every policy, and where the policies are from there.
+const DEPENDENTS: [(&str, &str); 2] =
+    [("host-test/reference/Cargo.toml", "../../policies/"), ("web/Cargo.toml", "../policies/")];
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."));
@@ -51,18 +52,26 @@ fn make(root: &Path, name: &str) -> Result<Vec<PathBuf>, String> {
     if let Some((file, _)) = files.iter().find(|(file, _)| root.join(file).exists()) {
         return Err(format!("{} exists already: choose another name, or remove it", file.display()));
     }
-    let manifest = root.join(REFERENCE);
     let at = |error: std::io::Error, path: &Path| format!("{}: {error}", path.display());
-    let dependencies = fs::read_to_string(&manifest).map_err(|error| at(error, &manifest))?;
-    let dependencies = with_dependency(&dependencies, name).ok_or(format!("{REFERENCE}: no dependency on a policy"))?;
+    let mut manifests = Vec::new();
+    for (file, policies) in DEPENDENTS {
+        let path = root.join(file);
+        let manifest = fs::read_to_string(&path).map_err(|error| at(error, &path))?;
+        let manifest =
+            with_dependency(&manifest, policies, name).ok_or(format!("{file}: no dependency on a policy"))?;
+        manifests.push((path, manifest));
+    }
     for (file, text) in &files {
         let path = root.join(file);
         let directory = path.parent().unwrap_or(root);
         let written = fs::create_dir_all(directory).and_then(|()| fs::write(&path, text));
         written.map_err(|error| at(error, &path))?;
     }
-    fs::write(&manifest, dependencies).map_err(|error| at(error, &manifest))?;
-    Ok(files.into_iter().map(|(file, _)| file).chain([PathBuf::from(REFERENCE)]).collect())
+    for (path, manifest) in manifests {
+        fs::write(&path, manifest).map_err(|error| at(error, &path))?;
+    }
+    let dependents = DEPENDENTS.map(|(file, _)| PathBuf::from(file));
+    Ok(files.into_iter().map(|(file, _)| file).chain(dependents).collect())
 }
 
 /// `host-path` as `Host path`.
@@ -73,9 +82,10 @@ fn title(name: &str) -> String {
 }
 
 /// A manifest with a dependency on one more policy, sorted among the others; `None` if it has no others.
-fn with_dependency(manifest: &str, name: &str) -> Option<String> {
-    let line = format!("podfence-{name} = {{ path = \"../../policies/{name}\" }}");
-    let is_policy = |line: &&str| line.starts_with("podfence-") && line.contains("path = \"../../policies/");
+fn with_dependency(manifest: &str, policies: &str, name: &str) -> Option<String> {
+    let line = format!("podfence-{name} = {{ path = \"{policies}{name}\" }}");
+    let start = format!("{{ path = \"{policies}");
+    let is_policy = |line: &&str| line.starts_with("podfence-") && line.contains(&start);
     let mut lines: Vec<&str> = manifest.lines().collect();
     let last = lines.iter().rposition(is_policy)?;
     let behind = lines.iter().position(|other| is_policy(other) && *other > line.as_str());
@@ -90,19 +100,25 @@ mod tests {
     #[test]
     fn a_policy_gets_its_files_once() {
         let root = std::env::temp_dir().join(format!("podfence-new-{}", std::process::id()));
-        fs::create_dir_all(root.join("host-test/reference")).expect("a directory");
-        let dependency = |name: &str| format!("podfence-{name} = {{ path = \"../../policies/{name}\" }}\n");
-        let manifest = format!("[dependencies]\n{}{}serde = \"1\"\n", dependency("apparmor"), dependency("users"));
-        fs::write(root.join(REFERENCE), manifest).expect("a file");
+        let manifest = |policies: &str, names: &[&str]| {
+            let of = |name: &&str| format!("podfence-{name} = {{ path = \"{policies}{name}\" }}\n");
+            format!("[dependencies]\n{}serde = \"1\"\n", names.iter().map(of).collect::<String>())
+        };
+        for (file, policies) in DEPENDENTS {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+            fs::write(path, manifest(policies, &["apparmor", "users"])).expect("a file");
+        }
         let made = make(&root, "open-stdin").expect("files");
-        assert_eq!(made.len(), 5);
+        assert_eq!(made.len(), 6);
         let source = fs::read_to_string(root.join("policies/open-stdin/src/lib.rs")).expect("a file");
         assert!(source.contains("name: \"open-stdin\"") && !source.contains("{{"));
         let opinion = fs::read_to_string(root.join("host-test/reference/src/opinions/open_stdin.rs")).expect("a file");
         assert!(opinion.starts_with("use podfence_open_stdin::POLICY;\n"));
-        let expected = ["apparmor", "open-stdin", "users"].map(dependency).concat();
-        let manifest = fs::read_to_string(root.join(REFERENCE)).expect("a file");
-        assert_eq!(manifest, format!("[dependencies]\n{expected}serde = \"1\"\n"));
+        for (file, policies) in DEPENDENTS {
+            let written = fs::read_to_string(root.join(file)).expect("a file");
+            assert_eq!(written, manifest(policies, &["apparmor", "open-stdin", "users"]), "{file}");
+        }
         let again = make(&root, "open-stdin").expect_err("it exists");
         assert_eq!(again, "policies/open-stdin/Cargo.toml exists already: choose another name, or remove it");
         fs::remove_dir_all(root).expect("it was there");
