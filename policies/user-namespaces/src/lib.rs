@@ -97,7 +97,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     }
     for (rule, container) in reasons {
         found.add(rule, pod.at(HOST_USERS).named(container.name));
-        // The others are no other reasons.
+        // Every container is a reason then; one report is enough.
         if core::ptr::eq(rule, &ALWAYS) {
             break;
         }
