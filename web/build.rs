@@ -27,28 +27,19 @@ struct Rule {
 #[derive(Deserialize)]
 struct Fixture {
     settings: Option<Value>,
-    request: Option<Value>,
     pod: Option<Value>,
     object: Option<Value>,
     reject: Option<Value>,
 }
 
-impl Fixture {
-    /// The pod, or the object of a policy that evaluates no pods. One without a kind was made to be odd.
-    fn manifest(self, name: &str) -> Option<Value> {
-        let of_pod = |spec| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
-        self.pod.map(of_pod).or_else(|| self.object.filter(|object| object["kind"].is_string()))
-    }
-}
-
-/// The manifest of the first pod or object that a policy rejects with its default settings when it is created.
-fn example(fixtures: &str, name: &str) -> Result<String, Box<dyn Error>> {
+/// The manifest of the first pod, or object of another kind, that a policy rejects with its default settings.
+fn example(fixtures: &str, name: &str, of_pods: bool) -> Result<String, Box<dyn Error>> {
     let fixtures: Vec<Fixture> = serde_saphyr::from_str(fixtures)?;
-    let rejected =
-        fixtures.into_iter().filter(|of| of.settings.is_none() && of.request.is_none() && of.reject.is_some());
-    let manifest = rejected.into_iter().find_map(|of| of.manifest(name));
-    let manifest = manifest.ok_or("expected a pod or object that is rejected with the default settings")?;
-    Ok(serde_saphyr::to_string(&manifest)?)
+    let rejected = fixtures.into_iter().filter(|of| of.settings.is_none() && of.reject.is_some());
+    let pod = |spec: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
+    let mut objects = rejected.filter_map(|of| if of_pods { of.pod.map(pod) } else { of.object });
+    let object = objects.next().ok_or("expected an object that is rejected with the default settings")?;
+    Ok(serde_saphyr::to_string(&object)?)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -63,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let at = |problem: &dyn std::fmt::Display| format!("{}: {problem}", path.display());
         let Metadata { rules, annotations } = serde_saphyr::from_str(&text).map_err(|error| at(&error))?;
         let text = |key: &str| annotations.get(key).ok_or_else(|| at(&format!("expected the annotation {key}")));
+        let has = |wanted: &str| rules.iter().flat_map(|rule| &rule.resources).any(|resource| resource == wanted);
         writeln!(
             source,
             "    Linked {{ policy: &podfence_{}::POLICY, title: {:?}, description: {:?}, docs: {:?}, severity: {:?}, \
@@ -73,8 +65,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             text("io.kubewarden.policy.url")?,
             text("io.kubewarden.policy.severity")?,
             text("podfence.controls")?.split(", ").collect::<Vec<_>>(),
-            rules.iter().flat_map(|rule| &rule.resources).any(|resource| resource == "persistentvolumes"),
-            example(&fs::read_to_string(policies.join(&name).join("fixtures.yaml"))?, &name)
+            has("persistentvolumes"),
+            example(&fs::read_to_string(policies.join(&name).join("fixtures.yaml"))?, &name, has("pods"))
                 .map_err(|error| at(&error))?,
         )?;
     }

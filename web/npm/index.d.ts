@@ -201,6 +201,8 @@ export interface Policy {
   /** A manifest that it rejects. */
   example: string;
   settings: Setting[];
+  /** The paths of those of `Policies.settings` that it has. */
+  common: string[];
 }
 
 /** Everything there is to select. */
@@ -209,7 +211,7 @@ export interface Policies {
   /** The levels of the Pod Security Standards, the strictest last. */
   levels: string[];
   policies: Policy[];
-  /** Settings that every policy has. */
+  /** Settings that policies have in common; `Policy.common` says which. */
   settings: Setting[];
 }
 

@@ -64,13 +64,17 @@ struct Entry {
     /// A manifest that it rejects.
     example: &'static str,
     settings: Vec<Setting>,
+    /// The paths of those of every policy that it has.
+    common: Vec<&'static str>,
 }
 
 impl Entry {
     fn of(linked: &Linked) -> Entry {
         let &Linked { policy, title, description, docs, severity, controls, example, .. } = linked;
         let settings = settings(policy.settings.declarations, "");
-        Entry { name: policy.name, title, description, severity, controls, docs, example, settings }
+        let common = policy.common_settings().iter().map(|setting| setting.path).filter(|path| !path.contains("[*]"));
+        let common = common.collect();
+        Entry { name: policy.name, title, description, severity, controls, docs, example, settings, common }
     }
 }
 

@@ -95,8 +95,11 @@ impl Run {
         })?;
         let mut settings = config.settings.clone();
         let all: Vec<_> = custom_kinds::projects().flat_map(|(_, kinds)| kinds).collect();
+        let of_pods = linked.policy.kinds().is_empty();
         let mut with_custom_kinds = settings.clone();
-        custom_kinds::add_to_settings(&all, &mut with_custom_kinds);
+        if of_pods {
+            custom_kinds::add_to_settings(&all, &mut with_custom_kinds);
+        }
         check_settings(linked, &with_custom_kinds)?;
         notes.extend(take_out_requesters(&mut settings).map(|note| format!("--policy {name}: {note}")));
         Ok(Run {
@@ -104,7 +107,7 @@ impl Run {
             level: None,
             severity: config.severity.unwrap_or(Severity::Error),
             added: added(&settings),
-            settings: SettingsText::with_custom_kinds(&settings),
+            settings: if of_pods { SettingsText::with_custom_kinds(&settings) } else { SettingsText::plain(&settings) },
         })
     }
 
@@ -121,6 +124,10 @@ impl Run {
     /// Whether it gets to see an object.
     fn sees(&self, known: &Known, kind: &GroupVersionKind) -> bool {
         let is_volume = || *kind == GroupVersionKind::new("v1", "PersistentVolume");
+        let own = self.linked.policy.kinds();
+        if !own.is_empty() {
+            return own.iter().any(|own| own.group == kind.group && own.kind == kind.kind);
+        }
         match known {
             Known::Workload | Known::Custom(_) => true,
             _ if self.linked.has_volumes && is_volume() => true,

@@ -104,6 +104,12 @@ pub(crate) fn stop_mutating(policy: &str, settings: &mut Map<String, Value>) {
 }
 
 impl Published {
+    /// Whether it evaluates pods, and not objects of other kinds alone.
+    pub fn evaluates_pods(&self) -> bool {
+        let rules = self.rules.as_array().into_iter().flatten();
+        rules.filter_map(|rule| rule["resources"].as_array()).flatten().any(|resource| resource == "pods")
+    }
+
     /// The settings that make it change objects, each with the value that does; `None` for any value.
     pub fn mutating_settings(&self) -> &[(String, Option<String>)] {
         &self.mutating_settings
@@ -137,6 +143,13 @@ impl Published {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_policy_evaluates_pods_or_other_kinds() {
+        for (policy, expected) in [("privileged", true), ("host-path", true), ("role-bindings", false)] {
+            assert_eq!(find(policy).expect("a policy").evaluates_pods(), expected, "{policy}");
+        }
+    }
 
     #[test]
     fn settings_mutate_as_the_policies_declare() {

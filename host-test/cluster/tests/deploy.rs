@@ -174,10 +174,14 @@ fn a_cluster_reads_every_document_without_loss() {
 #[test]
 fn every_policy_has_a_document_and_every_level_two() {
     let policies = discover(&policies()).expect("the policies");
-    assert_eq!(choices(&tree()), ["baseline", "baseline-group", "policies", "restricted", "restricted-group"]);
+    assert_eq!(
+        choices(&tree()),
+        ["baseline", "baseline-group", "guards", "policies", "restricted", "restricted-group"]
+    );
     // One is a policy of whole levels, and those that reject everything are left out.
     let left_out = Options::default().left_out().count();
-    assert_eq!(deployed("protect", "policies").len(), policies.len() - 1 - left_out);
+    let single = deployed("protect", "policies").len() + deployed("protect", "guards").len();
+    assert_eq!(single, policies.len() - 1 - left_out);
     for level in Level::ALL {
         let names = ["", "-group"].map(|suffix| {
             let documents = deployed("protect", &format!("{}{suffix}", level.name()));
@@ -206,7 +210,7 @@ fn the_rules_match_what_has_a_pod_in_it() {
         let sub_resource = Some(sub_resource.to_owned());
         AdmissionRequest { sub_resource, ..of("", "Pod", operation, "shop") }
     };
-    for choice in choices(&tree()) {
+    for choice in choices(&tree()).into_iter().filter(|choice| choice != "guards") {
         for document in deployed("monitor", &choice) {
             let name = &document.name;
             for workload in &WORKLOADS {
@@ -252,7 +256,7 @@ fn sent(text: &[u8]) -> Option<(Value, AdmissionRequest)> {
 #[test]
 fn policies_decide_their_fixtures_as_deployed() {
     let mut modules = Modules::new();
-    for document in deployed("protect", "policies") {
+    for document in ["policies", "guards"].into_iter().flat_map(|choice| deployed("protect", choice)) {
         let policy = document.name.strip_prefix("ClusterAdmissionPolicy/podfence-").expect("a policy of ours");
         let deployed = with_modules(&mut modules, &document);
         let (mut allowed, mut denied) = (0, 0);

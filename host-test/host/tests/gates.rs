@@ -3,14 +3,16 @@
 
 use std::{collections::BTreeMap, fs};
 
-use podfence_fixtures::{discover, generated::is_blessing};
+use podfence_fixtures::{Case, Expectation, Subject, Suite, discover, generated::is_blessing};
 use podfence_host::{
     evaluate::validate_payload,
     measure::{Measurement, Meter},
     sample::{self, Size},
 };
+use podfence_scan::{AdmissionRequest, request::GroupVersionKind};
 use podfence_support::{module, opa_module, policies, root};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use wasmparser::{DataKind, Parser, Payload};
 
 /// One page: what the module holds of its own, and the payload if it is small.
@@ -32,14 +34,48 @@ struct Gate {
 }
 
 fn measure(policy: &str, size: Size) -> Measurement {
-    let payload = validate_payload(&sample::request(size), &serde_json::Map::new());
+    let payload = validate_payload(&request(policy, size), &Map::new());
     let meter = Meter::new().expect("an engine");
     meter.measure(&module(policy), "validate", &payload).expect("a verdict")
 }
 
+/// The sample; of a policy that evaluates no pods, the first object that its fixtures accept without settings, whose lists
+/// are long in the large sample.
+fn request(policy: &str, size: Size) -> AdmissionRequest {
+    let sample = sample::request(size);
+    let cases = Suite::load(&policies().join(policy)).expect("fixtures").cases;
+    if cases.iter().any(|case| matches!(case.subject, Subject::Pod { .. })) {
+        return sample;
+    }
+    let accepted = |case: &Case| match (&case.subject, &case.expectation) {
+        (Subject::Object(object), Expectation::Accept)
+            if case.request.is_empty() && case.settings == Value::Object(Map::new()) =>
+        {
+            Some(object.clone())
+        }
+        _ => None,
+    };
+    let mut object = cases.iter().find_map(accepted).expect("a fixture that is accepted without settings");
+    if size == Size::Large {
+        lengthen(&mut object);
+    }
+    let text = |member: &str| object[member].as_str().unwrap_or_default();
+    let kind = GroupVersionKind::new(text("apiVersion"), text("kind"));
+    AdmissionRequest { kind, object: Some(object), ..sample }
+}
+
+/// Repeats the elements of the outermost lists of objects.
+fn lengthen(value: &mut Value) {
+    match value {
+        Value::Array(elements) if elements.iter().all(Value::is_object) => *elements = elements.repeat(50),
+        Value::Object(members) => members.values_mut().for_each(lengthen),
+        _ => {}
+    }
+}
+
 /// Whether a reply accepts.
 fn accepts(policy: &str, measurement: &Measurement) -> bool {
-    let reply: serde_json::Value = serde_json::from_slice(&measurement.reply).expect("a reply");
+    let reply: Value = serde_json::from_slice(&measurement.reply).expect("a reply");
     assert_ne!(reply["code"], 400, "{policy} cannot read the sample: {reply}");
     reply["accepted"] == true
 }

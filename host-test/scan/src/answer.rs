@@ -8,8 +8,9 @@ use crate::judge::{Outcome, State, UNREADABLE, Verdict, Violation};
 use crate::kinds::{self, Known};
 use crate::object::Object;
 
-/// What policies say when there was no pod to evaluate.
-const NO_POD: [&str; 2] = ["the kind holds no pod", "the object has no pod template"];
+/// What policies say when there was no pod to evaluate, or nothing else that they evaluate.
+const NO_POD: [&str; 3] =
+    ["the kind holds no pod", "the object has no pod template", "the policy does not evaluate the kind"];
 
 /// What a policy answers of an object.
 pub enum Answer {

@@ -384,16 +384,8 @@ impl<'v> Group<'_, 'v> {
             put(message, if pod.is_empty() || noun.is_empty() { "" } else { " and " });
             put(message, noun);
             if list.count != 0 {
-                put(
-                    message,
-                    if noun.is_empty() {
-                        ""
-                    } else if is_one {
-                        " "
-                    } else {
-                        "s "
-                    },
-                );
+                let plural = if is_one { " " } else { "s " };
+                put(message, if noun.is_empty() { "" } else { plural });
                 let mut list = Listing { message: Some(message), ..list };
                 list.count = 0;
                 list.add_all(&mut names, is_sorted);

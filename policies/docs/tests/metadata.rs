@@ -13,7 +13,9 @@ use k8s_openapi::{
         admissionregistration::v1::RuleWithOperations,
         apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
         batch::v1::{CronJob, Job},
-        core::v1::{PersistentVolume, Pod, PodTemplate, ReplicationController},
+        core::v1::{PersistentVolume, Pod, PodTemplate, ReplicationController, Service},
+        networking::v1::NetworkPolicy,
+        rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
     },
 };
 use kubewarden_policy_sdk::metadata::ProtocolVersion;
@@ -170,6 +172,14 @@ fn the_rules_name_the_kinds_that_are_evaluated() {
         resource::<CronJob>(),
     ]);
     assert_eq!(workloads.len(), WORKLOADS.len());
+    let others = [
+        (Service::KIND, resource::<Service>()),
+        (NetworkPolicy::KIND, resource::<NetworkPolicy>()),
+        (Role::KIND, resource::<Role>()),
+        (ClusterRole::KIND, resource::<ClusterRole>()),
+        (RoleBinding::KIND, resource::<RoleBinding>()),
+        (ClusterRoleBinding::KIND, resource::<ClusterRoleBinding>()),
+    ];
     for Files { policy, metadata, package, readme, .. } in policies() {
         let reads_volumes = readme.contains(" of a PersistentVolume |");
         assert_eq!(
@@ -177,7 +187,14 @@ fn the_rules_name_the_kinds_that_are_evaluated() {
             reads_volumes,
             "{policy}"
         );
-        let mut expected = workloads.clone();
+        let kinds: Vec<&str> = package.annotations["kubewarden/resources"].split(", ").collect();
+        let is_of_pods = kinds.contains(&Pod::KIND);
+        let mut expected = if is_of_pods {
+            workloads.clone()
+        } else {
+            let of = |kind: &&str| others.iter().find(|(known, _)| known == kind).map(|(_, resource)| resource.clone());
+            kinds.iter().map(|kind| of(kind).unwrap_or_else(|| panic!("{policy}: add {kind} to the others"))).collect()
+        };
         expected.extend(reads_volumes.then(resource::<PersistentVolume>));
         let mut found = BTreeSet::new();
         let mut sub_resources = Vec::new();
@@ -201,7 +218,8 @@ fn the_rules_name_the_kinds_that_are_evaluated() {
             }
         }
         assert_eq!(found, expected, "{policy}");
-        assert_eq!(sub_resources, ["pods/ephemeralcontainers UPDATE"], "{policy}");
+        let sub_resource = is_of_pods.then_some("pods/ephemeralcontainers UPDATE");
+        assert_eq!(sub_resources, Vec::from_iter(sub_resource), "{policy}");
         let rules: Vec<RuleWithOperations> = serde_saphyr::from_str(&package.annotations["kubewarden/rules"]).unwrap();
         assert_eq!(rules, metadata.rules, "{policy}");
     }

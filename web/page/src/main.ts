@@ -233,7 +233,8 @@ function choice(policy: Policies["policies"][number], of: Policies): HTMLElement
   const drawForm = () => {
     element.querySelector(".settings")?.remove();
     const chosen = config.policy?.[name];
-    if (chosen !== undefined) element.append(form(policy, of.settings, (chosen.settings ??= {}), schedule));
+    const common = of.settings.filter(({ path }) => policy.common.includes(path));
+    if (chosen !== undefined) element.append(form(policy, common, (chosen.settings ??= {}), schedule));
   };
   box.addEventListener("change", () => {
     const policies = (config.policy ??= {});

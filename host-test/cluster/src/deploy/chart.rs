@@ -70,7 +70,7 @@ fn defaults(options: &Options, policy: &str) -> Vec<Value> {
         entry
     });
     let mut of_kinds = Map::new();
-    custom_kinds::add_to_settings(&options.kinds, &mut of_kinds);
+    custom_kinds::add_to_settings(options.kinds_of(policy), &mut of_kinds);
     let of_kinds = of_kinds.into_iter().map(|(setting, value)| json!({"setting": setting, "value": value}));
     pinned.chain(of_kinds).collect()
 }

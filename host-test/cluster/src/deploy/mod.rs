@@ -121,7 +121,12 @@ impl Options {
     /// The requests that a policy evaluates.
     fn rules(&self, of: &Published) -> Value {
         let rules = of.rules.as_array().into_iter().flatten().cloned();
-        Value::from_iter(rules.chain(self.kinds.iter().map(|kind| kind.rule())))
+        Value::from_iter(rules.chain(self.kinds_of(of.policy).iter().map(|kind| kind.rule())))
+    }
+
+    /// The custom kinds that a policy evaluates: they hold pods.
+    fn kinds_of(&self, policy: &str) -> &[&'static CustomKind] {
+        if published::find(policy).is_some_and(Published::evaluates_pods) { &self.kinds } else { &[] }
     }
 
     /// The settings of a policy that stands alone.
@@ -131,7 +136,7 @@ impl Options {
         for pinned in self.pinned(policy).into_iter().filter(|pinned| !pinned.is_given(&given)) {
             settings.insert(pinned.setting.to_owned(), pinned.value);
         }
-        custom_kinds::add_to_settings(&self.kinds, &mut settings);
+        custom_kinds::add_to_settings(self.kinds_of(policy), &mut settings);
         if self.warnings {
             settings.insert(WARN.to_owned(), json!(true));
         }
@@ -164,7 +169,7 @@ impl Options {
         json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": values})
     }
 
-    /// The policies that stand alone in the choice `policies`.
+    /// The policies that stand alone in the choices `policies` and `guards`.
     fn singles(&self) -> impl Iterator<Item = &'static Published> {
         let left_out: Vec<&str> = self.left_out().map(|(policy, _)| policy).collect();
         published::all().iter().filter(move |of| of.policy != WHOLE && !left_out.contains(&of.policy))
@@ -243,8 +248,12 @@ pub fn documents(options: &Options, choice: &str, mode: Mode) -> Vec<Value> {
 /// The directories below each mode, with what is in them.
 fn choices(options: &Options) -> Vec<(String, Vec<Resource>)> {
     let resource = |name: &str, document| Resource { name: name.to_owned(), document, comment: String::new() };
-    let singles = options.singles().map(|of| resource(of.policy, options.single(of)));
-    let mut choices = vec![("policies".to_owned(), singles.collect())];
+    let single = |of: &Published| resource(of.policy, options.single(of));
+    let (of_pods, guards): (Vec<_>, Vec<_>) = options.singles().partition(|of| of.evaluates_pods());
+    let mut choices = vec![
+        ("policies".to_owned(), of_pods.into_iter().map(single).collect()),
+        ("guards".to_owned(), guards.into_iter().map(single).collect()),
+    ];
     let whole = published::find(WHOLE).expect("the policy that decides the levels");
     for level in Level::ALL {
         choices.push((level.name().to_owned(), vec![resource(WHOLE, options.level(level, whole))]));

@@ -155,10 +155,11 @@ impl Arguments {
         policy.validate_settings().map_err(|error| settings_refused(module, error))?;
 
         let mode = mode.unwrap_or_default();
+        let of_pods = rules.as_ref().is_none_or(|rules| names(rules, "resources", "pods"));
         let mut printer = Printer::new(anstream::stdout().lock(), self.output, requests.len());
         for request in &requests {
             if rules.as_ref().is_some_and(|rules| !sees(rules, &policy.settings, request)) {
-                printer.unseen(request, Unseen::NoPod)?;
+                printer.unseen(request, Unseen::OtherKind { of_pods })?;
                 continue;
             }
             let protect = policy.evaluate(request);
@@ -202,6 +203,12 @@ impl Arguments {
         };
         Ok((policy, rules))
     }
+}
+
+/// Whether one of these rules has this item in a list.
+fn names(rules: &Value, list: &str, item: &str) -> bool {
+    let rules = rules.as_array().into_iter().flatten();
+    rules.filter_map(|rule| rule[list].as_array()).flatten().any(|of| of == "*" || of == "*/*" || of == item)
 }
 
 /// Whether the object of a request is of a kind that rules name, or that the settings describe. Of other kinds, a

@@ -15,9 +15,9 @@ const FILES: [(&str, &str); 4] = [
     ("host-test/reference/src/opinions/{{module}}.rs", include_str!("../../skeleton/opinion.rs")),
 ];
 
-/// The manifests of the crates that depend on every policy, and where the policies are from there.
-const DEPENDENTS: [(&str, &str); 2] =
-    [("host-test/reference/Cargo.toml", "../../policies/"), ("web/Cargo.toml", "../policies/")];
+/// The manifests of the crates that depend on every policy, each with the path from there to the policies.
+const MANIFESTS: [(&str, &str); 2] =
+    [("host-test/reference/Cargo.toml", "../../policies"), ("web/Cargo.toml", "../policies")];
 
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."));
@@ -54,12 +54,11 @@ fn make(root: &Path, name: &str) -> Result<Vec<PathBuf>, String> {
     }
     let at = |error: std::io::Error, path: &Path| format!("{}: {error}", path.display());
     let mut manifests = Vec::new();
-    for (file, policies) in DEPENDENTS {
-        let path = root.join(file);
-        let manifest = fs::read_to_string(&path).map_err(|error| at(error, &path))?;
-        let manifest =
-            with_dependency(&manifest, policies, name).ok_or(format!("{file}: no dependency on a policy"))?;
-        manifests.push((path, manifest));
+    for (manifest, policies) in MANIFESTS {
+        let path = root.join(manifest);
+        let text = fs::read_to_string(&path).map_err(|error| at(error, &path))?;
+        let text = with_dependency(&text, policies, name).ok_or(format!("{manifest}: no dependency on a policy"))?;
+        manifests.push((PathBuf::from(manifest), text));
     }
     for (file, text) in &files {
         let path = root.join(file);
@@ -67,11 +66,10 @@ fn make(root: &Path, name: &str) -> Result<Vec<PathBuf>, String> {
         let written = fs::create_dir_all(directory).and_then(|()| fs::write(&path, text));
         written.map_err(|error| at(error, &path))?;
     }
-    for (path, manifest) in manifests {
-        fs::write(&path, manifest).map_err(|error| at(error, &path))?;
+    for (manifest, text) in &manifests {
+        fs::write(root.join(manifest), text).map_err(|error| at(error, manifest))?;
     }
-    let dependents = DEPENDENTS.map(|(file, _)| PathBuf::from(file));
-    Ok(files.into_iter().map(|(file, _)| file).chain(dependents).collect())
+    Ok(files.into_iter().chain(manifests).map(|(file, _)| file).collect())
 }
 
 /// `host-path` as `Host path`.
@@ -83,8 +81,8 @@ fn title(name: &str) -> String {
 
 /// A manifest with a dependency on one more policy, sorted among the others; `None` if it has no others.
 fn with_dependency(manifest: &str, policies: &str, name: &str) -> Option<String> {
-    let line = format!("podfence-{name} = {{ path = \"{policies}{name}\" }}");
-    let start = format!("{{ path = \"{policies}");
+    let line = format!("podfence-{name} = {{ path = \"{policies}/{name}\" }}");
+    let start = format!("path = \"{policies}/");
     let is_policy = |line: &&str| line.starts_with("podfence-") && line.contains(&start);
     let mut lines: Vec<&str> = manifest.lines().collect();
     let last = lines.iter().rposition(is_policy)?;
@@ -101,13 +99,12 @@ mod tests {
     fn a_policy_gets_its_files_once() {
         let root = std::env::temp_dir().join(format!("podfence-new-{}", std::process::id()));
         let manifest = |policies: &str, names: &[&str]| {
-            let of = |name: &&str| format!("podfence-{name} = {{ path = \"{policies}{name}\" }}\n");
-            format!("[dependencies]\n{}serde = \"1\"\n", names.iter().map(of).collect::<String>())
+            let dependency = |name: &&str| format!("podfence-{name} = {{ path = \"{policies}/{name}\" }}\n");
+            format!("[dependencies]\n{}serde = \"1\"\n", names.iter().map(dependency).collect::<String>())
         };
-        for (file, policies) in DEPENDENTS {
-            let path = root.join(file);
-            fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
-            fs::write(path, manifest(policies, &["apparmor", "users"])).expect("a file");
+        for (path, policies) in MANIFESTS {
+            fs::create_dir_all(root.join(path).parent().expect("a directory")).expect("a directory");
+            fs::write(root.join(path), manifest(policies, &["apparmor", "users"])).expect("a file");
         }
         let made = make(&root, "open-stdin").expect("files");
         assert_eq!(made.len(), 6);
@@ -115,9 +112,9 @@ mod tests {
         assert!(source.contains("name: \"open-stdin\"") && !source.contains("{{"));
         let opinion = fs::read_to_string(root.join("host-test/reference/src/opinions/open_stdin.rs")).expect("a file");
         assert!(opinion.starts_with("use podfence_open_stdin::POLICY;\n"));
-        for (file, policies) in DEPENDENTS {
-            let written = fs::read_to_string(root.join(file)).expect("a file");
-            assert_eq!(written, manifest(policies, &["apparmor", "open-stdin", "users"]), "{file}");
+        for (path, policies) in MANIFESTS {
+            let written = fs::read_to_string(root.join(path)).expect("a file");
+            assert_eq!(written, manifest(policies, &["apparmor", "open-stdin", "users"]));
         }
         let again = make(&root, "open-stdin").expect_err("it exists");
         assert_eq!(again, "policies/open-stdin/Cargo.toml exists already: choose another name, or remove it");

@@ -46,7 +46,10 @@ enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unseen {
     /// The rules of the module leave out its kind.
-    NoPod,
+    OtherKind {
+        /// Whether the policy evaluates pods.
+        of_pods: bool,
+    },
     /// No document selects it.
     NotSelected,
 }
@@ -54,7 +57,8 @@ pub(super) enum Unseen {
 impl Unseen {
     fn text(self) -> &'static str {
         match self {
-            Self::NoPod => "skipped: holds no pod",
+            Self::OtherKind { of_pods: true } => "skipped: holds no pod",
+            Self::OtherKind { of_pods: false } => "skipped: of a kind that the policy does not evaluate",
             Self::NotSelected => "not judged: no policy's rules, selectors and conditions match it",
         }
     }
@@ -91,7 +95,7 @@ impl<W: Write> Printer<W> {
 
     /// Shows an object that no policy got to see.
     pub(super) fn unseen(&mut self, request: &AdmissionRequest, why: Unseen) -> io::Result<()> {
-        let verdict = if why == Unseen::NoPod { Verdict::Skipped } else { Verdict::Unseen };
+        let verdict = if why == Unseen::NotSelected { Verdict::Unseen } else { Verdict::Skipped };
         self.verdicts.push(verdict);
         if self.output == Output::Json {
             let mut entry = entry(request, verdict);

@@ -11,7 +11,7 @@ use podfence_cluster::conditions::Conditions;
 use podfence_cluster::documents::{Body as DocumentBody, Document};
 use podfence_cluster::matching::{Matching, Namespaces};
 use podfence_cluster::pod_security::Levels;
-use podfence_cluster::published;
+use podfence_cluster::published::{self, Published};
 use podfence_cluster::validating::Unbound;
 use podfence_host::evaluate::SettingsError;
 use podfence_host::{Host, Mode};
@@ -233,8 +233,8 @@ impl Making<'_> {
         let origin = format!("--policy {}", single.name);
         let given = single.settings.clone().unwrap_or_default();
         let module = self.index(&single.name);
-        // Another project's policy may not have the setting.
-        let has_custom_kinds = published::find(&single.name).is_some();
+        // Another project's policy may not have the setting, and those of objects without pods have none.
+        let has_custom_kinds = published::find(&single.name).is_some_and(Published::evaluates_pods);
         let all = if has_custom_kinds { with_custom_kinds(&given) } else { given.clone() };
         self.validate(&origin, module, all)?;
         let loaded = &self.modules[module];

@@ -410,6 +410,26 @@ fn settings_say_where_the_pods_of_a_kind_are() {
 }
 
 #[test]
+fn a_policy_for_other_kinds_judges_them_and_no_pods() {
+    let judge = judge(&policy([single("role-bindings", json!({})), single("privileged", json!({}))])).unwrap();
+    let binding = "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: a}, roleRef: {kind: \
+        ClusterRole, name: cluster-admin}, subjects: [{kind: Group, name: a}, {kind: User, name: system:anonymous}]}";
+    assert_eq!(
+        found(&outcome(&judge, binding)),
+        ["Error role-bindings: roles at roleRef.name, anonymous at subjects[1].name"]
+    );
+    assert_eq!(
+        found(&outcome(&judge, PRIVILEGED)),
+        ["Error privileged: privileged at spec.containers[0].securityContext.privileged"]
+    );
+    let rollout = "{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: a}, spec: {template: {spec: \
+        {containers: [{name: a}]}}}}";
+    assert_eq!(outcome(&judge, rollout), Outcome { verdicts: Vec::new(), state: State::Judged });
+    let role = "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: a}}";
+    assert_eq!(outcome(&judge, role).state, State::NoPod);
+}
+
+#[test]
 fn a_copy_is_judged_whatever_it_says_of_its_controller() {
     let judge = judge(&levels(Some("baseline"), None)).unwrap();
     let copy = "{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: a, ownerReferences: [{apiVersion: apps/v1, \
