@@ -424,7 +424,7 @@ fn a_policy_for_other_kinds_judges_them_and_no_pods() {
     );
     let rollout = "{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: a}, spec: {template: {spec: \
         {containers: [{name: a}]}}}}";
-    assert_eq!(outcome(&judge, rollout), Outcome { verdicts: Vec::new(), state: State::Judged });
+    assert_eq!(outcome(&judge, rollout), Outcome::of(State::Judged));
     let role = "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: a}}";
     assert_eq!(outcome(&judge, role).state, State::NoPod);
 }
