@@ -16,14 +16,14 @@ podfence_core::fields! {
         allowed "rules that grant nothing of what a control names, unless `allow` (`podCreation`) has the control";
     API_GROUPS: StringList = Object "rules[*].apiGroups";
     RESOURCES: StringList = Object "rules[*].resources",
-        allowed "no `*`, except in API groups of `allowedWildcardGroups` (none); `*/scale` is no `*`";
+        allowed "no `*`, except in API groups of `allowedWildcardGroups` (none); `*/scale` counts as a name";
     VERBS: StringList = Object "rules[*].verbs",
         allowed "no `*`, except in API groups of `allowedWildcardGroups` (none), and for `nonResourceURLs`";
     NAMES: StringList = Object "rules[*].resourceNames";
 }
 
 podfence_core::settings! {
-    /// Allows what these controls deny. What is given replaces the default.
+    /// Allows what these controls deny. A given list replaces the default.
     ALLOW: StringList = "allow",
         one_of ["wildcards", "escalate", "bind", "impersonate", "secrets", "nodesProxy", "podExec", "serviceAccountTokens",
             "persistentVolumes", "csrApproval", "webhooks", "podCreation"],
@@ -32,7 +32,7 @@ podfence_core::settings! {
     /// `*` grants there is judged all the same.
     WILDCARD_GROUPS: StringList = "allowedWildcardGroups", default "[]";
     /// Denies the verb `bind` for these roles, where `resourceNames` name what may be bound. In this list and the next, an
-    /// entry is a name, or a prefix with a `*` at its end. What is given replaces the default.
+    /// entry is a name, or a prefix with a `*` at its end. A given list replaces the default.
     DENIED_ROLES: StringList = "deniedRoles", default "[\"cluster-admin\"]";
     /// Accepts roles with these names. Whoever creates a role chooses its name: a name protects nothing from users who may
     /// create roles, not even one that starts with `system:`.
