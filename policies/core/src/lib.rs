@@ -8,6 +8,7 @@
 //! The files stand in floors; each uses only files above it in this list:
 //!
 //! - `text`, `arena`: string helpers, and memory for decoded values
+//! - `addresses`: IP addresses and blocks of them, for policies that read such
 //! - `json`, `rego`: the parser, and Rego's notation of strings
 //! - `schema`: the declarations of fields and settings, and the table made of them
 //! - `decode`, `edit`: one pass over a text by that table, and changes that keep every other byte
@@ -35,6 +36,8 @@ compile_error!("the feature `opa` is the ABI of a wasm32 module");
 #[cfg(all(feature = "opa", feature = "wapc"))]
 compile_error!("a module has one ABI: `opa` or `wapc`");
 
+#[forbid(unsafe_code)]
+mod addresses;
 #[forbid(unsafe_code)]
 mod arena;
 #[forbid(unsafe_code)]
@@ -79,6 +82,7 @@ pub mod wapc;
 #[forbid(unsafe_code)]
 pub mod workload;
 
+pub use addresses::{Block, Range};
 pub use alloc::{string::String, vec, vec::Vec};
 pub use arena::Arena;
 pub use decode::{FieldType, List, Object, Value, count_defaults, default_elements, defaults};
@@ -94,6 +98,7 @@ pub use resource::{Element, Kind, Resource, object_fields};
 pub use schema::{Declaration, Docs, Field, JsonType, LISTS, Scope, types};
 pub use settings::{Definition, Settings, common, common_of_objects};
 pub use text::{problem, quote, sort, split};
+pub use update::Before;
 pub use violation::{Rule, Violations};
 
 /// Makes a policy of a check: the constant `POLICY`, the exports of its module, and its tests.

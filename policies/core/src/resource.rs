@@ -97,6 +97,11 @@ impl<'v> Resource<'v> {
         Place::new(Offender::Element(field.path), "", self.object.at(field))
     }
 
+    /// The object before an update; `None` if there was none that can be read.
+    pub fn old(&self) -> Option<Object<'v>> {
+        self.old
+    }
+
     /// Whether a field differs from what it was before an update, as it stands in the text. Without an old object, it does.
     pub fn is_changed<T>(&self, field: Field<T>) -> bool {
         let Some(old) = self.old else { return true };
@@ -105,9 +110,9 @@ impl<'v> Resource<'v> {
 
     /// The elements of a list, in order; none if it is not set.
     pub fn elements(&self, list: Field<types::ObjectList>) -> Vec<Element<'v>> {
-        let before = Before::of(self.old.map(|old| old.list(list)).unwrap_or_default());
+        let before = Before::of_list(self.old.map(|old| old.list(list)).unwrap_or_default());
         let around = Around { path: "", list: "" };
-        around.elements(self.object.list(list), list, self.arena, |object| !before.has(object))
+        around.elements(self.object.list(list), list, self.arena, |object| !before.has(object.raw()))
     }
 
     /// Those of the [elements](Self::elements) that are new.

@@ -53,22 +53,27 @@ fn containers(spec: Object<'_>, role: Role) -> impl Iterator<Item = Object<'_>> 
     spec.list(role.list()).objects()
 }
 
-/// The elements of a list before an update, of an object that is not a pod: what stood there word for word is not judged
-/// again.
-pub(crate) struct Before<'a>(Vec<(&'a str, &'a str)>);
+/// Texts of an object that is not a pod before an update: what is among them is not judged again.
+pub struct Before<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Before<'a> {
-    pub(crate) fn of(list: List<'a>) -> Self {
-        let mut texts = Vec::new();
-        for element in list.objects() {
-            push(&mut texts, element.raw(), "");
+    /// These texts.
+    pub fn of(texts: impl Iterator<Item = &'a str>) -> Self {
+        let mut before = Vec::new();
+        for text in texts {
+            push(&mut before, text, "");
         }
-        sort(&mut texts);
-        Self(texts)
+        sort(&mut before);
+        Self(before)
     }
 
-    /// Whether an element was there, at whichever index: the API server writes both objects with one encoder.
-    pub(crate) fn has(&self, element: Object<'_>) -> bool {
-        is_in(&self.0, &(element.raw(), ""))
+    /// The elements of a list, as they stand in the text: the API server writes both objects with one encoder.
+    pub(crate) fn of_list(list: List<'a>) -> Self {
+        Self::of(list.objects().map(Object::raw))
+    }
+
+    /// Whether a text is among them.
+    pub fn has(&self, text: &str) -> bool {
+        is_in(&self.0, &(text, ""))
     }
 }
