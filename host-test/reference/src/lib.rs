@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![expect(missing_docs, reason = "only the tests of this repository use it")]
 
+mod addresses;
 pub mod case;
 pub mod compare;
 pub mod draw;
