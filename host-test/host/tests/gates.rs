@@ -67,7 +67,9 @@ fn request(policy: &str, size: Size) -> AdmissionRequest {
 /// Repeats the elements of the outermost lists of objects.
 fn lengthen(value: &mut Value) {
     match value {
-        Value::Array(elements) if elements.iter().all(Value::is_object) => *elements = elements.repeat(50),
+        Value::Array(elements) if elements.iter().all(Value::is_object) => {
+            *elements = elements.iter().cycle().take(50 * elements.len()).cloned().collect();
+        }
         Value::Object(members) => members.values_mut().for_each(lengthen),
         _ => {}
     }
