@@ -2,6 +2,7 @@
 
 use podfence_core::{json::pad, validate, validate_settings};
 use podfence_scan::answer::{Answer, Rejection, Tally};
+use podfence_scan::bootstrap;
 use podfence_scan::config::{Config, PolicyConfig};
 use podfence_scan::custom_kinds;
 use podfence_scan::finding::Severity;
@@ -189,7 +190,12 @@ impl Judge for Selection {
         self.text.set(&object.creation(), &as_stored(object));
         let mut tally = Tally::default();
         for run in self.singles.iter().filter(|run| run.sees(&known, &object.kind)) {
-            tally.add(run.ask(&mut self.text, &known), || run.verdict());
+            let answer = match run.ask(&mut self.text, &known) {
+                answer @ Answer::Rejected(_) => bootstrap::reason(run.linked.policy.name, object)
+                    .map_or(answer, |reason| Answer::Skipped(reason.to_owned())),
+                answer => answer,
+            };
+            tally.add(answer, || run.verdict());
         }
         let first = tally.count();
         for run in self.levels.iter().filter(|run| run.sees(&known, &object.kind)) {

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod baseline;
+pub mod bootstrap;
 pub mod config;
 pub mod custom_kinds;
 pub mod document;

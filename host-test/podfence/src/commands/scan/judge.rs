@@ -12,6 +12,7 @@ use podfence_host::Reused;
 use podfence_host::evaluate::{CreationText, Failure, ValidationResponse, mutation_refused};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::answer::{Answer, Rejection, Tally, whole_object};
+use podfence_scan::bootstrap;
 use podfence_scan::finding::Severity;
 use podfence_scan::judge::{Outcome, State, Verdict, Violation};
 use podfence_scan::kinds::{self, Known};
@@ -547,6 +548,9 @@ impl Asking<'_, '_> {
                 }
                 _ => Answer::Accepted,
             };
+        }
+        if let Some(reason) = bootstrap::reason(name, self.object) {
+            return Answer::Skipped(reason.to_owned());
         }
         let violations = response.audit_annotations.as_ref().and_then(|of| of.get("violations"));
         let message = response.message.unwrap_or_default();

@@ -425,6 +425,10 @@ fn a_policy_for_other_kinds_judges_them_and_no_pods() {
     let rollout = "{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: a}, spec: {template: {spec: \
         {containers: [{name: a}]}}}}";
     assert_eq!(outcome(&judge, rollout), Outcome::of(State::Judged));
+    let of_cluster = "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: \
+        cluster-admin}, roleRef: {kind: ClusterRole, name: cluster-admin}, subjects: [{kind: Group, name: system:masters}]}";
+    let reason = "the API server makes it in every cluster".to_owned();
+    assert_eq!(outcome(&judge, of_cluster), Outcome::of(State::Skipped(reason)));
     let role = "{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: a}}";
     assert_eq!(outcome(&judge, role).state, State::NoPod);
 }
