@@ -467,8 +467,9 @@ fn who_evaluates_workloads_evaluates_their_pods() {
 
 /// A pod that no policy needs to reject.
 const GOOD_POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {\
+    automountServiceAccountToken: false, hostUsers: false, \
     securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}, containers: [{name: nginx, \
-    image: nginx, securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, \
+    image: 'nginx:1.29', securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, \
     capabilities: {drop: [ALL]}}}]}}";
 
 #[test]
