@@ -135,6 +135,7 @@ impl<'i> Scanner<'i> {
             is_strict: config.strict,
             namespace: None,
             tells_skipped: false,
+            default_deny: &config.default_deny,
             names,
             ran: &is_of_one,
         };

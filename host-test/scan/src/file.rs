@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::answer::whole_object;
+use crate::default_deny::{self, Denied, Direction};
 use crate::finding::{Finding, ObjectName, Position, Problem, Severity, Span};
 use crate::fingerprint::fingerprint;
 use crate::fix::Mend;
 use crate::judge::{Judge, Outcome, State, UNREADABLE, Verdict, Violation};
-use crate::kinds;
+use crate::kinds::{self, Known};
 use crate::lines::Lines;
 use crate::locate::{Located, Place, name_of};
 use crate::object::{self, Content, Object, Owner, Unsuitable};
@@ -24,7 +25,7 @@ use crate::yaml::{self, Document};
 pub const SCAN: &str = "scan";
 
 /// The controls of [`SCAN`], for comments and `ignore` entries that name them.
-pub const CONTROLS: [&str; 4] = ["duplicate-key", "hidden-items", "not-judged", "unused-ignore"];
+pub const CONTROLS: [&str; 5] = [default_deny::CONTROL, "duplicate-key", "hidden-items", "not-judged", "unused-ignore"];
 
 /// The page about findings that no policy made.
 const DOCS: &str =
@@ -41,6 +42,8 @@ pub struct Options<'o> {
     pub tells_skipped: bool,
     /// The namespace of objects that name none.
     pub namespace: Option<&'o str>,
+    /// In which directions each namespace with pods needs a NetworkPolicy that denies everything by default.
+    pub default_deny: &'o [Direction],
     /// What comments may name.
     pub names: &'o BTreeSet<String>,
     /// Whether the policy ran that a name stands for, or that has the control.
@@ -68,6 +71,8 @@ pub struct FileOutcome {
     pub(crate) objects: Vec<(Key, Option<String>)>,
     /// The owners of those judged objects that are left alone if the owner is in the input.
     pub(crate) owned: Vec<(Skipped, (Key, Option<String>))>,
+    /// What NetworkPolicies deny by default.
+    pub(crate) denied: Vec<Denied>,
 }
 
 /// A finding, and what decides whether it counts.
@@ -77,6 +82,8 @@ pub(crate) struct Found {
     container: Option<ContainerLines>,
     /// Boxed, because few findings have one and all are held.
     pub(crate) owner: Option<Box<(Key, Option<String>)>>,
+    /// It counts unless this is denied by default in some file, and once.
+    pub(crate) unless: Option<Box<Denied>>,
 }
 
 /// Group, kind, namespace and name of an object.
@@ -97,6 +104,7 @@ pub fn scan(options: &Options<'_>, origin: Origin<'_>, text: &str, judge: &mut i
         outcome,
         comments,
         places,
+        namespaces: BTreeSet::new(),
         index: 0,
         is_template: false,
     };
@@ -132,6 +140,8 @@ struct FileScan<'f, J> {
     outcome: FileOutcome,
     comments: Vec<Comment>,
     places: Vec<DocumentPlace>,
+    /// Where something is to be denied by default, for a workload of the file.
+    namespaces: BTreeSet<Denied>,
     /// Which of all documents is read, those included in which there is nothing.
     index: usize,
     /// Whether all that cannot be read of it looks like a template.
@@ -291,8 +301,13 @@ impl<'f, J: Judge> FileScan<'f, J> {
             .collect();
         let outcome = suppress::by_comments(&source, &mut targets);
         self.outcome.problems.extend(outcome.problems);
-        let unused =
-            outcome.unused.into_iter().map(|finding| Found { finding, document: 0, container: None, owner: None });
+        let unused = outcome.unused.into_iter().map(|finding| Found {
+            finding,
+            document: 0,
+            container: None,
+            owner: None,
+            unless: None,
+        });
         self.outcome.findings.extend(unused);
     }
 }
@@ -386,6 +401,40 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
         }
         for verdict in outcome.verdicts {
             self.verdict(object, verdict, owner.as_ref());
+        }
+        self.default_deny(object);
+    }
+
+    /// Keeps what a NetworkPolicy denies by default. At the first workload of a namespace, adds a finding that counts if
+    /// no file has such a policy.
+    fn default_deny(&mut self, object: &Object) {
+        let wanted = self.file.options.default_deny;
+        if wanted.is_empty() {
+            return;
+        }
+        let namespace = namespace_of(object).unwrap_or("default");
+        let denied = default_deny::denied_by(object).into_iter().map(|direction| (namespace.to_owned(), direction));
+        self.file.outcome.denied.extend(denied);
+        if !matches!(kinds::classify(&object.kind), Known::Workload | Known::Custom(_)) {
+            return;
+        }
+        for &direction in wanted {
+            let denied = (namespace.to_owned(), direction);
+            if !self.file.namespaces.insert(denied.clone()) {
+                continue;
+            }
+            let (name, rules) = (direction.policy_type(), direction.field());
+            let span = self.place(object, "").span;
+            let mut finding = self.finding(object, span);
+            finding.control = default_deny::CONTROL.to_owned();
+            finding.message =
+                format!("namespace {namespace:?} has pods, and no NetworkPolicy that denies all {rules} by default");
+            finding.fix =
+                format!("add a NetworkPolicy with podSelector: {{}}, policyTypes: [{name}] and no {rules} rules");
+            self.add(finding, None, None);
+            if let Some(found) = self.file.outcome.findings.last_mut() {
+                found.unless = Some(Box::new(denied));
+            }
         }
     }
 
@@ -563,7 +612,8 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
     fn add(&mut self, mut finding: Finding, container: Option<ContainerLines>, owner: Option<(Key, Option<String>)>) {
         finding.fingerprint = fingerprint(&finding);
         let document = self.file.places.len();
-        self.file.outcome.findings.push(Found { finding, document, container, owner: owner.map(Box::new) });
+        let owner = owner.map(Box::new);
+        self.file.outcome.findings.push(Found { finding, document, container, owner, unless: None });
     }
 
     fn unsuitable(&mut self, unsuitable: &Unsuitable, is_problem: bool) {

@@ -9,6 +9,7 @@ pub mod baseline;
 pub mod bootstrap;
 pub mod config;
 pub mod custom_kinds;
+pub mod default_deny;
 pub mod document;
 pub mod file;
 pub mod finding;

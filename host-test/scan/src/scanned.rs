@@ -1,6 +1,6 @@
 //! What came of all files, and the report of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::file::{FileOutcome, Key};
 use crate::finding::{Finding, Problem, Severity};
@@ -29,6 +29,7 @@ impl Scanned {
         let mut found = Vec::with_capacity(outcomes.len());
         let mut objects: HashMap<Key, Vec<Option<String>>> = HashMap::new();
         let mut owned = Vec::new();
+        let mut denied = HashSet::new();
         for outcome in outcomes {
             found.push(outcome.findings);
             scanned.problems.extend(outcome.problems);
@@ -36,6 +37,7 @@ impl Scanned {
             scanned.annotations.extend(outcome.annotations);
             scanned.summary.add(&outcome.summary);
             owned.extend(outcome.owned);
+            denied.extend(outcome.denied);
             for (key, uid) in outcome.objects {
                 objects.entry(key).or_default().push(uid);
             }
@@ -53,6 +55,8 @@ impl Scanned {
         }
         scanned.findings.reserve_exact(found.iter().map(Vec::len).sum());
         let counted = found.into_iter().flatten().filter(|found| !found.owner.as_deref().is_some_and(is_here));
+        // What is reported counts as denied from then on, so that it is reported once.
+        let counted = counted.filter(|found| found.unless.as_deref().is_none_or(|of| denied.insert(of.clone())));
         scanned.findings.extend(counted.map(|found| found.finding));
         scanned
     }

@@ -19,6 +19,7 @@ pub use date::{Date, DateError};
 pub use file::ConfigError;
 pub use glob::Glob;
 
+use crate::default_deny::Direction;
 use crate::finding::Severity;
 
 /// The name of the file.
@@ -59,6 +60,8 @@ pub struct Config {
     pub fail_on: FailOn,
     /// Reports what looks like a pod and cannot be judged as an error.
     pub strict: bool,
+    /// Reports namespaces with pods that have no NetworkPolicy which denies everything in these directions by default.
+    pub default_deny: Vec<Direction>,
     /// Findings that are accepted.
     pub ignore: Vec<Ignore>,
 }
@@ -418,14 +421,14 @@ ignore:
             ("enforce: a\n---\nwarn: b\n", "line 3, column 1: only single YAML document expected but multiple found"),
             (
                 "warn: a\nenforces: baseline",
-                "line 2, column 1: unknown field `enforces`, expected one of `enforce`, `warn`, `namespaceLabels`, `policies`, `params`, `unbound`, `policy`, `exclude`, `baseline`, `failOn`, `strict`, `ignore`",
+                "line 2, column 1: unknown field `enforces`, expected one of `enforce`, `warn`, `namespaceLabels`, `policies`, `params`, `unbound`, `policy`, `exclude`, `baseline`, `failOn`, `strict`, `defaultDeny`, `ignore`",
             ),
             ("enforce: true", "line 1, column 10: enforce: expected a string, found boolean `true`"),
             ("enforce:", "line 1, column 8: enforce: expected a string, found null"),
             ("enforce: ' '", "line 1, column 10: enforce: expected a text that is not blank"),
             (
                 "modules: x",
-                "line 1, column 1: unknown field `modules`, expected one of `enforce`, `warn`, `namespaceLabels`, `policies`, `params`, `unbound`, `policy`, `exclude`, `baseline`, `failOn`, `strict`, `ignore`",
+                "line 1, column 1: unknown field `modules`, expected one of `enforce`, `warn`, `namespaceLabels`, `policies`, `params`, `unbound`, `policy`, `exclude`, `baseline`, `failOn`, `strict`, `defaultDeny`, `ignore`",
             ),
             ("strict: yes", "line 1, column 9: strict: expected a boolean, found string \"yes\""),
             ("unbound: allow", "line 1, column 10: unbound: unknown variant `allow`, expected `deny`"),

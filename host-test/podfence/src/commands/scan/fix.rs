@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
+use podfence_scan::default_deny;
 use podfence_scan::finding::{Finding, ObjectName, Problem};
 use podfence_scan::fix::{self, Mended, Scan};
 use podfence_scan::scanned::Scanned;
@@ -106,9 +107,14 @@ impl Fixing<'_> {
             };
             // Others were left alone, for example for their owners in other files.
             let objects: BTreeSet<&ObjectName> = findings.iter().map(|finding| &finding.object).collect();
+            // What NetworkPolicies in other files deny is not known when one file is scanned again.
+            let was_found = |finding: &Finding| {
+                findings.iter().any(|of| of.object == finding.object && of.message == finding.message)
+            };
             let mut mended = fix::mend(&old, scan, &is_wanted, &mut |text: &str| {
                 let Scanned { mut findings, problems, .. } = self.engine.scan_text(input, text);
                 findings.retain(|finding| objects.contains(&finding.object));
+                findings.retain(|finding| finding.control != default_deny::CONTROL || was_found(finding));
                 (self.accept)(&mut findings);
                 Scan { findings, problems: problems.len() }
             });

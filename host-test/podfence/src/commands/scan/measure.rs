@@ -152,6 +152,7 @@ impl Bench<'_> {
             options: Options {
                 is_trusting: true,
                 is_strict: false,
+                default_deny: &[],
                 tells_skipped: false,
                 namespace: None,
                 names: &names,

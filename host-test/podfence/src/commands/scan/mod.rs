@@ -25,6 +25,7 @@ use podfence_cluster::validating::Unbound;
 use podfence_host::Host;
 use podfence_scan::baseline::{self, Baseline};
 use podfence_scan::config::{self, Base, Config, Date, FailOn};
+use podfence_scan::default_deny::Direction;
 use podfence_scan::file::{CONTROLS, Options, SCAN};
 use podfence_scan::finding::{Finding, Problem, Severity};
 use podfence_scan::report::{Report, Summary};
@@ -178,6 +179,11 @@ struct SelectedArguments {
     #[arg(long, value_name = "NAME[=SETTINGS]")]
     policy: Vec<String>,
 
+    /// Reports namespaces with pods that have no NetworkPolicy which denies everything in these directions by default,
+    /// beside what the policies find
+    #[arg(long, value_enum, value_name = "DIRECTION,…", value_delimiter = ',')]
+    default_deny: Vec<DirectionArgument>,
+
     /// Where the modules are, as NAME.wasm [default: in this program, or beside it]
     #[arg(long, value_name = "DIR")]
     modules: Option<PathBuf>,
@@ -239,6 +245,23 @@ struct FixArguments {
 impl FixArguments {
     fn fixes(&self) -> Option<&Fixes> {
         self.fix.as_ref().or(self.diff.then_some(&Fixes::Usual))
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DirectionArgument {
+    /// To the pods
+    Ingress,
+    /// From the pods
+    Egress,
+}
+
+impl From<DirectionArgument> for Direction {
+    fn from(argument: DirectionArgument) -> Direction {
+        match argument {
+            DirectionArgument::Ingress => Direction::Ingress,
+            DirectionArgument::Egress => Direction::Egress,
+        }
     }
 }
 
@@ -333,6 +356,10 @@ impl Arguments {
                     .filter_map(|of| published::find(of))
                     .any(|of| of.controls.iter().any(|control| control == name))
         };
+        let default_deny = match &self.selected.default_deny[..] {
+            [] => configured.config.default_deny.clone(),
+            given => given.iter().copied().map(Direction::from).collect(),
+        };
         let engine = Engine {
             judge: &judge,
             options: Options {
@@ -340,6 +367,7 @@ impl Arguments {
                 tells_skipped: self.verbose,
                 namespace: self.selected.namespace.as_deref(),
                 is_strict: self.strict || configured.config.strict,
+                default_deny: &default_deny,
                 names: &names,
                 ran: &ran,
             },
