@@ -95,11 +95,17 @@ impl Oracle {
         let is_whole = of_objects || ["Pod", "PersistentVolume"].contains(&text(&case.request, "kind.kind"));
         let rejected = match verdict {
             Verdict::Rejected(rejection) if is_whole => {
-                rejection.violations.iter().map(|violation| declared(&violation.path)).collect()
+                rejection.violations.iter().map(|violation| self.declared(&violation.path)).collect()
             }
             _ => Vec::new(),
         };
         Ok(Agreement { class, rejected })
+    }
+
+    /// The path of a violation as the policy declares it.
+    fn declared(&self, path: &str) -> String {
+        let is_exact = self.opinion.policy.fields.iter().any(|field| field.path == path);
+        if is_exact { path.to_owned() } else { declared(path) }
     }
 }
 
@@ -206,7 +212,7 @@ fn at<'v>(object: &'v Value, path: &str) -> &'v Value {
     at.get(key).unwrap_or(&Value::Null)
 }
 
-/// The path of a violation in the form of a declared field.
+/// The path of a violation in the form of a declared field. Keys of annotations are patterns there.
 fn declared(path: &str) -> String {
     if let Some((before, key)) = path.split_once("[\"") {
         let (start, _) = key.split_once('/').unwrap_or((key, ""));
