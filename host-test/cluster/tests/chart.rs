@@ -103,19 +103,19 @@ fn cases() -> Vec<Case> {
             name: "policies",
             chart: Options::default(),
             values: json!({"level": "", "policies": every}),
-            expected: kustomized(&Options::default(), &["monitor/policies"]),
+            expected: kustomized(&Options::default(), &["monitor/policies", "monitor/guards"]),
         },
         Case {
             name: "mutating-monitor",
             chart: pinned.clone(),
             values: json!({"policies": every_configured, "warnings": true}),
-            expected: kustomized(&mutating, &["monitor/policies", "monitor/restricted"]),
+            expected: kustomized(&mutating, &["monitor/policies", "monitor/guards", "monitor/restricted"]),
         },
         Case {
             name: "mutating-protect",
             chart: pinned,
             values: json!({"policies": every_configured, "warnings": true, "mode": "protect"}),
-            expected: kustomized(&mutating, &["protect/policies", "protect/restricted"]),
+            expected: kustomized(&mutating, &["protect/policies", "protect/guards", "protect/restricted"]),
         },
     ]
 }

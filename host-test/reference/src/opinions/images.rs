@@ -156,7 +156,7 @@ impl Image {
             return None;
         }
         let (registry, rest) = match text.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first.to_ascii_lowercase() == "localhost" => {
+            Some((first, rest)) if first.contains(['.', ':']) || first.eq_ignore_ascii_case("localhost") => {
                 (Some(first), rest)
             }
             _ => (None, text),
@@ -185,7 +185,7 @@ impl Image {
         let (pattern, digest) = pattern.split_once('@').map_or((pattern, None), |(name, digest)| (name, Some(digest)));
         let is_registry = |first: &str| {
             let host = first.split(':').next().unwrap_or_default();
-            host.contains('.') || host.to_ascii_lowercase() == "localhost"
+            host.contains('.') || host.eq_ignore_ascii_case("localhost")
         };
         let (registry, rest) = match pattern.split_once('/') {
             Some((first, rest)) if is_registry(first) || first.contains(':') => (first, rest),
