@@ -197,9 +197,9 @@ mod tests {
             ("::ffff:0.0.0.0/96", Some(Block::all(false))),
             ("::ffff:0.0.0.0/95", block(true, 0xfffe << 32, (1 << 48) - 1)),
             ("255.255.255.255/32", block(false, LAST_V4, LAST_V4)),
-            ("2001:db8::/32", block(true, documentation, documentation | (1 << 96) - 1)),
-            ("2001:DB8::/32", block(true, documentation, documentation | (1 << 96) - 1)),
-            ("02001:0db8::/32", block(true, documentation, documentation | (1 << 96) - 1)),
+            ("2001:db8::/32", block(true, documentation, documentation | ((1 << 96) - 1))),
+            ("2001:DB8::/32", block(true, documentation, documentation | ((1 << 96) - 1))),
+            ("02001:0db8::/32", block(true, documentation, documentation | ((1 << 96) - 1))),
             (
                 "1:2:3:4:5:6:7::/128",
                 block(true, 0x0001_0002_0003_0004_0005_0006_0007_0000, 0x0001_0002_0003_0004_0005_0006_0007_0000),
