@@ -158,9 +158,9 @@ pub fn bad(policy: &str) -> Vec<Value> {
     [plain].into_iter().chain(rejected).collect()
 }
 
-/// The policies' names.
+/// The names of the policies that evaluate pods.
 pub fn policies() -> impl Iterator<Item = &'static str> {
-    published::all().iter().map(|of| of.policy)
+    published::all().iter().filter(|of| of.evaluates_pods()).map(|of| of.policy)
 }
 
 /// Adds what the API server demands and fixtures leave out.
