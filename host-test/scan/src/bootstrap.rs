@@ -6,11 +6,12 @@ use crate::object::Object;
 use crate::request::GroupVersionKind;
 
 /// Each by its name, which is that of its ClusterRole as well, with its groups.
-const BINDINGS: [(&str, &[&str]); 4] = [
+const BINDINGS: [(&str, &[&str]); 5] = [
     ("cluster-admin", &["system:masters"]),
     ("system:basic-user", &["system:authenticated"]),
     ("system:discovery", &["system:authenticated"]),
     ("system:public-info-viewer", &["system:authenticated", "system:unauthenticated"]),
+    ("system:service-account-issuer-discovery", &["system:serviceaccounts"]),
 ];
 
 /// The policy that rejects them. In a cluster, it exempts the API server.

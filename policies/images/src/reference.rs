@@ -31,9 +31,7 @@ pub struct Reference<'t> {
 impl<'t> Reference<'t> {
     /// Reads the image of a container; `None` if it is not a reference.
     pub fn image(text: &'t str) -> Option<Self> {
-        // The ID of an image stands for what is on the node, wherever it comes from.
-        let is_id = text.len() == 64 && is_hex(text) || is_digest(text);
-        if text.len() > MOST_BYTES || is_id { None } else { Self::read(text, false) }
+        if text.len() > MOST_BYTES || is_id(text) { None } else { Self::read(text, false) }
     }
 
     /// Reads a pattern; `None` if it is invalid.
@@ -64,7 +62,13 @@ impl<'t> Reference<'t> {
         {
             return None;
         }
-        let is_of_hub = is_short || [HUB, OLD_HUB].iter().any(|hub| registry.eq_ignore_ascii_case(hub));
+        let is_hub = |hub: &&str| registry.eq_ignore_ascii_case(hub);
+        let hub = [HUB, OLD_HUB].into_iter().find(is_hub);
+        // Runtimes know these two in lower case alone: another spelling is a registry to them, and has no `library/`.
+        if hub.is_some_and(|hub| hub != registry) {
+            return None;
+        }
+        let is_of_hub = is_short || hub.is_some();
         let is_official = is_of_hub && !matches!(path, "" | "**") && parts(path, b'/').1.is_none();
         let path = [if is_official { "library/" } else { "" }, path].concat();
         Some(Self { is_short, tag, digest, registry: if is_of_hub { HUB } else { registry }, path })
@@ -92,6 +96,15 @@ impl<'t> Reference<'t> {
     }
 }
 
+/// Whether a text is the ID of an image, or the start of one: a runtime takes the image on the node that it fits,
+/// wherever that comes from.
+fn is_id(text: &str) -> bool {
+    match parts(text, b':') {
+        ("sha256" | "sha384" | "sha512", Some(digits)) => is_hex(digits),
+        _ => text.len() == 64 && is_hex(text),
+    }
+}
+
 /// Whether a pattern could end in the port of a registry as well as in a tag, such as `registry:5000`.
 pub fn is_ambiguous(text: &str) -> bool {
     let (name, port) = parts(text, b':');
@@ -112,6 +125,11 @@ fn is_registry(first: &str) -> bool {
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a text is the number of a port as it is written: another spelling would be the same port and another text.
+fn is_port(text: &str) -> bool {
+    is_number(text) && !text.starts_with('0') && text.parse::<u16>().is_ok()
 }
 
 fn is_hex(text: &str) -> bool {
@@ -144,7 +162,7 @@ fn is_host(registry: &str, is_pattern: bool) -> bool {
             has_ends && label.iter().all(is_inside) || is_pattern && label == b"*"
         }),
     };
-    is_name && port.is_none_or(is_number)
+    is_name && port.is_none_or(is_port)
 }
 
 fn components(path: &str) -> impl Iterator<Item = &[u8]> {

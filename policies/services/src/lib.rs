@@ -17,8 +17,8 @@ podfence_core::fields! {
     TYPE: String = Object "spec.type", allowed "in `allowedTypes` (all but `ExternalName`); unset is `ClusterIP`";
     EXTERNAL_IPS: StringList = Object "spec.externalIPs", allowed "within `allowedExternalIPs` (none)";
     EXTERNAL_NAME: String = Object "spec.externalName",
-        allowed "of an `ExternalName`: in `allowedExternalNames` (any); never `localhost`, an address, or a name in \
-            `clusterDomain` or `svc`";
+        allowed "of an `ExternalName`: in `allowedExternalNames` (any); never a single label such as `localhost`, an \
+            address, or a name in `clusterDomain`, `svc`, `pod` or `localdomain`";
     SOURCE_RANGES: StringList = Object "spec.loadBalancerSourceRanges",
         allowed "of a `LoadBalancer`: anything, also unset; with `allowedSourceRanges`, blocks within these";
     ANNOTATION: String = Object "metadata.annotations[\"service.beta.kubernetes.io/load-balancer-source-ranges\"]",
@@ -293,7 +293,8 @@ fn has(range: Object<'_>, port: i64) -> bool {
 
 /// Whether a name leads into the cluster, or to whoever resolves it.
 fn is_internal(name: &str, settings: &Settings<'_>) -> bool {
-    let domains = ["localhost", "svc", settings.get(CLUSTER_DOMAIN).unwrap_or_default()];
+    // Search paths lead from the last two into the cluster, and from a single label to wherever they like.
+    let domains = ["localhost", "localdomain", "pod", "svc", settings.get(CLUSTER_DOMAIN).unwrap_or_default()];
     let last_label = bare(name).as_bytes().rsplit(|&byte| byte == b'.').next().unwrap_or_default();
     // Programs read such a name as an address; no domain ends so.
     let is_address = name.bytes().any(|byte| byte == b':')
@@ -301,7 +302,8 @@ fn is_internal(name: &str, settings: &Settings<'_>) -> bool {
             [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
             digits => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
         };
-    is_address || domains.iter().any(|domain| is_same(name, domain) || is_below(name, domain))
+    let is_single = !bare(name).is_empty() && !bare(name).contains('.');
+    is_single || is_address || domains.iter().any(|domain| is_same(name, domain) || is_below(name, domain))
 }
 
 /// Whether a name is what an entry of `allowedExternalNames` stands for.

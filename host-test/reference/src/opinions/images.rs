@@ -137,7 +137,7 @@ fn whole(expression: &str) -> Regex {
 
 static HOST: LazyLock<Regex> = LazyLock::new(|| {
     let label = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])";
-    whole(&format!(r"(?<name>{label}(?:\.{label})*|\[[a-fA-F0-9:]+\])(?::(?<port>[0-9]+))?"))
+    whole(&format!(r"(?<name>{label}(?:\.{label})*|\[[a-fA-F0-9:]+\])(?::(?<port>[1-9][0-9]{{0,4}}))?"))
 });
 
 static REPOSITORY: LazyLock<Regex> = LazyLock::new(|| {
@@ -148,7 +148,7 @@ static REPOSITORY: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 static ID: LazyLock<Regex> =
-    LazyLock::new(|| whole("(?:sha256:)?[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}"));
+    LazyLock::new(|| whole("[a-f0-9]{64}|sha(?:256|384|512):[a-f0-9]*"));
 
 impl Image {
     fn read(text: &str) -> Option<Self> {
@@ -162,6 +162,10 @@ impl Image {
             _ => (None, text),
         };
         let host = HOST.captures(registry.unwrap_or("docker.io"))?;
+        let is_odd_hub = ["docker.io", "index.docker.io"].iter().any(|hub| host[0].eq_ignore_ascii_case(hub) && host[0] != **hub);
+        if is_odd_hub || host.name("port").is_some_and(|port| port.as_str().parse::<u16>().is_err()) {
+            return None;
+        }
         let repository = REPOSITORY.captures(rest)?;
         let part = |name: &str| repository.name(name).map(|part| part.as_str().to_owned());
         let mut image = Self {

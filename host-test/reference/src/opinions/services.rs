@@ -158,7 +158,10 @@ fn is_allowed_name(name: &str, settings: &Value) -> bool {
     let name = plain(name);
     let domain = plain(get(settings, "clusterDomain").as_str().unwrap_or("cluster.local"));
     let is_below = |domain: &str| name.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'));
-    if ["localhost", "svc", &domain].iter().any(|domain| name == *domain || is_below(domain)) {
+    if !name.is_empty() && !name.contains('.') {
+        return false;
+    }
+    if ["localhost", "localdomain", "pod", "svc", &domain].iter().any(|domain| name == *domain || is_below(domain)) {
         return false;
     }
     let label = name.rsplit('.').next().unwrap_or_default();
