@@ -7,7 +7,7 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 /** The most bytes of the page over the wire, with gzip. */
-const LARGEST = 400 * 1024;
+const LARGEST = 400_000;
 
 const here = import.meta.dirname;
 const [what, bindings, out] = process.argv.slice(2).map((argument, index) => (index === 0 ? argument : resolve(argument)));

@@ -27,18 +27,27 @@ struct Rule {
 #[derive(Deserialize)]
 struct Fixture {
     settings: Option<Value>,
+    request: Option<Value>,
+    old: Option<Value>,
     pod: Option<Value>,
     object: Option<Value>,
     reject: Option<Value>,
 }
 
-/// The manifest of the first pod, or object of another kind, that a policy rejects with its default settings.
+impl Fixture {
+    fn is_rejected_without_settings(&self) -> bool {
+        self.reject.is_some() && self.settings.is_none() && self.request.is_none() && self.old.is_none()
+    }
+}
+
+/// The manifest of the first pod, or object of another kind, that is rejected without settings: the example of the
+/// policy's README.
 fn example(fixtures: &str, name: &str, of_pods: bool) -> Result<String, Box<dyn Error>> {
     let fixtures: Vec<Fixture> = serde_saphyr::from_str(fixtures)?;
-    let rejected = fixtures.into_iter().filter(|of| of.settings.is_none() && of.reject.is_some());
+    let rejected = fixtures.into_iter().filter(Fixture::is_rejected_without_settings);
     let pod = |spec: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
     let mut objects = rejected.filter_map(|of| if of_pods { of.pod.map(pod) } else { of.object });
-    let object = objects.next().ok_or("expected an object that is rejected with the default settings")?;
+    let object = objects.next().ok_or("expected an object that is rejected without settings")?;
     Ok(serde_saphyr::to_string(&object)?)
 }
 
