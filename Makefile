@@ -245,7 +245,7 @@ bless: ## Refresh what is generated, and record what the modules cost and what i
 	step $(PUBLISHER) package $(MODULES) --lock packages.lock; \
 	exit $$status
 
-new-policy: ## Make the files of a new policy, to be changed: NAME=host-path
+new-policy: ## Make the files of a new policy, to be changed: NAME=open-stdin
 	@cargo run --quiet -p podfence-docs --bin new-policy -- '$(NAME)'
 
 lint: toolchain ## Check format, lints and docs

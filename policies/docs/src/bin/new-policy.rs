@@ -19,6 +19,13 @@ const FILES: [(&str, &str); 4] = [
 const MANIFESTS: [(&str, &str); 2] =
     [("host-test/reference/Cargo.toml", "../../policies"), ("web/Cargo.toml", "../policies")];
 
+/// What is to be done then.
+const NEXT: &str = "
+Next:
+- In host-test/reference/pod-fields.yaml, give each field of pods that the policy declares `judged by: [{{name}}]`.
+- `BLESS=1 cargo test -p podfence-{{name}}` writes the policy's own generated files.
+- `make bless` also writes what the policies share, and `make test` passes then.";
+
 fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."));
     let name = std::env::args().nth(1).unwrap_or_default();
@@ -26,7 +33,7 @@ fn main() -> ExitCode {
         Ok(files) => {
             println!("Wrote a policy that rejects `stdin: true`, to be changed into yours:\n");
             files.iter().for_each(|file| println!("  {}", file.display()));
-            println!("\nThen `make bless` writes what is generated of it, and `make test` proves it.");
+            println!("{}", NEXT.replace("{{name}}", &name));
             ExitCode::SUCCESS
         }
         Err(problem) => {
@@ -42,7 +49,7 @@ fn make(root: &Path, name: &str) -> Result<Vec<PathBuf>, String> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.split('-').all(is_word) || !name.chars().all(is_plain) {
         return Err(format!(
-            "expected a name such as `host-path`, lower-case words with hyphens, found {name:?}: make new-policy NAME=host-path"
+            "expected a name such as `open-stdin`, lower-case words with hyphens, found {name:?}: make new-policy NAME=open-stdin"
         ));
     }
     let filled = |text: &str| {
