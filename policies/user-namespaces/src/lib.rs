@@ -3,17 +3,23 @@
 //! Without one, root in a container is root on the node as soon as it escapes, and a capability is one on the node.
 //! With `hostUsers: false`, the container's users are unprivileged users of the node, who differ from pod to pod.
 //!
+//! The API server refuses `hostUsers: false` together with `hostPID`, `hostIPC` or `volumeDevices`, and with `hostNetwork`
+//! unless its feature gate `UserNamespacesHostNetworkSupport` is enabled (alpha since Kubernetes 1.35). So pods with these
+//! are rejected, unless a setting allows them.
+//!
 //! Kubernetes before 1.33 drops the field, unless the feature is enabled there, so that the pods run without it. The node
-//! refuses to run a pod if its runtime or the file system of a volume cannot map users. Pods with `volumeDevices` are
-//! accepted, since the API server refuses `hostUsers: false` for them. For pods in a virtual machine, such as those of
-//! Kata Containers, set `exempt.runtimeClasses`.
+//! refuses to run a pod if its runtime or the file system of a volume cannot map users. For pods in a virtual machine, such
+//! as those of Kata Containers, set `exempt.runtimeClasses`.
 #![cfg_attr(not(test), no_std)]
 
-use podfence_core::{Container, Edits, Field, LISTS, Mend, Pod, Rule, Settings, String, Violations, mend, types, vec};
+use podfence_core::{
+    Container, Edits, Field, LISTS, List, Mend, Pod, Rule, Settings, String, Violations, mend, types, vec,
+};
 
 podfence_core::fields! {
     HOST_USERS: Bool = Pod "hostUsers",
-        allowed "`false`; any if `require` (`always`) does not apply to any container, in Windows pods, and with \
+        allowed "`false`; any if `require` (`always`) does not apply to any container, in Windows pods, and where \
+            `allowHostNamespaces` (`false`) allows a namespace of the node; unset where `allowVolumeDevices` (`false`) allows \
             `volumeDevices`";
     HOST_NETWORK: Bool = Pod "hostNetwork",
         allowed "unset, `false`; any where `hostUsers` may be unset, or if `allowHostNamespaces` (`false`) is `true`";
@@ -25,7 +31,8 @@ podfence_core::fields! {
     RUN_AS_USER: Integer = Both "securityContext.runAsUser";
     PRIVILEGED: Bool = Container "securityContext.privileged";
     ADD: StringList = Container "securityContext.capabilities.add";
-    DEVICES: ObjectList = Container "volumeDevices";
+    DEVICES: ObjectList = Container "volumeDevices",
+        allowed "empty; any where `hostUsers` is `false` or may be unset, or if `allowVolumeDevices` (`false`) is `true`";
 }
 
 podfence_core::settings! {
@@ -34,11 +41,13 @@ podfence_core::settings! {
     /// `whenCapabilities`: those with a container that adds a capability or is privileged. Containers with exempt images
     /// do not count.
     REQUIRE: String = "require", one_of ["always", "whenRoot", "whenCapabilities"], default "\"always\"";
-    /// Allows pods without a user namespace of their own if they use the network, process or IPC namespace of the node:
-    /// the API server refuses the two together. The policy `host-namespaces` rejects such pods.
+    /// Allows pods without a user namespace of their own if they use the network, process or IPC namespace of the node. The
+    /// policy `host-namespaces` rejects such pods.
     ALLOW_HOST_NAMESPACES: Bool = "allowHostNamespaces", default "false";
+    /// Allows pods that leave `hostUsers` unset if a container of theirs uses a volume as a block device (`volumeDevices`).
+    ALLOW_DEVICES: Bool = "allowVolumeDevices", default "false";
     /// Sets `hostUsers: false` where it is required and unset, instead of rejecting. `true` is never replaced. Pods in a
-    /// namespace of the node and Windows pods are not changed.
+    /// namespace of the node, pods with `volumeDevices` and Windows pods are not changed.
     MUTATE: Bool = "mutate", default "false", mutates if true;
 }
 
@@ -79,6 +88,17 @@ static IN_HOST_NAMESPACE: Rule = Rule {
     ..ALWAYS
 };
 
+static WITH_DEVICES: Rule = Rule {
+    detail: "{who} must not use volumeDevices, with which the API server refuses hostUsers=false",
+    fix: "mount the volume as a file system in volumeMounts, and set hostUsers to false",
+    mend: Mend::NONE,
+    setting: Some(ALLOW_DEVICES.path),
+    ..ALWAYS
+};
+
+static EXPLICIT: Rule =
+    Rule { detail: "{who} must not set hostUsers=true", fix: "remove hostUsers", mend: Mend::REMOVE, ..ALWAYS };
+
 /// The fields for the namespaces of the node.
 const HOST: [(Field<types::Bool>, &str); 3] =
     [(HOST_NETWORK, "hostNetwork=true"), (HOST_PID, "hostPID=true"), (HOST_IPC, "hostIPC=true")];
@@ -89,9 +109,20 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     if pod.get(HOST_USERS) == Some(false) || reasons.peek().is_none() {
         return;
     }
-    if uses_host_namespace(pod) {
-        if !settings.is(ALLOW_HOST_NAMESPACES) {
-            check_host_namespaces(pod, found);
+    let (is_shared, has_devices) = (uses_host_namespace(pod), has_devices(pod));
+    if is_shared && !settings.is(ALLOW_HOST_NAMESPACES) {
+        check_host_namespaces(pod, found);
+    }
+    if has_devices && !settings.is(ALLOW_DEVICES) {
+        check_devices(pod, found);
+    }
+    if is_shared {
+        return;
+    }
+    if has_devices {
+        // Where that is allowed, nothing but the devices is a reason for it.
+        if pod.get(HOST_USERS) == Some(true) {
+            found.add(&EXPLICIT, pod.at(HOST_USERS));
         }
         return;
     }
@@ -114,17 +145,29 @@ fn check_host_namespaces<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     }
 }
 
+/// Reports the block devices of a pod that has some: at its containers, or at the pod if only exempt ones use them.
+fn check_devices<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
+    let mut is_exempt = true;
+    for container in pod.containers().filter(|container| is_used(container.get(DEVICES))) {
+        found.add(&WITH_DEVICES, container.at(DEVICES));
+        is_exempt = false;
+    }
+    if is_exempt {
+        found.add(&WITH_DEVICES, pod.at(HOST_USERS));
+    }
+}
+
 /// Sets the field to `false` where it is unset and required.
 pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>) {
     let is_missing = pod.get(HOST_USERS).is_none() && reasons(pod, settings).next().is_some();
-    if settings.is(MUTATE) && is_missing && !uses_host_namespace(pod) {
+    if settings.is(MUTATE) && is_missing && !uses_host_namespace(pod) && !has_devices(pod) {
         edits.pod(pod, "", vec![("hostUsers", String::from(NO))]);
     }
 }
 
 /// Returns the containers for which the pod needs a user namespace, each with the rule.
 fn reasons<'v>(pod: &Pod<'v>, settings: &Settings<'_>) -> impl Iterator<Item = (&'static Rule, Container<'v>)> {
-    let is_asked = !pod.is_windows() && !has_devices(pod);
+    let is_asked = !pod.is_windows();
     let required = settings.get(REQUIRE).unwrap_or_default();
     pod.containers().filter(move |_| is_asked).filter_map(move |container| {
         let (rule, is_needed) = match required {
@@ -148,10 +191,11 @@ fn has_capabilities(container: &Container<'_>) -> bool {
 /// Whether any container, also an exempt one, uses a volume as a block device: the API server refuses `hostUsers: false`
 /// for the pod then.
 fn has_devices(pod: &Pod<'_>) -> bool {
-    LISTS.into_iter().any(|list| {
-        let mut containers = pod.list(list);
-        containers.any(|container| container.get(DEVICES).is_some_and(|devices| !devices.is_empty()))
-    })
+    LISTS.into_iter().any(|list| pod.list(list).any(|container| is_used(container.get(DEVICES))))
+}
+
+fn is_used(devices: Option<List<'_>>) -> bool {
+    devices.is_some_and(|devices| !devices.is_empty())
 }
 
 /// Whether the pod uses a namespace of the node: the API server refuses `hostUsers: false` for it.
