@@ -68,12 +68,6 @@ pub struct Block {
 }
 
 impl Block {
-    /// All addresses of a family.
-    pub const fn all(is_v6: bool) -> Self {
-        let last = if is_v6 { u128::MAX } else { LAST_V4 };
-        Self { is_v6, range: Range { first: 0, last } }
-    }
-
     /// The block of a CIDR; `None` if it is not one. As for the API server, numbers may start with zeros, bits behind the
     /// prefix do not count, and a block of IPv4 in IPv6 (`::ffff:10.0.0.0/104`) is one of IPv4.
     pub fn parse(cidr: &str) -> Option<Self> {
@@ -183,9 +177,9 @@ mod tests {
         let ten = block(false, 0x0a00_0000, 0x0aff_ffff);
         let documentation = 0x2001_0db8u128 << 96;
         for (cidr, expected) in [
-            ("0.0.0.0/0", Some(Block::all(false))),
-            ("::/0", Some(Block::all(true))),
-            ("1.2.3.4/0", Some(Block::all(false))),
+            ("0.0.0.0/0", block(false, 0, LAST_V4)),
+            ("::/0", block(true, 0, u128::MAX)),
+            ("1.2.3.4/0", block(false, 0, LAST_V4)),
             ("128.0.0.0/1", block(false, 1 << 31, LAST_V4)),
             ("8000::/1", block(true, 1 << 127, u128::MAX)),
             ("10.0.0.0/8", ten),
@@ -194,7 +188,7 @@ mod tests {
             ("::ffff:10.0.0.0/104", ten),
             ("::ffff:a00:0/104", ten),
             ("0:0:0:0:0:ffff:10.0.0.0/104", ten),
-            ("::ffff:0.0.0.0/96", Some(Block::all(false))),
+            ("::ffff:0.0.0.0/96", block(false, 0, LAST_V4)),
             ("::ffff:0.0.0.0/95", block(true, 0xfffe << 32, (1 << 48) - 1)),
             ("255.255.255.255/32", block(false, LAST_V4, LAST_V4)),
             ("2001:db8::/32", block(true, documentation, documentation | ((1 << 96) - 1))),

@@ -2,7 +2,13 @@
 //!
 //! No NetworkPolicy can deny what another one allows: a rule for everybody defeats the policies that deny by default, for
 //! each pod that it selects. Such a rule has no peers, or an address block that is all of IPv4 or IPv6, or blocks that
-//! are all of it together, or it selects all pods of all namespaces.
+//! are all of it together, or it selects all pods of all namespaces, also by several selectors.
+//!
+//! Blocks are all of IPv4 also if they leave out reserved addresses (`0.0.0.0/8`, `127.0.0.0/8`, `224.0.0.0/4` and
+//! `240.0.0.0/4`), and all of IPv6 if they have all of `2000::/3`; but an exception within `fc00::/7`, the private
+//! addresses of IPv6, is one. Selectors of one rule are put together if each has a single condition and all are about one
+//! label: `Exists` and `DoesNotExist`, or `In` and `NotIn` the same values. The policy knows neither the labels nor the
+//! addresses that are in use: `NotIn` a value that nothing has is accepted, and so is a block without one address.
 //!
 //! An ingress rule for everybody is accepted if it leaves out a port of each protocol: a web server needs one. An egress
 //! rule for everybody is accepted only for the ports in `allowedPorts`: who breaks into a pod can send its data to port 443
@@ -14,7 +20,8 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Block, Element, Field, Kind, List, Object, Range, Resource, Rule, Settings, String, Vec, Violations, json, types,
+    Before as Texts, Block, Element, Field, Kind, List, Object, Range, Resource, Rule, Settings, String, Vec,
+    Violations, json, split, types,
 };
 
 podfence_core::fields! {
@@ -25,7 +32,7 @@ podfence_core::fields! {
     FROM: ObjectList = Object "spec.ingress[*].from",
         allowed "peers that are not everybody together; any, also unset, if `ports` leaves out a port of each protocol";
     FROM_CIDR: String = Object "spec.ingress[*].from[*].ipBlock.cidr",
-        allowed "a CIDR that is not all of IPv4 or IPv6, or has exceptions";
+        allowed "a CIDR that is not all of IPv4 or IPv6, or has exceptions that are not reserved addresses";
     FROM_EXCEPT: StringList = Object "spec.ingress[*].from[*].ipBlock.except", allowed "CIDRs";
     FROM_NAMESPACES: Object = Object "spec.ingress[*].from[*].namespaceSelector",
         allowed "one that does not select all namespaces (each has the label `kubernetes.io/metadata.name`), or a `podSelector` \
@@ -34,9 +41,13 @@ podfence_core::fields! {
     FROM_NAMESPACE_EXPRESSIONS: ObjectList = Object "spec.ingress[*].from[*].namespaceSelector.matchExpressions";
     FROM_NAMESPACE_KEY: String = Object "spec.ingress[*].from[*].namespaceSelector.matchExpressions[*].key";
     FROM_NAMESPACE_OPERATOR: String = Object "spec.ingress[*].from[*].namespaceSelector.matchExpressions[*].operator";
+    FROM_NAMESPACE_VALUES: StringList = Object "spec.ingress[*].from[*].namespaceSelector.matchExpressions[*].values";
     FROM_PODS: Object = Object "spec.ingress[*].from[*].podSelector";
     FROM_POD_LABELS: Object = Object "spec.ingress[*].from[*].podSelector.matchLabels";
     FROM_POD_EXPRESSIONS: ObjectList = Object "spec.ingress[*].from[*].podSelector.matchExpressions";
+    FROM_POD_KEY: String = Object "spec.ingress[*].from[*].podSelector.matchExpressions[*].key";
+    FROM_POD_OPERATOR: String = Object "spec.ingress[*].from[*].podSelector.matchExpressions[*].operator";
+    FROM_POD_VALUES: StringList = Object "spec.ingress[*].from[*].podSelector.matchExpressions[*].values";
     INGRESS_PORTS: ObjectList = Object "spec.ingress[*].ports";
     INGRESS_PORT: Any = Object "spec.ingress[*].ports[*].port";
     INGRESS_END_PORT: Integer = Object "spec.ingress[*].ports[*].endPort";
@@ -45,7 +56,7 @@ podfence_core::fields! {
     TO: ObjectList = Object "spec.egress[*].to",
         allowed "peers that are not everybody together; any, also unset, if all `ports` are within `allowedPorts` (53)";
     TO_CIDR: String = Object "spec.egress[*].to[*].ipBlock.cidr",
-        allowed "a CIDR that is not all of IPv4 or IPv6, or has exceptions";
+        allowed "a CIDR that is not all of IPv4 or IPv6, or has exceptions that are not reserved addresses";
     TO_EXCEPT: StringList = Object "spec.egress[*].to[*].ipBlock.except", allowed "CIDRs";
     TO_NAMESPACES: Object = Object "spec.egress[*].to[*].namespaceSelector",
         allowed "one that does not select all namespaces (each has the label `kubernetes.io/metadata.name`), or a `podSelector` \
@@ -54,9 +65,13 @@ podfence_core::fields! {
     TO_NAMESPACE_EXPRESSIONS: ObjectList = Object "spec.egress[*].to[*].namespaceSelector.matchExpressions";
     TO_NAMESPACE_KEY: String = Object "spec.egress[*].to[*].namespaceSelector.matchExpressions[*].key";
     TO_NAMESPACE_OPERATOR: String = Object "spec.egress[*].to[*].namespaceSelector.matchExpressions[*].operator";
+    TO_NAMESPACE_VALUES: StringList = Object "spec.egress[*].to[*].namespaceSelector.matchExpressions[*].values";
     TO_PODS: Object = Object "spec.egress[*].to[*].podSelector";
     TO_POD_LABELS: Object = Object "spec.egress[*].to[*].podSelector.matchLabels";
     TO_POD_EXPRESSIONS: ObjectList = Object "spec.egress[*].to[*].podSelector.matchExpressions";
+    TO_POD_KEY: String = Object "spec.egress[*].to[*].podSelector.matchExpressions[*].key";
+    TO_POD_OPERATOR: String = Object "spec.egress[*].to[*].podSelector.matchExpressions[*].operator";
+    TO_POD_VALUES: StringList = Object "spec.egress[*].to[*].podSelector.matchExpressions[*].values";
     EGRESS_PORTS: ObjectList = Object "spec.egress[*].ports";
     EGRESS_PORT: Any = Object "spec.egress[*].ports[*].port";
     EGRESS_END_PORT: Integer = Object "spec.egress[*].ports[*].endPort";
@@ -90,6 +105,7 @@ struct Rules {
     block: Rule,
     blocks: Rule,
     namespaces: Rule,
+    selectors: Rule,
 }
 
 const IN: Rule = Rule {
@@ -103,8 +119,9 @@ static IN_RULES: Rules = Rules {
     no_peers: Rule { detail: "{who} must name peers in from", ..IN },
     no_peer: Rule { detail: "{who} must select peers", ..IN },
     block: Rule { detail: BLOCK, ..IN },
-    blocks: Rule { detail: "the ipBlocks of {who} must not be all addresses together", ..IN },
+    blocks: Rule { detail: BLOCKS, ..IN },
     namespaces: Rule { detail: NAMESPACES, ..IN },
+    selectors: Rule { detail: SELECTORS, ..IN },
 };
 
 const OUT: Rule = Rule {
@@ -119,13 +136,18 @@ static OUT_RULES: Rules = Rules {
     no_peers: Rule { detail: "{who} must name peers in to", ..OUT },
     no_peer: Rule { detail: "{who} must select peers", ..OUT },
     block: Rule { detail: BLOCK, ..OUT },
-    blocks: Rule { detail: "the ipBlocks of {who} must not be all addresses together", ..OUT },
+    blocks: Rule { detail: BLOCKS, ..OUT },
     namespaces: Rule { detail: NAMESPACES, ..OUT },
+    selectors: Rule { detail: SELECTORS, ..OUT },
 };
 
 const BLOCK: &str = "{who} must not have {values:ipBlock|ipBlocks} {values}";
 
+const BLOCKS: &str = "the ipBlocks of {who} must not be all addresses together";
+
 const NAMESPACES: &str = "{who} must not select all pods of all namespaces";
+
+const SELECTORS: &str = "the selectors of {who} must not select all pods of all namespaces together";
 
 static NO_CIDR: Rule = Rule {
     control: "ipBlocks",
@@ -144,18 +166,22 @@ struct Direction {
     peers: Field<types::ObjectList>,
     cidr: Field<types::String>,
     except: Field<types::StringList>,
-    namespaces: Field<types::Object>,
-    namespace_labels: Field<types::Object>,
-    namespace_expressions: Field<types::ObjectList>,
-    namespace_key: Field<types::String>,
-    namespace_operator: Field<types::String>,
-    pods: Field<types::Object>,
-    pod_labels: Field<types::Object>,
-    pod_expressions: Field<types::ObjectList>,
+    namespaces: Selector,
+    pods: Selector,
     ports: Field<types::ObjectList>,
     port: Field<types::Any>,
     end_port: Field<types::Integer>,
     protocol: Field<types::String>,
+}
+
+/// The fields of a selector of labels.
+struct Selector {
+    object: Field<types::Object>,
+    labels: Field<types::Object>,
+    expressions: Field<types::ObjectList>,
+    key: Field<types::String>,
+    operator: Field<types::String>,
+    values: Field<types::StringList>,
 }
 
 static DIRECTIONS: [Direction; 2] = [
@@ -166,14 +192,22 @@ static DIRECTIONS: [Direction; 2] = [
         peers: FROM,
         cidr: FROM_CIDR,
         except: FROM_EXCEPT,
-        namespaces: FROM_NAMESPACES,
-        namespace_labels: FROM_NAMESPACE_LABELS,
-        namespace_expressions: FROM_NAMESPACE_EXPRESSIONS,
-        namespace_key: FROM_NAMESPACE_KEY,
-        namespace_operator: FROM_NAMESPACE_OPERATOR,
-        pods: FROM_PODS,
-        pod_labels: FROM_POD_LABELS,
-        pod_expressions: FROM_POD_EXPRESSIONS,
+        namespaces: Selector {
+            object: FROM_NAMESPACES,
+            labels: FROM_NAMESPACE_LABELS,
+            expressions: FROM_NAMESPACE_EXPRESSIONS,
+            key: FROM_NAMESPACE_KEY,
+            operator: FROM_NAMESPACE_OPERATOR,
+            values: FROM_NAMESPACE_VALUES,
+        },
+        pods: Selector {
+            object: FROM_PODS,
+            labels: FROM_POD_LABELS,
+            expressions: FROM_POD_EXPRESSIONS,
+            key: FROM_POD_KEY,
+            operator: FROM_POD_OPERATOR,
+            values: FROM_POD_VALUES,
+        },
         ports: INGRESS_PORTS,
         port: INGRESS_PORT,
         end_port: INGRESS_END_PORT,
@@ -186,14 +220,22 @@ static DIRECTIONS: [Direction; 2] = [
         peers: TO,
         cidr: TO_CIDR,
         except: TO_EXCEPT,
-        namespaces: TO_NAMESPACES,
-        namespace_labels: TO_NAMESPACE_LABELS,
-        namespace_expressions: TO_NAMESPACE_EXPRESSIONS,
-        namespace_key: TO_NAMESPACE_KEY,
-        namespace_operator: TO_NAMESPACE_OPERATOR,
-        pods: TO_PODS,
-        pod_labels: TO_POD_LABELS,
-        pod_expressions: TO_POD_EXPRESSIONS,
+        namespaces: Selector {
+            object: TO_NAMESPACES,
+            labels: TO_NAMESPACE_LABELS,
+            expressions: TO_NAMESPACE_EXPRESSIONS,
+            key: TO_NAMESPACE_KEY,
+            operator: TO_NAMESPACE_OPERATOR,
+            values: TO_NAMESPACE_VALUES,
+        },
+        pods: Selector {
+            object: TO_PODS,
+            labels: TO_POD_LABELS,
+            expressions: TO_POD_EXPRESSIONS,
+            key: TO_POD_KEY,
+            operator: TO_POD_OPERATOR,
+            values: TO_POD_VALUES,
+        },
         ports: EGRESS_PORTS,
         port: EGRESS_PORT,
         end_port: EGRESS_END_PORT,
@@ -264,6 +306,7 @@ impl Direction {
             found.add(&self.texts.no_peers, rule.at(self.peers));
         }
         let mut families = [Family::of(false), Family::of(true)];
+        let (mut is_everybody, mut by_namespace, mut by_pod) = (false, Vec::new(), Vec::new());
         for peer in &peers {
             if let Some(cidr) = peer.get(self.cidr) {
                 let exceptions = self.exceptions(peer, found);
@@ -274,15 +317,27 @@ impl Direction {
                     Some(_) => {}
                     None => found.add(&NO_CIDR, peer.at(self.cidr)),
                 }
-            } else if peer.get(self.namespaces).is_none() && peer.get(self.pods).is_none() {
+            } else if peer.get(self.namespaces.object).is_none() && peer.get(self.pods.object).is_none() {
                 found.add(&self.texts.no_peer, peer.place());
             }
-            if self.is_every_pod(peer) {
-                found.add(&self.texts.namespaces, peer.at(self.namespaces));
+            let Some(mut of_namespaces) = self.namespaces.conditions(peer) else { continue };
+            of_namespaces.retain(|condition| !(condition.key == NAME_LABEL && condition.operator == EXISTS));
+            let of_pods = self.pods.conditions(peer).unwrap_or_default();
+            match (&*of_namespaces, &*of_pods) {
+                ([], []) => {
+                    found.add(&self.texts.namespaces, peer.at(self.namespaces.object));
+                    is_everybody = true;
+                }
+                ([_], []) => by_namespace.extend(of_namespaces),
+                ([], [_]) => by_pod.extend(of_pods),
+                _ => {}
             }
         }
         if families.iter_mut().any(Family::is_whole_together) {
             found.add(&self.texts.blocks, rule.at(self.peers));
+        }
+        if !is_everybody && (are_met_by_all(&by_namespace) || are_met_by_all(&by_pod)) {
+            found.add(&self.texts.selectors, rule.at(self.peers));
         }
     }
 
@@ -297,34 +352,92 @@ impl Direction {
         }
         blocks
     }
+}
 
-    /// Whether a peer is every pod of every namespace.
-    fn is_every_pod(&self, peer: &Element<'_>) -> bool {
-        let Some(namespaces) = peer.get(self.namespaces) else { return false };
-        let is_on_all = |expression: Object<'_>| {
-            expression.get(self.namespace_key) == Some(NAME_LABEL)
-                && expression.get(self.namespace_operator) == Some("Exists")
-        };
-        let selects_all_pods = |pods: Object<'_>| {
-            is_empty(pods.get(self.pod_labels)) && pods.get(self.pod_expressions).unwrap_or_default().is_empty()
-        };
-        is_empty(namespaces.get(self.namespace_labels))
-            && namespaces.get(self.namespace_expressions).unwrap_or_default().objects().all(is_on_all)
-            && peer.get(self.pods).is_none_or(selects_all_pods)
+impl Selector {
+    /// The conditions that a peer's selector has, all of which labels must meet; `None` if it has no such selector.
+    fn conditions<'v>(&self, peer: &Element<'v>) -> Option<Vec<Condition<'v>>> {
+        let selector = peer.get(self.object)?;
+        let mut conditions = Vec::new();
+        let mut rest = selector.get(self.labels).map(Object::raw).unwrap_or_default();
+        loop {
+            // Labels have no characters that JSON escapes, so that what is between quotes is a key or a value.
+            let (key, behind) = split(split(rest, b'"').1, b'"');
+            if key.is_empty() && behind.is_empty() {
+                break;
+            }
+            let (value, behind) = split(split(behind, b'"').1, b'"');
+            conditions.push(Condition { key, operator: IN_VALUES, values: [value].into() });
+            rest = behind;
+        }
+        for expression in selector.get(self.expressions).unwrap_or_default().objects() {
+            conditions.push(Condition {
+                key: expression.get(self.key).unwrap_or_default(),
+                operator: expression.get(self.operator).unwrap_or_default(),
+                values: expression.get(self.values).unwrap_or_default().strings().collect(),
+            });
+        }
+        Some(conditions)
     }
 }
+
+/// A condition for the label with a key.
+struct Condition<'v> {
+    key: &'v str,
+    operator: &'v str,
+    values: Vec<&'v str>,
+}
+
+const EXISTS: &str = "Exists";
+const MISSES: &str = "DoesNotExist";
+const IN_VALUES: &str = "In";
+const NOT_IN_VALUES: &str = "NotIn";
 
 /// A label that every namespace has: the API server sets it.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Whether there are no labels. A label has a key, which is in quotes.
-fn is_empty(labels: Option<Object<'_>>) -> bool {
-    labels.is_none_or(|labels| !labels.raw().bytes().any(|byte| byte == b'"'))
+/// Whether there is a key of which each value meets one of the conditions, and what has no such label does as well.
+fn are_met_by_all(conditions: &[Condition<'_>]) -> bool {
+    conditions.iter().enumerate().any(|(index, first)| {
+        let is_known = conditions.iter().take(index).any(|before| before.key == first.key);
+        !is_known && is_met_by_all(first.key, conditions)
+    })
 }
+
+/// The same of one key.
+fn is_met_by_all(key: &str, conditions: &[Condition<'_>]) -> bool {
+    let with = |operator: &'static str| {
+        conditions.iter().filter(move |condition| condition.key == key && condition.operator == operator)
+    };
+    if with(EXISTS).next().is_some() {
+        return with(MISSES).chain(with(NOT_IN_VALUES)).next().is_some();
+    }
+    // What is not in these values meets the first of them, and what is in them meets one of the others or none.
+    let mut without = with(NOT_IN_VALUES).map(|condition| condition.values.iter().copied());
+    let Some(mut values) = without.next() else { return false };
+    let others: Vec<Texts<'_>> = without.map(Texts::of).collect();
+    let included = Texts::of(with(IN_VALUES).flat_map(|condition| condition.values.iter().copied()));
+    values.all(|value| included.has(value) || others.iter().any(|excluded| !excluded.has(value)))
+}
+
+/// The addresses of IPv4 and of IPv6 that are neither reserved nor for groups, and not private ones of IPv6.
+static EVERYWHERE: [&[Range]; 2] = [
+    &[
+        Range { first: 0x0100_0000, last: 0x7eff_ffff }, // 1.0.0.0 to 126.255.255.255
+        Range { first: 0x8000_0000, last: 0xdfff_ffff }, // 128.0.0.0 to 223.255.255.255
+    ],
+    &[Range { first: 1 << 125, last: (1 << 126) - 1 }], // 2000::/3
+];
+
+/// The private addresses of IPv6, `fc00::/7`.
+const PRIVATE: Range = Range { first: 0x7e << 121, last: (0x7f << 121) - 1 };
 
 /// What the blocks of a rule have of one family of addresses.
 struct Family {
-    all: Range,
+    /// What they must have to be all of it.
+    all: &'static [Range],
+    /// Whether an exception takes out private addresses, so that the blocks must have these as well.
+    needs_private: bool,
     ranges: Vec<Range>,
     /// A block has all of it alone.
     is_whole: bool,
@@ -332,14 +445,18 @@ struct Family {
 
 impl Family {
     fn of(is_v6: bool) -> Self {
-        Self { all: Block::all(is_v6).range, ranges: Vec::new(), is_whole: false }
+        Self { all: EVERYWHERE[usize::from(is_v6)], needs_private: false, ranges: Vec::new(), is_whole: false }
     }
 
     /// Adds a block without exceptions; returns whether that is the whole family.
     fn add(&mut self, block: Block, exceptions: &[Block]) -> bool {
         let of_family = exceptions.iter().filter(|except| except.is_v6 == block.is_v6);
-        let left = block.range.without(&mut of_family.map(|except| except.range).collect::<Vec<_>>());
-        let is_whole = left.first() == Some(&self.all);
+        let mut exceptions: Vec<Range> = of_family.map(|except| except.range).collect();
+        let is_private = |except: &Range| except.first <= PRIVATE.last && PRIVATE.first <= except.last;
+        let needs_private = block.is_v6 && exceptions.iter().any(is_private);
+        let mut left = block.range.without(&mut exceptions);
+        let is_whole = !needs_private && are_within(self.all, &mut left);
+        self.needs_private |= needs_private;
         self.is_whole |= is_whole;
         self.ranges.extend(left);
         is_whole
@@ -347,8 +464,14 @@ impl Family {
 
     /// Whether no block has all of it, but all blocks together.
     fn is_whole_together(&mut self) -> bool {
-        !self.is_whole && self.all.is_within(&mut self.ranges)
+        !self.is_whole
+            && are_within(self.all, &mut self.ranges)
+            && (!self.needs_private || PRIVATE.is_within(&mut self.ranges))
     }
+}
+
+fn are_within(all: &[Range], ranges: &mut [Range]) -> bool {
+    all.iter().all(|range| range.is_within(ranges))
 }
 
 const TCP: &str = "TCP";

@@ -19,9 +19,13 @@ const VALUES: &[Values] = &[
     values("spec.ingress[*].from[*].namespaceSelector.matchExpressions", 60, &[], &[]),
     values("spec.ingress[*].from[*].namespaceSelector.matchExpressions[*].key", 5, KEYS, &[""]),
     values("spec.ingress[*].from[*].namespaceSelector.matchExpressions[*].operator", 5, OPERATORS, &["exists"]),
+    values("spec.ingress[*].from[*].namespaceSelector.matchExpressions[*].values", 30, VALUES_OF_LABELS, &[""]),
     values("spec.ingress[*].from[*].podSelector", 70, &[], &[]),
     values("spec.ingress[*].from[*].podSelector.matchLabels", 60, &[], &[]),
     values("spec.ingress[*].from[*].podSelector.matchExpressions", 60, &[], &[]),
+    values("spec.ingress[*].from[*].podSelector.matchExpressions[*].key", 5, KEYS, &[""]),
+    values("spec.ingress[*].from[*].podSelector.matchExpressions[*].operator", 5, OPERATORS, &["exists"]),
+    values("spec.ingress[*].from[*].podSelector.matchExpressions[*].values", 30, VALUES_OF_LABELS, &[""]),
     values("spec.ingress[*].ports", 60, &[], &[]),
     values("spec.ingress[*].ports[*].port", 20, PORTS, ODD_PORTS),
     values("spec.ingress[*].ports[*].endPort", 60, END_PORTS, ODD_END_PORTS),
@@ -34,9 +38,13 @@ const VALUES: &[Values] = &[
     values("spec.egress[*].to[*].namespaceSelector.matchExpressions", 60, &[], &[]),
     values("spec.egress[*].to[*].namespaceSelector.matchExpressions[*].key", 5, KEYS, &[""]),
     values("spec.egress[*].to[*].namespaceSelector.matchExpressions[*].operator", 5, OPERATORS, &["exists"]),
+    values("spec.egress[*].to[*].namespaceSelector.matchExpressions[*].values", 30, VALUES_OF_LABELS, &[""]),
     values("spec.egress[*].to[*].podSelector", 70, &[], &[]),
     values("spec.egress[*].to[*].podSelector.matchLabels", 60, &[], &[]),
     values("spec.egress[*].to[*].podSelector.matchExpressions", 60, &[], &[]),
+    values("spec.egress[*].to[*].podSelector.matchExpressions[*].key", 5, KEYS, &[""]),
+    values("spec.egress[*].to[*].podSelector.matchExpressions[*].operator", 5, OPERATORS, &["exists"]),
+    values("spec.egress[*].to[*].podSelector.matchExpressions[*].values", 30, VALUES_OF_LABELS, &[""]),
     values("spec.egress[*].ports", 60, &[], &[]),
     values("spec.egress[*].ports[*].port", 20, PORTS, ODD_PORTS),
     values("spec.egress[*].ports[*].endPort", 60, END_PORTS, ODD_END_PORTS),
@@ -44,7 +52,7 @@ const VALUES: &[Values] = &[
 ];
 
 const CIDRS: &[&str] =
-    &["10.0.0.0/8", "0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "::/0", "::/1", "8000::/1", "255.255.255.255/32"];
+    &["10.0.0.0/8", "0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "::/0", "2000::/4", "3000::/4", "224.0.0.0/3", "fc00::/7"];
 const ODD_CIDRS: &[&str] = &[
     "",
     "0.0.0.0",
@@ -64,7 +72,8 @@ const ODD_CIDRS: &[&str] = &[
     "all",
 ];
 const KEYS: &[&str] = &["kubernetes.io/metadata.name", "team"];
-const OPERATORS: &[&str] = &["Exists", "In"];
+const OPERATORS: &[&str] = &["Exists", "DoesNotExist", "In", "NotIn"];
+const VALUES_OF_LABELS: &[&str] = &["a", "b"];
 const PORTS: &[&str] = &["53", "443", "\"http\"", "1", "30000"];
 const ODD_PORTS: &[&str] = &["0", "65535", "65536", "-1", "443.5", "\"\"", "true", "[]", "18446744073709551616"];
 const END_PORTS: &[&str] = &["53", "443", "29999", "65535"];
@@ -129,6 +138,7 @@ fn check_rule(rule: &Value, control: &str, path: &str, peers: &str, found: &mut 
     }
     let mut blocks = Vec::new();
     let mut whole = Vec::new();
+    let (mut is_everybody, mut by_namespace, mut by_pod) = (false, Vec::new(), Vec::new());
     for (index, peer) in peers.iter().enumerate() {
         let path = format!("{path}[{index}]");
         let [cidr, namespaces, pods] = ["ipBlock.cidr", "namespaceSelector", "podSelector"].map(|key| get(peer, key));
@@ -154,31 +164,108 @@ fn check_rule(rule: &Value, control: &str, path: &str, peers: &str, found: &mut 
         } else if namespaces.is_null() && pods.is_null() {
             found.push(violation(control, path.clone()));
         }
-        let is_of_all = |expression: &Value| {
-            text(expression, "key") == "kubernetes.io/metadata.name" && text(expression, "operator") == "Exists"
-        };
-        let has_labels = |selector: &Value| get(selector, "matchLabels").as_object().is_some_and(|labels| !labels.is_empty());
-        let is_every_namespace =
-            !namespaces.is_null() && !has_labels(namespaces) && list(namespaces, "matchExpressions").iter().all(is_of_all);
-        if is_every_namespace && !has_labels(pods) && list(pods, "matchExpressions").is_empty() {
-            found.push(violation(control, format!("{path}.namespaceSelector")));
+        if namespaces.is_null() {
+            continue;
+        }
+        let is_of_all = |condition: &Condition<'_>| condition.key == NAME_LABEL && condition.operator == "Exists";
+        let of_namespaces: Vec<_> = conditions(namespaces).into_iter().filter(|of| !is_of_all(of)).collect();
+        let of_pods = conditions(pods);
+        match [of_namespaces.len(), of_pods.len()] {
+            [0, 0] => {
+                found.push(violation(control, format!("{path}.namespaceSelector")));
+                is_everybody = true;
+            }
+            [1, 0] => by_namespace.extend(of_namespaces),
+            [0, 1] => by_pod.extend(of_pods),
+            _ => {}
         }
     }
     if [true, false].iter().any(|is_v4| !whole.contains(is_v4) && is_everything(&blocks, *is_v4)) {
         found.push(violation(control, path));
     }
+    if !is_everybody && (have_all_labels(&by_namespace) || have_all_labels(&by_pod)) {
+        found.push(violation(control, path));
+    }
 }
 
-/// Whether every address of a family is in one of the blocks, and not in its exceptions. The first address that is not is
-/// 0, or behind a block, or the first one of an exception.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// A condition of a selector.
+struct Condition<'v> {
+    key: &'v str,
+    operator: &'v str,
+    values: Vec<&'v str>,
+}
+
+impl Condition<'_> {
+    /// Whether a label with its key meets it; `None` is no such label.
+    fn is_met(&self, value: Option<&str>) -> bool {
+        let is_in = value.is_some_and(|value| self.values.contains(&value));
+        match self.operator {
+            "Exists" => value.is_some(),
+            "DoesNotExist" => value.is_none(),
+            "In" => is_in,
+            "NotIn" => !is_in,
+            _ => false,
+        }
+    }
+}
+
+/// The conditions of a selector, all of which labels must meet.
+fn conditions(selector: &Value) -> Vec<Condition<'_>> {
+    let labels = get(selector, "matchLabels").as_object().into_iter().flatten();
+    let labels = labels.map(|(key, value)| Condition {
+        key,
+        operator: "In",
+        values: vec![value.as_str().unwrap_or_default()],
+    });
+    let expressions = list(selector, "matchExpressions").iter().map(|expression| Condition {
+        key: text(expression, "key"),
+        operator: text(expression, "operator"),
+        values: texts(expression, "values"),
+    });
+    labels.chain(expressions).collect()
+}
+
+/// Whether there is a key for which no label, each value that a condition names, and another one each meet a condition.
+fn have_all_labels(conditions: &[Condition<'_>]) -> bool {
+    conditions.iter().any(|Condition { key, .. }| {
+        let of_key = || conditions.iter().filter(|condition| condition.key == *key);
+        let named = of_key().flat_map(|condition| condition.values.iter().copied());
+        let mut candidates = named.map(Some).chain([None, Some("no condition names this")]);
+        candidates.all(|value| of_key().any(|condition| condition.is_met(value)))
+    })
+}
+
+/// The private addresses of IPv6.
+fn private() -> Block {
+    Block::parse_cidr("fc00::/7").expect("a block")
+}
+
+/// Whether every address of a family is in one of the blocks, and not in its exceptions; apart from reserved addresses,
+/// and from private ones of IPv6 unless they are among the exceptions. The first address that is not is the first one of
+/// those that count, or is behind a block, or the first one of an exception.
 fn is_everything(blocks: &[(Block, Vec<Block>)], is_v4: bool) -> bool {
-    let most = if is_v4 { u128::from(u32::MAX) } else { u128::MAX };
-    let mut candidates = vec![0];
+    let v4 = |first: [u8; 4], last: [u8; 4]| Block {
+        is_v4: true,
+        first: u32::from_be_bytes(first).into(),
+        last: u32::from_be_bytes(last).into(),
+    };
+    let mut counting = match is_v4 {
+        true => vec![v4([1, 0, 0, 0], [126, 255, 255, 255]), v4([128, 0, 0, 0], [223, 255, 255, 255])],
+        false => vec![Block::parse_cidr("2000::/3").expect("a block")],
+    };
+    let is_private = |except: &Block| !except.is_v4 && except.first <= private().last && private().first <= except.last;
+    let of_family = blocks.iter().filter(|(block, _)| block.is_v4 == is_v4);
+    if !is_v4 && of_family.flat_map(|(_, exceptions)| exceptions).any(is_private) {
+        counting.push(private());
+    }
+    let mut candidates: Vec<u128> = counting.iter().map(|block| block.first).collect();
     for (block, exceptions) in blocks {
         candidates.extend(block.last.checked_add(1));
         candidates.extend(exceptions.iter().map(|except| except.first));
     }
-    candidates.retain(|candidate| *candidate <= most);
+    candidates.retain(|candidate| counting.iter().any(|block| block.has(is_v4, *candidate)));
     candidates.into_iter().all(|address| {
         blocks.iter().any(|(block, exceptions)| {
             block.has(is_v4, address) && !exceptions.iter().any(|except| except.has(is_v4, address))
