@@ -6,7 +6,8 @@
 //! another namespace. A `NodePort` opens a port on every node, and a `LoadBalancer` one to the network outside.
 //!
 //! Fields that do nothing for the Service's type are not evaluated. On UPDATE, values that the Service had before are
-//! not evaluated again, unless they did nothing for its old type. The status is not evaluated.
+//! not evaluated again, unless they did nothing for its old type; but a new `externalName` needs an allowed type. The status
+//! is not evaluated.
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
@@ -165,7 +166,9 @@ impl<'v> Service<'_, 'v> {
     }
 
     fn check_type(&self, settings: &Settings<'_>, found: &mut Violations<'v>) {
-        if self.service_type != self.old_type && !settings.strings(ALLOWED_TYPES).has(self.service_type) {
+        let is_same = self.service_type == self.old_type
+            && (self.service_type != NAMED || self.old.get(EXTERNAL_NAME) == self.resource.get(EXTERNAL_NAME));
+        if !is_same && !settings.strings(ALLOWED_TYPES).has(self.service_type) {
             found.add(&WRONG_TYPE, self.resource.at(TYPE).named(self.service_type));
         }
     }

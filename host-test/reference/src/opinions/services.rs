@@ -75,7 +75,9 @@ fn check(service: &Pod<'_>) -> Vec<Violation> {
     let old_of = |types: &[&str]| service.old.filter(|_| types.contains(&old_type)).unwrap_or(&Value::Null);
     let mut found = Vec::new();
     let allowed_types = setting_texts(settings, "allowedTypes", &["ClusterIP", "NodePort", "LoadBalancer"]);
-    if service_type != old_type && !allowed_types.contains(&service_type) {
+    let name = |service: &Value| text(service, "spec.externalName").to_owned();
+    let is_renamed = service_type == "ExternalName" && service.old.is_some_and(|old| name(old) != name(new));
+    if (service_type != old_type || is_renamed) && !allowed_types.contains(&service_type) {
         found.push(violation("types", "spec.type"));
     }
     if service_type != "ExternalName" {
