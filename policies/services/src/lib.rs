@@ -11,7 +11,7 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Before, Block, Kind, List, Object, Range, Resource, Rule, Settings, String, Vec, Violations, problem, split,
+    Before, Block, Kind, List, Object, Range, Resource, Rule, Settings, String, Vec, Violations, problem, quote, split,
 };
 
 podfence_core::fields! {
@@ -357,7 +357,9 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     if let Some(domain) = settings.get(CLUSTER_DOMAIN)
         && !is_domain(domain)
     {
-        return Err(problem(CLUSTER_DOMAIN.path, "expected a name such as cluster.local, found ", domain));
+        let mut expected = String::from("expected a name such as cluster.local, found ");
+        quote(domain, &mut expected);
+        return Err(problem(CLUSTER_DOMAIN.path, &expected, ""));
     }
     for entry in settings.strings(ALLOWED_EXTERNAL_NAMES).objects() {
         let name = entry.string().unwrap_or_default();
