@@ -2,7 +2,7 @@
 //!
 //! An image is code that runs with all rights of the pod. In a registry that anybody can push to, it may be anybody's,
 //! under a name that looks right; and a tag such as `latest` names other code tomorrow. Volumes of type `image` are
-//! evaluated like containers, since a container can run what they hold.
+//! evaluated like containers, since a container can run what they hold; `exempt.images` exempts them as well.
 //!
 //! References are read as container runtimes read them: `nginx` is `docker.io/library/nginx` with the tag `latest`, and
 //! registries are compared without case. A reference that is empty, that cannot be read, or that is the ID of an image
@@ -20,7 +20,7 @@
 
 mod reference;
 
-use podfence_core::{Field, Pod, Rule, Settings, String, Vec, Violations, problem, types};
+use podfence_core::{Field, Pod, Rule, Settings, String, Vec, Violations, common::EXEMPT_IMAGES, problem, types};
 
 use reference::{Reference, is_ambiguous, is_tag};
 
@@ -55,7 +55,8 @@ podfence_core::settings! {
     /// Requires references to name their registry. Container runtimes can be configured to look up other names in other
     /// registries than Docker Hub.
     REQUIRE_REGISTRY: Bool = "requireRegistry", default "false";
-    /// Accepts containers and volumes without an image, for templates that something else completes.
+    /// Accepts containers and volumes without an image, for templates that something else completes. An image of blanks
+    /// alone counts as none: OpenShift's templates have `" "`.
     ALLOW_EMPTY: Bool = "allowEmpty", default "false";
     /// The Gatekeeper template's setting, instead of `allowed`: registries and repositories, each with everything below
     /// it. They are compared component by component: `gcr.io/acme` does not cover `gcr.io/acme-evil`.
@@ -252,6 +253,9 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
     }
     for (index, volume) in pod.list(VOLUMES).enumerate() {
         let Some(source) = volume.get(SOURCE) else { continue };
+        if settings.strings(EXEMPT_IMAGES).matches(source.get(REFERENCE).unwrap_or_default()) {
+            continue;
+        }
         let name = volume.get(VOLUME_NAME).unwrap_or_default();
         let place = pod.at(REFERENCE).element(index, source).value(source.at(REFERENCE)).of_volume(name);
         check_image(source.get(REFERENCE), settings, &listed, |[_, rule]| found.add(rule, place));
@@ -265,7 +269,7 @@ fn check_image(
     listed: &[Listed<'_>],
     mut report: impl FnMut(&'static Rules),
 ) {
-    let Some(image) = image.filter(|image| !image.is_empty()) else {
+    let Some(image) = image.filter(|image| !image.trim_ascii().is_empty()) else {
         if !settings.is(ALLOW_EMPTY) {
             report(&EMPTY);
         }

@@ -5,7 +5,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Opinion, Pod, Violation, get, list, setting_texts, text, texts, values, violation};
+use crate::opinion::{Opinion, Pod, Violation, get, is_matched, list, setting_texts, text, texts, values, violation};
 
 const IMAGES: &[&str] = &[
     "nginx:1.29",
@@ -245,7 +245,12 @@ fn check(pod: &Pod<'_>) -> Vec<Violation> {
     // Those of a Pod cannot change.
     let volumes = if pod.old.is_some() { &[] } else { list(pod.spec, "volumes") };
     for (index, volume) in volumes.iter().enumerate().filter(|(_, volume)| !get(volume, "image").is_null()) {
-        for control in controls(pod.settings, text(volume, "image.reference")) {
+        let reference = text(volume, "image.reference");
+        let is_exempt = texts(pod.settings, "exempt.images").iter().any(|entry| is_matched(entry, reference));
+        if is_exempt && !reference.is_empty() {
+            continue;
+        }
+        for control in controls(pod.settings, reference) {
             found.push(violation(control, format!("spec.volumes[{index}].image.reference")));
         }
     }
@@ -254,7 +259,7 @@ fn check(pod: &Pod<'_>) -> Vec<Violation> {
 
 /// The controls that an image violates, once for each violation.
 fn controls(settings: &Value, text: &str) -> Vec<&'static str> {
-    if text.is_empty() {
+    if text.trim_matches([' ', '\t', '\n', '\r', '\x0c']).is_empty() {
         return if get(settings, "allowEmpty") == true { Vec::new() } else { vec!["imageRegistries"] };
     }
     let Some(image) = Image::read(text) else { return vec!["imageRegistries"] };
