@@ -206,17 +206,24 @@ impl Listing {
             pattern.is_some_and(|pattern| self.entries != Entries::Registries || pattern.is_registry())
         };
         match self.entries {
+            _ if entry.as_bytes().windows(3).any(|part| part == b"://") => {
+                "expected no scheme in front of the registry, such as ghcr.io for https://ghcr.io, found "
+            }
             Entries::Patterns if is_ambiguous(entry) => {
                 "expected /** behind a registry with a port, or docker.io/library/ in front of an image, found "
             }
             // There, a star is a character like any other, which no image has.
             Entries::Prefixes if entry.bytes().any(|byte| byte == b'*') => "expected no *, found ",
             _ if self.patterns(entry).iter().any(is_right) => "",
-            Entries::Patterns => {
-                "expected a registry, or a repository in which * and the last ** are components, found "
+            Entries::Patterns if entry.ends_with('/') => {
+                "expected no / at the end, but ghcr.io for a registry, or ghcr.io/acme/** for what is below it, found "
             }
-            Entries::Prefixes => "expected a registry or a repository, found ",
-            Entries::Registries => "expected a registry, found ",
+            Entries::Patterns => {
+                "expected a registry such as ghcr.io or *.example.com:5000, or a repository such as ghcr.io/acme/app, in \
+                 which a component may be *, and the last one **, found "
+            }
+            Entries::Prefixes => "expected a registry or a repository, such as ghcr.io or ghcr.io/acme, found ",
+            Entries::Registries => "expected a registry, such as ghcr.io, found ",
         }
     }
 }
@@ -307,15 +314,15 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
         if is_other && settings.is_given(listing.setting) && settings.is_given(own) {
             return Err(problem(listing.setting.path, "the same setting as ", own.path));
         }
-        for entry in settings.strings(listing.setting).strings() {
-            let expected = listing.expected(entry);
+        for entry in settings.strings(listing.setting).objects() {
+            let expected = listing.expected(entry.string().unwrap_or_default());
             if !expected.is_empty() {
-                return Err(problem(listing.setting.path, expected, entry));
+                return Err(problem(listing.setting.path, expected, entry.raw()));
             }
         }
     }
-    match settings.strings(DENIED_TAGS).strings().find(|tag| !is_tag(tag)) {
-        Some(tag) => Err(problem(DENIED_TAGS.path, "expected a tag, found ", tag)),
+    match settings.strings(DENIED_TAGS).objects().find(|tag| !tag.string().is_some_and(is_tag)) {
+        Some(tag) => Err(problem(DENIED_TAGS.path, "expected a tag, found ", tag.raw())),
         None => Ok(()),
     }
 }
