@@ -83,7 +83,8 @@ static WHEN_CAPABILITIES: Rule = Rule {
 static IN_HOST_NAMESPACE: Rule = Rule {
     detail: "{who} must not set {list}, with which the API server refuses hostUsers=false",
     fix: "set the field to false or remove it, and set hostUsers to false",
-    mend: Mend::REMOVE_USUALLY,
+    // To remove one of the fields is no fix while another one is set.
+    mend: Mend::NONE,
     setting: Some(ALLOW_HOST_NAMESPACES.path),
     ..ALWAYS
 };
@@ -138,9 +139,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
 fn check_host_namespaces<'v>(pod: &Pod<'v>, found: &mut Violations<'v>) {
     for (field, name) in HOST {
         if pod.get(field) == Some(true) {
-            let place = pod.at(field).named(name);
-            // A pod that is reached at the node's address, or sees its network, cannot do without.
-            found.add(&IN_HOST_NAMESPACE, if field.path == HOST_NETWORK.path { place.mend(Mend::NONE) } else { place });
+            found.add(&IN_HOST_NAMESPACE, pod.at(field).named(name));
         }
     }
 }
