@@ -9,6 +9,8 @@
 //! and manifests of Pods this is not known yet, so they must set `false` themselves. A Pod counts as a manifest unless
 //! `serviceAccountName`, `serviceAccount` (with the same name) and `schedulerName` are set, as the API server sets them.
 //!
+//! Of a Pod that runs, nobody can change the token: its updates, such as `kubectl debug`, are accepted.
+//!
 //! The policy does not find tokens in Secrets of the type `kubernetes.io/service-account-token`, since a pod mounts them
 //! like every other Secret, nor tokens that a CSI driver requests.
 #![cfg_attr(not(test), no_std)]
@@ -163,7 +165,8 @@ static WRONG_SIGNER: Rule = Rule {
 
 /// Reports every token that the pod gets from the API server, or holds in a volume, without being allowed to.
 pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<'v>) {
-    if is_exempt(pod) {
+    // The API server lets nobody change any of this once the pod is there.
+    if is_exempt(pod) || pod.is_running() {
         return;
     }
     let account = account(pod);

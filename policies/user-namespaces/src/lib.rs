@@ -7,13 +7,16 @@
 //! unless its feature gate `UserNamespacesHostNetworkSupport` is enabled (alpha since Kubernetes 1.35). So pods with these
 //! are rejected, unless a setting allows them.
 //!
+//! A Pod that runs keeps what it has: with `require: always`, its updates are accepted, and otherwise a new ephemeral
+//! container (`kubectl debug`) is evaluated, and its other containers are not.
+//!
 //! Kubernetes before 1.33 drops the field, unless the feature is enabled there, so that the pods run without it. The node
 //! refuses to run a pod if its runtime or the file system of a volume cannot map users. For pods in a virtual machine, such
 //! as those of Kata Containers, set `exempt.runtimeClasses`.
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Container, Edits, Field, LISTS, List, Mend, Pod, Rule, Settings, String, Violations, mend, types, vec,
+    Container, Edits, Field, LISTS, List, Mend, Pod, Role, Rule, Settings, String, Violations, mend, types, vec,
 };
 
 podfence_core::fields! {
@@ -111,22 +114,33 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
         return;
     }
     let (is_shared, has_devices) = (uses_host_namespace(pod), has_devices(pod));
-    if is_shared && !settings.is(ALLOW_HOST_NAMESPACES) {
-        check_host_namespaces(pod, found);
-    }
-    if has_devices && !settings.is(ALLOW_DEVICES) {
-        check_devices(pod, found);
-    }
-    if is_shared {
-        return;
-    }
-    if has_devices {
-        // Where that is allowed, nothing but the devices is a reason for it.
-        if pod.get(HOST_USERS) == Some(true) {
-            found.add(&EXPLICIT, pod.at(HOST_USERS));
+    let denies_shared = is_shared && !settings.is(ALLOW_HOST_NAMESPACES);
+    let denies_devices = has_devices && !settings.is(ALLOW_DEVICES);
+    let can_have = !is_shared && !has_devices;
+    // Of a Pod that runs, nothing but the new containers can be changed.
+    if can_have || pod.is_running() {
+        if can_have || denies_shared || denies_devices {
+            add_reasons(pod, reasons, found);
         }
         return;
     }
+    if denies_shared {
+        check_host_namespaces(pod, found);
+    }
+    if denies_devices {
+        check_devices(pod, found);
+    }
+    // Block devices are no reason to set it: unset, it has the same effect.
+    if !is_shared && pod.get(HOST_USERS) == Some(true) {
+        found.add(&EXPLICIT, pod.at(HOST_USERS));
+    }
+}
+
+fn add_reasons<'v>(
+    pod: &Pod<'v>,
+    reasons: impl Iterator<Item = (&'static Rule, Container<'v>)>,
+    found: &mut Violations<'v>,
+) {
     for (rule, container) in reasons {
         found.add(rule, pod.at(HOST_USERS).named(container.name));
         // Every container is a reason then; one report is enough.
@@ -164,15 +178,17 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
     }
 }
 
-/// Returns the containers for which the pod needs a user namespace, each with the rule.
+/// Returns the containers for which the pod needs a user namespace, each with the rule. Of a Pod that runs, these are new
+/// ephemeral ones: the API server lets nobody change the fields of the others.
 fn reasons<'v>(pod: &Pod<'v>, settings: &Settings<'_>) -> impl Iterator<Item = (&'static Rule, Container<'v>)> {
-    let is_asked = !pod.is_windows();
+    let (is_windows, is_running) = (pod.is_windows(), pod.is_running());
     let required = settings.get(REQUIRE).unwrap_or_default();
-    pod.containers().filter(move |_| is_asked).filter_map(move |container| {
+    let is_asked = move |container: &Container<'_>| !is_windows && (!is_running || container.role == Role::Ephemeral);
+    pod.containers_with_new_images().filter(is_asked).filter_map(move |container| {
         let (rule, is_needed) = match required {
             "whenRoot" => (&WHEN_ROOT, may_be_root(&container)),
             "whenCapabilities" => (&WHEN_CAPABILITIES, has_capabilities(&container)),
-            _ => (&ALWAYS, true),
+            _ => (&ALWAYS, !is_running),
         };
         is_needed.then_some((rule, container))
     })

@@ -45,13 +45,21 @@ fn needing<'v>(pod: &Pod<'v>) -> Vec<Container<'v>> {
         return Vec::new();
     }
     let mut containers = pod.containers();
+    if let Some(old) = pod.old {
+        // Of a Pod that runs, nothing else can change.
+        let before = list(old, "spec.ephemeralContainers");
+        let is_same = |old: &Value, new: &Value| ["name", "image"].iter().all(|field| text(old, field) == text(new, field));
+        containers.retain(|container| {
+            container.list == "ephemeralContainers" && !before.iter().any(|old| is_same(old, container.value))
+        });
+    }
     containers.retain(|container| match text(pod.settings, "require") {
         "whenRoot" => {
             let user = pod.effective(container, USER);
             pod.effective(container, NON_ROOT) != true && (user.is_null() || *user == 0)
         }
         "whenCapabilities" => get(container.value, PRIVILEGED) == true || !list(container.value, ADD).is_empty(),
-        _ => true,
+        _ => pod.old.is_none(),
     });
     containers
 }
@@ -77,6 +85,12 @@ fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let (shared, has_devices) = (in_host_namespaces(pod.spec), has_devices(pod.spec));
     let of_pod = || violation("hostUsers", "spec.hostUsers");
     let mut found = Vec::new();
+    if pod.old.is_some() {
+        let is_allowed = (shared.is_empty() || pod.is("allowHostNamespaces"))
+            && (!has_devices || pod.is("allowVolumeDevices"))
+            && (!shared.is_empty() || has_devices);
+        return if is_allowed { found } else { needing.iter().map(|_| of_pod()).collect() };
+    }
     if !pod.is("allowHostNamespaces") {
         found.extend(shared.iter().map(|field| violation("hostUsers", format!("spec.{field}"))));
     }
