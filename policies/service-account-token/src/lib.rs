@@ -57,9 +57,10 @@ podfence_core::settings! {
     /// Accepts templates and manifests that do not set `automountServiceAccountToken`: their service account may say no.
     /// If it does not, their Pods are rejected.
     TRUST: Bool = "trustServiceAccount", default "false";
-    /// The audiences of the API server: its flag `--api-audiences`, or its `--service-account-issuer`. They are in the
-    /// claim `aud` of what `kubectl create token default` prints. A projected token for one of them counts as one without
-    /// an audience.
+    /// The audiences of the API server: its flag `--api-audiences`, or its `--service-account-issuer`, which
+    /// `kubectl get --raw /.well-known/openid-configuration` prints. A token that `kubectl create token default` prints has
+    /// them in the claim `aud`: on k3s, `k3s` is one of them, and hosted clusters may have a URL of their own. A projected
+    /// token for one of them counts as one without an audience. The list replaces the default.
     API_AUDIENCES: StringList = "apiServerAudiences",
         default "[\"https://kubernetes.default.svc.cluster.local\",\"https://kubernetes.default.svc\"]";
     /// Allows projected tokens for these other audiences; `"*"` stands for any. Audiences are compared exactly.
@@ -340,11 +341,11 @@ const LEAST_EXPIRATION: i64 = 600;
 /// # Errors
 /// An allowed account would never match, or no token could be short enough.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
-    for entry in settings.strings(ALLOWED).strings() {
-        let (namespace, name) = split(entry, b'/');
+    for entry in settings.strings(ALLOWED).objects() {
+        let (namespace, name) = split(entry.string().unwrap_or_default(), b'/');
         if !is_pattern(namespace) || !is_pattern(name) || name.contains('/') {
             let expected = "expected namespace/name, each a name or a prefix with one * at its end, found ";
-            return Err(problem(ALLOWED.path, expected, entry));
+            return Err(problem(ALLOWED.path, expected, entry.raw()));
         }
     }
     match settings.get(MAX_EXPIRATION) {
