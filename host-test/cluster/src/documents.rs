@@ -116,7 +116,7 @@ pub fn read(documents: &[Value]) -> Result<Vec<Document>, DocumentError> {
     Ok(read_for(documents, CONTROLLER_NAMESPACE)?.documents)
 }
 
-/// Reads documents; lists are what is in them, and a kustomization that only lists resources is none.
+/// Reads documents; lists are what is in them.
 ///
 /// # Errors
 /// One is neither a policy nor a group, or one that cannot be judged.
@@ -125,9 +125,6 @@ pub fn read_for(documents: &[Value], controller_namespace: &str) -> Result<Read,
     for document in documents {
         for item in items(document) {
             let problem = |problem| DocumentError { name: title(item), problem };
-            if is_list_of_resources(item).map_err(problem)? {
-                continue;
-            }
             if item["kind"] == "PolicyServer" {
                 read.servers.push(title(item));
             } else {
@@ -254,24 +251,6 @@ fn title(document: &Value) -> String {
         (Some(namespace), Some(name)) => format!("{kind}/{namespace}/{name}"),
         (None, Some(name)) => format!("{kind}/{name}"),
         (_, None) => kind,
-    }
-}
-
-/// What is beside the documents in a directory; one that changes them, or gets them from elsewhere, is kustomize's.
-fn is_list_of_resources(document: &Value) -> Result<bool, String> {
-    if document["kind"] != "Kustomization" {
-        return Ok(false);
-    }
-    let mut keys = document.as_object().into_iter().flat_map(Map::keys);
-    let mut resources = document["resources"].as_array().into_iter().flatten();
-    if let Some(key) = keys.find(|key| !["apiVersion", "kind", "resources"].contains(&key.as_str())) {
-        return Err(format!("{key}: expected only resources; pass the output of `kubectl kustomize` instead"));
-    }
-    match resources.find(|resource| resource.as_str().is_none_or(|file| file.contains('/'))) {
-        Some(other) => {
-            Err(format!("resources: {other} is not a file in its directory; pass the output of `kubectl kustomize`"))
-        }
-        None => Ok(true),
     }
 }
 

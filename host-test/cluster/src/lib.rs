@@ -9,6 +9,7 @@ pub mod documents;
 pub mod expression;
 pub mod gatekeeper;
 pub mod group;
+pub mod kustomization;
 pub mod matching;
 pub mod migrate;
 pub mod pod_security;

@@ -1,6 +1,7 @@
 //! What is read of documents: which requests they get to see, and what of them is refused.
 
 use podfence_cluster::documents;
+use podfence_cluster::kustomization::Kustomization;
 use podfence_cluster::matching::{Namespaces, UnknownLabel};
 use podfence_scan::{AdmissionRequest, read};
 use serde_json::{Value, json};
@@ -41,14 +42,6 @@ fn what_a_cluster_would_refuse_is_explained() {
         (
             "[]".to_owned(),
             "a document without kind: expected a policy of Kubewarden or a group, of a namespace or of the cluster",
-        ),
-        (
-            "{kind: Kustomization, resources: [../x]}".to_owned(),
-            "Kustomization: resources: \"../x\" is not a file in its directory; pass the output of `kubectl kustomize`",
-        ),
-        (
-            "{kind: Kustomization, patches: []}".to_owned(),
-            "Kustomization: patches: expected only resources; pass the output of `kubectl kustomize` instead",
         ),
         (
             policy("rules: [{apiGroups: [''], apiVersions: [v1], resources: [], operations: [CREATE]}]"),
@@ -303,4 +296,75 @@ fn what_lies_beside_policies_is_left_out() {
     let list = format!("{{kind: List, items: [{server}, {}]}}", policy(""));
     let read = documents::read_for(&parsed(&list), "kubewarden").expect("a policy and a server");
     assert_eq!((read.documents.len(), read.servers), (1, vec!["PolicyServer/default".to_owned()]));
+}
+
+#[test]
+fn a_kustomization_patches_what_its_targets_name() {
+    let document = || {
+        json!({
+            "apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": "podfence-users"},
+            "spec": {"mode": "monitor"},
+        })
+    };
+    let patch = "patch: '[{op: replace, path: /spec/mode, value: protect}]'";
+    for (target, expected) in [
+        ("{group: policies.kubewarden.io}", "protect"),
+        ("{group: policies.kubewarden.io, version: v1, kind: ClusterAdmissionPolicy, name: podfence-users}", "protect"),
+        ("{}", "protect"),
+        ("{group: apps}", "monitor"),
+        ("{version: v1alpha2}", "monitor"),
+        ("{kind: AdmissionPolicy}", "monitor"),
+        ("{name: podfence-user}", "monitor"),
+    ] {
+        let text = format!("{{kind: Kustomization, resources: [a.yaml], patches: [{{target: {target}, {patch}}}]}}");
+        let kustomization = Kustomization::read(&parsed(&text)[0]).expect("a kustomization");
+        assert_eq!(kustomization.resources, ["a.yaml"]);
+        let mut changed = document();
+        assert_eq!(kustomization.apply(&mut changed), Ok(()), "{target}");
+        assert_eq!(changed["spec"]["mode"], expected, "{target}");
+    }
+    let text = "{kind: Kustomization, patches: [{target: {}, patch: '[{op: replace, path: /spec/a/b, value: 1}]'}]}";
+    let kustomization = Kustomization::read(&parsed(text)[0]).expect("a kustomization");
+    let error = kustomization.apply(&mut document());
+    assert_eq!(error, Err("Kustomization: patches[0].patch: /spec/a/b: the document has no such field".to_owned()));
+}
+
+#[test]
+fn what_only_kustomize_understands_is_refused() {
+    let of_patch = |patch: &str| format!("patches: [{patch}]");
+    for (text, expected) in [
+        ("namePrefix: a-".to_owned(), "namePrefix: expected only resources and patches"),
+        ("components: [../a]".to_owned(), "components: expected only resources and patches"),
+        ("resources: a.yaml".to_owned(), "resources: expected a list, found \"a.yaml\""),
+        ("resources: [1]".to_owned(), "resources: expected files and directories, found 1"),
+        (of_patch("a.yaml"), "patches[0]: expected an object"),
+        (of_patch("{path: a.yaml}"), "patches[0].path: expected only a target, and a patch in JSON 6902"),
+        (
+            of_patch("{target: {}, patch: '[]', options: {}}"),
+            "patches[0].options: expected only a target, and a patch in JSON 6902",
+        ),
+        (of_patch("{patch: '[]'}"), "patches[0].target: expected the documents to change, found nothing"),
+        (
+            of_patch("{target: {labelSelector: a=b}, patch: '[]'}"),
+            "patches[0].target: unknown field `labelSelector`, expected one of `group`, `version`, `kind`, `name`",
+        ),
+        (
+            of_patch("{target: {name: podfence-.*}, patch: '[]'}"),
+            "patches[0].target: expected names of letters, digits, `-` and `.`, found \"podfence-.*\"",
+        ),
+        (of_patch("{target: {}, patch: []}"), "patches[0].patch: expected a text"),
+        (
+            of_patch("{target: {}, patch: '{spec: {mode: protect}}'}"),
+            "patches[0].patch: expected operations of JSON 6902, such as {op: replace, path: …, value: …}",
+        ),
+        (
+            of_patch("{target: {}, patch: '[{op: merge, path: /a, value: 1}]'}"),
+            "patches[0].patch: expected operations of JSON 6902, such as {op: replace, path: …, value: …}",
+        ),
+    ] {
+        let read = Kustomization::read(&parsed(&format!("{{kind: Kustomization, {text}}}"))[0]);
+        let error = read.expect_err(&text);
+        let is_built = "; pass the output of `kubectl kustomize` instead";
+        assert_eq!(error.strip_suffix(is_built).unwrap_or(&error), format!("Kustomization: {expected}"), "{text}");
+    }
 }

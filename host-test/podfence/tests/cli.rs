@@ -949,6 +949,81 @@ fn deploy_ends_with_what_it_wrote_and_the_next_command() {
     assert!(workplace.text("other/monitor/policies/runtime-class.yaml").contains("- gvisor\n"));
 }
 
+#[test]
+fn run_and_scan_read_what_deploy_writes() {
+    let workplace = workplace();
+    let settings = "{runtime-class: {allowedRuntimeClasses: [gvisor]}, capabilities: {mutate: true}}";
+    workplace.succeeds(&["deploy", "--out", "deploy", "--settings", settings, "--warnings"]);
+    for policy in discover(&policies()).unwrap() {
+        workplace.write(&format!("{policy}.wasm"), replying(REJECTS, ""));
+    }
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: a, image: nginx:1, \
+        securityContext: {privileged: true}}]}}";
+    let service = "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {externalIPs: [8.8.8.8]}}";
+    workplace.write("objects.yaml", format!("{pod}\n---\n{service}\n"));
+    let mut count = 0;
+    for (mode, code) in [("monitor", 0), ("protect", 1)] {
+        for choice in fs::read_dir(workplace.path(&format!("deploy/{mode}"))).unwrap() {
+            let directory = format!("deploy/{mode}/{}", choice.unwrap().file_name().display());
+            for policies in [directory.clone(), format!("{directory}/kustomization.yaml")] {
+                let run = ["run", "--policies", &policies, "--modules", ".", "-r", "objects.yaml"];
+                let (out, error) = workplace.ends(&run, code);
+                assert_eq!(out.contains(": denied: "), mode == "protect", "{policies}: {out}{error}");
+                assert_eq!(out.contains("allowed by mode monitor"), mode == "monitor", "{policies}: {out}{error}");
+            }
+            let scan = ["scan", "--policies", &directory, "objects.yaml"];
+            workplace.ends(&scan, code);
+            count += 1;
+        }
+    }
+    assert_eq!(count, 12);
+}
+
+#[test]
+fn kustomizations_are_read_with_what_they_refer_to() {
+    let workplace = workplace();
+    let kustomization = |more: &str| format!("kind: Kustomization\n{more}\n");
+    workplace.write("base/a.yaml", document("a", "monitor", "rejects", None));
+    workplace.write("base/kustomization.yaml", kustomization("resources: [a.yaml]"));
+    let patch = "patches: [{target: {name: a}, patch: '[{op: replace, path: /spec/mode, value: protect}]'}]";
+    workplace.write("over/b.yaml", document("b", "monitor", "rejects", None));
+    workplace.write("over/kustomization.yaml", kustomization(&format!("resources: [../base, b.yaml]\n{patch}")));
+    let run = |policies: &str, code| {
+        workplace.ends(&["run", "--policies", policies, "--modules", ".", "-r", "pod.yaml"], code)
+    };
+    let expected = "ClusterAdmissionPolicy/a: denied: no \\u{1b}[31mway\n\
+                    ClusterAdmissionPolicy/b: allowed by mode monitor; protect would deny: no \\u{1b}[31mway\n";
+    assert_eq!(run("over", 1).0, expected);
+    assert_eq!(run("over/kustomization.yaml", 1).0, expected);
+
+    for (text, expected) in [
+        (
+            "resources: [../missing]",
+            "error: wrong/kustomization.yaml: Kustomization: resources: \"../missing\": expected a file or a directory; pass \
+             the output of `kubectl kustomize` instead: No such file or directory (os error 2)\n",
+        ),
+        (
+            "resources: [../wrong]",
+            "error: wrong/kustomization.yaml: Kustomization: resources: \"../wrong\": refers to itself\n",
+        ),
+        (
+            "namePrefix: a-",
+            "error: wrong/kustomization.yaml: Kustomization: namePrefix: expected only resources and patches; pass the output \
+             of `kubectl kustomize` instead\n",
+        ),
+        (
+            "resources: [../base]\npatches: [{target: {}, patch: '[{op: remove, path: /spec/x}]'}]",
+            "error: wrong/kustomization.yaml: wrong/../base/a.yaml: Kustomization: patches[0].patch: /spec/x: the document has \
+             no such field\n",
+        ),
+    ] {
+        workplace.write("wrong/kustomization.yaml", kustomization(text));
+        assert_eq!(run("wrong", 2).1, expected, "{text}");
+        let (_, error) = workplace.ends(&["scan", "--policies", "wrong", "pod.yaml"], 2);
+        assert_eq!(error, expected, "{text}");
+    }
+}
+
 fn files_below(directory: &Path) -> usize {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()

@@ -22,6 +22,7 @@ use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use podfence_cluster::documents;
+use podfence_cluster::kustomization::Kustomization;
 use podfence_cluster::validating::{Unbound, Validating};
 use podfence_host::evaluate::settings_object;
 use podfence_host::{Host, Limits};
@@ -213,6 +214,58 @@ fn document_files(path: &Path) -> Result<Vec<PathBuf>> {
     files.retain(|path| path.extension().is_some_and(|of| of == "yaml" || of == "yml" || of == "json"));
     files.sort();
     Ok(files)
+}
+
+/// The documents of a file or a directory of policies, each with its file, as the kustomizations among them make them:
+/// the resources that a kustomization has elsewhere are read as well, and its patches change all documents beside it and
+/// in these resources.
+fn policy_documents(path: &Path) -> Result<Vec<(PathBuf, Value)>> {
+    built_documents(path, &mut path.canonicalize().into_iter().collect())
+}
+
+/// The same within kustomizations that refer to each other.
+fn built_documents(path: &Path, referring: &mut Vec<PathBuf>) -> Result<Vec<(PathBuf, Value)>> {
+    let files = document_files(path)?;
+    let (mut built, mut kustomizations) = (Vec::new(), Vec::new());
+    for file in &files {
+        for value in read_documents(file)?.iter().flat_map(documents::items) {
+            if Kustomization::is(value) {
+                let kustomization = Kustomization::read(value).map_err(anyhow::Error::msg);
+                kustomizations.push((file, kustomization.with_context(|| origin(file))?));
+            } else {
+                built.push((file.clone(), value.clone()));
+            }
+        }
+    }
+    for (file, Kustomization { resources, .. }) in &kustomizations {
+        for resource in resources {
+            let from = file.parent().unwrap_or(Path::new("")).join(resource);
+            // What is on standard input has its files beside it there.
+            if files.contains(&from) || file.as_os_str() == "-" && !resource.contains('/') {
+                continue;
+            }
+            let real = from.canonicalize().with_context(|| {
+                format!(
+                    "{}: Kustomization: resources: {resource:?}: expected a file or a directory; pass the output of \
+                     `kubectl kustomize` instead",
+                    origin(file)
+                )
+            })?;
+            if referring.contains(&real) {
+                bail!("{}: Kustomization: resources: {resource:?}: refers to itself", origin(file));
+            }
+            referring.push(real);
+            built.extend(built_documents(&from, referring)?);
+            referring.pop();
+        }
+    }
+    for (file, kustomization) in &kustomizations {
+        for (of, document) in &mut built {
+            let patched = kustomization.apply(document).map_err(anyhow::Error::msg);
+            patched.with_context(|| format!("{}: {}", origin(file), origin(of)))?;
+        }
+    }
+    Ok(built)
 }
 
 fn read_requests(path: &Path, sender: &Sender) -> Result<Vec<AdmissionRequest>> {

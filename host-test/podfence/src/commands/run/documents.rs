@@ -16,7 +16,7 @@ use podfence_scan::request;
 use super::Output;
 use super::answer::{Answer, Printer, Unseen};
 use crate::commands::modules::{Place, Places};
-use crate::commands::{add_params, document_files, read_documents};
+use crate::commands::{add_params, policy_documents, read_documents};
 use crate::text::{origin, printable};
 
 /// The policies of a cluster, and what is known of it.
@@ -93,13 +93,10 @@ impl Cluster<'_> {
     /// Reads the documents; warns where a cluster does otherwise than they say.
     fn documents(&self, requests: &[AdmissionRequest]) -> Result<(Vec<Document>, Validating)> {
         let (mut read, mut validating, mut others) = (Read::default(), Validating::default(), Vec::new());
-        for path in document_files(self.policies)? {
-            let values = read_documents(&path)?;
-            for value in values.iter().flat_map(documents::items) {
-                match is_policy_of_api_server(value) {
-                    true => validating.add(value).with_context(|| origin(&path))?,
-                    false => others.push((path.clone(), value.clone())),
-                }
+        for (path, value) in policy_documents(self.policies)? {
+            match is_policy_of_api_server(&value) {
+                true => validating.add(&value).with_context(|| origin(&path))?,
+                false => others.push((path, value)),
             }
         }
         let notes = validating.bind(self.unbound);

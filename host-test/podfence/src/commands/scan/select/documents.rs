@@ -12,7 +12,7 @@ use podfence_cluster::validating::{ReadError, Unbound, Validating, is_policy_of_
 use podfence_host::Mode;
 use serde_json::Value;
 
-use crate::commands::{document_files, read_documents};
+use crate::commands::policy_documents;
 use crate::text::origin;
 
 /// What there is in the documents.
@@ -37,7 +37,6 @@ enum Kind {
     Configuration,
     /// A policy of a kind that Podfence cannot evaluate.
     Unknown,
-    Kustomization,
     /// One that the API server evaluates itself, or its binding.
     ApiServer,
     /// No policy.
@@ -55,34 +54,25 @@ impl Documents {
         let mut unknown = Vec::new();
         for path in paths {
             let mut is_policy = false;
-            for file in document_files(path)? {
-                let values = read_documents(&file)?;
-                for value in values.iter().flat_map(documents::items) {
-                    match kind_of(value) {
-                        Kind::Other => {
-                            read.others.push(value.clone());
-                            continue;
-                        }
-                        Kind::ApiServer => match read.validating.add(value) {
-                            Err(ReadError::Unsupported(problem)) => {
-                                unknown.push(format!("{}: {problem}", origin(&file)));
-                            }
-                            added => added.with_context(|| origin(&file))?,
-                        },
-                        Kind::Kustomization => {
-                            documents::read(std::slice::from_ref(value)).with_context(|| origin(&file))?;
-                            continue;
-                        }
-                        Kind::Unknown => unknown.push(format!("{}: {}", origin(&file), title(value))),
-                        Kind::Kubewarden => {
-                            let policies = documents::read(std::slice::from_ref(value));
-                            read.policies.extend(policies.with_context(|| origin(&file))?);
-                        }
-                        Kind::Constraint => read.add_constraint(value).with_context(|| origin(&file))?,
-                        Kind::Configuration => read.add_configuration(value).with_context(|| origin(&file))?,
+            for (file, value) in policy_documents(path)? {
+                match kind_of(&value) {
+                    Kind::Other => {
+                        read.others.push(value);
+                        continue;
                     }
-                    is_policy = true;
+                    Kind::ApiServer => match read.validating.add(&value) {
+                        Err(ReadError::Unsupported(problem)) => unknown.push(format!("{}: {problem}", origin(&file))),
+                        added => added.with_context(|| origin(&file))?,
+                    },
+                    Kind::Unknown => unknown.push(format!("{}: {}", origin(&file), title(&value))),
+                    Kind::Kubewarden => {
+                        let policies = documents::read(std::slice::from_ref(&value));
+                        read.policies.extend(policies.with_context(|| origin(&file))?);
+                    }
+                    Kind::Constraint => read.add_constraint(&value).with_context(|| origin(&file))?,
+                    Kind::Configuration => read.add_configuration(&value).with_context(|| origin(&file))?,
                 }
+                is_policy = true;
             }
             if !is_policy {
                 bail!("{}: no policies in it", origin(path));
@@ -160,7 +150,6 @@ fn kind_of(document: &Value) -> Kind {
         _ if is_policy_of_api_server(document) => Kind::ApiServer,
         ("kyverno.io" | "policies.kyverno.io", _) if kind.ends_with("Policy") => Kind::Unknown,
         ("policy" | "extensions", "PodSecurityPolicy") => Kind::Unknown,
-        ("" | "kustomize.config.k8s.io", "Kustomization") => Kind::Kustomization,
         _ => Kind::Other,
     }
 }
