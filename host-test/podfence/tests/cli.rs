@@ -950,6 +950,33 @@ fn deploy_ends_with_what_it_wrote_and_the_next_command() {
 }
 
 #[test]
+fn run_says_why_a_named_policy_does_not_see_a_request() {
+    let workplace = workplace();
+    for (policy, group, kind, sub_resource, expected) in [
+        ("services", "", "Service", "status", "skipped: the policy does not evaluate the subresource"),
+        ("services", "apps", "Deployment", "status", "skipped: of a kind that the policy does not evaluate"),
+        ("privileged", "", "Pod", "status", "skipped: the policy does not evaluate the subresource"),
+        ("privileged", "", "Service", "status", "skipped: holds no pod"),
+        ("privileged", "", "Service", "", "skipped: holds no pod"),
+    ] {
+        let object = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}});
+        let resource = format!("{}s", kind.to_lowercase());
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "a", "operation": "UPDATE", "subResource": sub_resource, "name": "a", "namespace": "b",
+                "kind": {"group": group, "version": "v1", "kind": kind},
+                "resource": {"group": group, "version": "v1", "resource": resource},
+                "userInfo": {"username": "c"}, "object": object, "oldObject": object,
+            },
+        });
+        workplace.write("review.json", review.to_string());
+        let (out, _) = workplace.ends(&["run", policy, "-r", "review.json"], 2);
+        assert_eq!(out, format!("{expected}\n"), "{policy} {kind} {sub_resource}");
+    }
+}
+
+#[test]
 fn run_and_scan_read_what_deploy_writes() {
     let workplace = workplace();
     let settings = "{runtime-class: {allowedRuntimeClasses: [gvisor]}, capabilities: {mutate: true}}";

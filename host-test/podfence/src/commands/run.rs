@@ -158,8 +158,12 @@ impl Arguments {
         let of_pods = rules.as_ref().is_none_or(|rules| names(rules, "resources", "pods"));
         let mut printer = Printer::new(anstream::stdout().lock(), self.output, requests.len());
         for request in &requests {
-            if rules.as_ref().is_some_and(|rules| !sees(rules, &policy.settings, request)) {
-                printer.unseen(request, Unseen::OtherKind { of_pods })?;
+            let is_seen =
+                |request: &AdmissionRequest| rules.as_ref().is_none_or(|rules| sees(rules, &policy.settings, request));
+            if !is_seen(request) {
+                let is_of_kind = is_seen(&AdmissionRequest { sub_resource: None, ..request.clone() });
+                let why = if is_of_kind { Unseen::SubResource } else { Unseen::OtherKind { of_pods } };
+                printer.unseen(request, why)?;
                 continue;
             }
             let protect = policy.evaluate(request);

@@ -50,6 +50,8 @@ pub(super) enum Unseen {
         /// Whether the policy evaluates pods.
         of_pods: bool,
     },
+    /// The rules of the module have its kind, and leave out the subresource.
+    SubResource,
     /// No document selects it.
     NotSelected,
 }
@@ -59,6 +61,7 @@ impl Unseen {
         match self {
             Self::OtherKind { of_pods: true } => "skipped: holds no pod",
             Self::OtherKind { of_pods: false } => "skipped: of a kind that the policy does not evaluate",
+            Self::SubResource => "skipped: the policy does not evaluate the subresource",
             Self::NotSelected => "not judged: no policy's rules, selectors and conditions match it",
         }
     }
