@@ -6,7 +6,13 @@
 //! that it grants. `resourceNames` do not help where the API server does not compare them, or where one name is enough.
 //!
 //! A Role is judged as a ClusterRole is. Of an aggregated ClusterRole, what the controller writes is judged at its source,
-//! and what a user writes is judged. On UPDATE, rules that stood in the role before are not judged again.
+//! and what a user writes is judged. If the controllers have no service accounts of their own (kube-controller-manager
+//! without `--use-service-account-credentials`), `system:kube-controller-manager` writes it: add that user to
+//! `exempt.users`. On UPDATE, rules that stood in the role before are not judged again.
+//!
+//! `podfence scan` does not report the roles that the API server makes in every cluster, such as `cluster-admin`. It knows
+//! them by name, by the label `kubernetes.io/bootstrapping: rbac-defaults`, and by each rule that would be reported, as
+//! Kubernetes 1.34 to 1.37 have it: a rule that somebody has added to one is reported, with all of the role.
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{Element, Kind, List, Resource, Rule, Settings, String, Violations};

@@ -555,6 +555,11 @@ impl Asking<'_, '_> {
         let violations = response.audit_annotations.as_ref().and_then(|of| of.get("violations"));
         let message = response.message.unwrap_or_default();
         let mut rejection = Rejection::read(name, message, response.code, violations.map(String::as_str));
+        if rejection.left_out == 0
+            && let Some(reason) = bootstrap::reason_of_role(name, self.object, &rejection.violations)
+        {
+            return Answer::Skipped(reason.to_owned());
+        }
         // A module from elsewhere does not say what is written into files.
         if !self.judge.modules[run.module].is_pure {
             rejection.violations.iter_mut().for_each(|violation| violation.edit = None);

@@ -434,6 +434,35 @@ fn a_policy_for_other_kinds_judges_them_and_no_pods() {
 }
 
 #[test]
+fn a_role_that_the_api_server_makes_is_known_by_its_rules() {
+    let strict = json!({"allow": [], "deniedRoles": ["*"]});
+    let judge = judge(&policy([single("roles", strict)])).unwrap();
+    let role = |name: &str, label: &str, rules: &str| {
+        format!(
+            "{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: '{name}', labels: \
+             {{kubernetes.io/bootstrapping: {label}}}}}, rules: [{rules}]}}"
+        )
+    };
+    let known = Outcome::of(State::Skipped("the API server makes it in every cluster".to_owned()));
+    let admin = "{apiGroups: ['*'], resources: ['*'], verbs: ['*']}, {nonResourceURLs: ['*'], verbs: ['*']}";
+    assert_eq!(outcome(&judge, &role("cluster-admin", "rbac-defaults", admin)), known);
+    let aggregated = "{apiGroups: [''], resources: [secrets, pods/proxy, services/proxy, pods/portforward, pods/attach, \
+        pods/exec], verbs: [list, watch, get]}, {apiGroups: [example.com], resources: [widgets], verbs: [get]}";
+    assert_eq!(outcome(&judge, &role("edit", "rbac-defaults", aggregated)), known);
+    let secrets = "{apiGroups: [''], resources: [secrets], verbs: [list]}";
+    for other in [
+        role("cluster-admin", "other", admin),
+        role("system:admin", "rbac-defaults", admin),
+        role("edit", "rbac-defaults", admin),
+        role("edit", "rbac-defaults", &format!("{aggregated}, {secrets}")),
+        role("cluster-admin", "rbac-defaults", admin).replace("ClusterRole", "Role"),
+    ] {
+        assert_eq!(outcome(&judge, &other).state, State::Judged, "{other}");
+        assert!(!found(&outcome(&judge, &other)).is_empty(), "{other}");
+    }
+}
+
+#[test]
 fn a_copy_is_judged_whatever_it_says_of_its_controller() {
     let judge = judge(&levels(Some("baseline"), None)).unwrap();
     let copy = "{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: a, ownerReferences: [{apiVersion: apps/v1, \
