@@ -20,8 +20,8 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Before as Texts, Block, Element, Field, Kind, List, Object, Range, Resource, Rule, Settings, String, Vec,
-    Violations, json, split, types,
+    Block, Element, Field, Kind, List, Object, Range, Resource, Rule, Settings, String, Vec, Violations, json, split,
+    types,
 };
 
 podfence_core::fields! {
@@ -176,6 +176,8 @@ struct Direction {
 
 /// The fields of a selector of labels.
 struct Selector {
+    /// The key of a label that all objects have which it selects from; empty if there is none.
+    always: &'static str,
     object: Field<types::Object>,
     labels: Field<types::Object>,
     expressions: Field<types::ObjectList>,
@@ -193,6 +195,7 @@ static DIRECTIONS: [Direction; 2] = [
         cidr: FROM_CIDR,
         except: FROM_EXCEPT,
         namespaces: Selector {
+            always: NAME_LABEL,
             object: FROM_NAMESPACES,
             labels: FROM_NAMESPACE_LABELS,
             expressions: FROM_NAMESPACE_EXPRESSIONS,
@@ -201,6 +204,7 @@ static DIRECTIONS: [Direction; 2] = [
             values: FROM_NAMESPACE_VALUES,
         },
         pods: Selector {
+            always: "",
             object: FROM_PODS,
             labels: FROM_POD_LABELS,
             expressions: FROM_POD_EXPRESSIONS,
@@ -221,6 +225,7 @@ static DIRECTIONS: [Direction; 2] = [
         cidr: TO_CIDR,
         except: TO_EXCEPT,
         namespaces: Selector {
+            always: NAME_LABEL,
             object: TO_NAMESPACES,
             labels: TO_NAMESPACE_LABELS,
             expressions: TO_NAMESPACE_EXPRESSIONS,
@@ -229,6 +234,7 @@ static DIRECTIONS: [Direction; 2] = [
             values: TO_NAMESPACE_VALUES,
         },
         pods: Selector {
+            always: "",
             object: TO_PODS,
             labels: TO_POD_LABELS,
             expressions: TO_POD_EXPRESSIONS,
@@ -306,7 +312,7 @@ impl Direction {
             found.add(&self.texts.no_peers, rule.at(self.peers));
         }
         let mut families = [Family::of(false), Family::of(true)];
-        let (mut is_everybody, mut by_namespace, mut by_pod) = (false, Vec::new(), Vec::new());
+        let (mut is_everybody, mut conditions) = (false, Vec::new());
         for peer in &peers {
             if let Some(cidr) = peer.get(self.cidr) {
                 let exceptions = self.exceptions(peer, found);
@@ -320,23 +326,22 @@ impl Direction {
             } else if peer.get(self.namespaces.object).is_none() && peer.get(self.pods.object).is_none() {
                 found.add(&self.texts.no_peer, peer.place());
             }
-            let Some(mut of_namespaces) = self.namespaces.conditions(peer) else { continue };
-            of_namespaces.retain(|condition| !(condition.key == NAME_LABEL && condition.operator == EXISTS));
-            let of_pods = self.pods.conditions(peer).unwrap_or_default();
-            match (&*of_namespaces, &*of_pods) {
-                ([], []) => {
+            let Some((of_namespaces, namespace)) = self.namespaces.conditions(peer) else { continue };
+            let (of_pods, pod) = self.pods.conditions(peer).unwrap_or_default();
+            match [of_namespaces, of_pods] {
+                [0, 0] => {
                     found.add(&self.texts.namespaces, peer.at(self.namespaces.object));
                     is_everybody = true;
                 }
-                ([_], []) => by_namespace.extend(of_namespaces),
-                ([], [_]) => by_pod.extend(of_pods),
+                [1, 0] => conditions.push(namespace),
+                [0, 1] => conditions.push(pod),
                 _ => {}
             }
         }
         if families.iter_mut().any(Family::is_whole_together) {
             found.add(&self.texts.blocks, rule.at(self.peers));
         }
-        if !is_everybody && (are_met_by_all(&by_namespace) || are_met_by_all(&by_pod)) {
+        if !is_everybody && conditions.iter().any(|first| is_met_by_all(first, &conditions)) {
             found.add(&self.texts.selectors, rule.at(self.peers));
         }
     }
@@ -355,37 +360,58 @@ impl Direction {
 }
 
 impl Selector {
-    /// The conditions that a peer's selector has, all of which labels must meet; `None` if it has no such selector.
-    fn conditions<'v>(&self, peer: &Element<'v>) -> Option<Vec<Condition<'v>>> {
+    /// How many conditions a peer's selector has, all of which labels must meet, and the last of them; `None` if it has no
+    /// such selector. What every label meets does not count.
+    fn conditions<'v>(&self, peer: &Element<'v>) -> Option<(usize, Condition<'v>)> {
         let selector = peer.get(self.object)?;
-        let mut conditions = Vec::new();
-        let mut rest = selector.get(self.labels).map(Object::raw).unwrap_or_default();
-        loop {
-            // Labels have no characters that JSON escapes, so that what is between quotes is a key or a value.
-            let (key, behind) = split(split(rest, b'"').1, b'"');
-            if key.is_empty() && behind.is_empty() {
-                break;
-            }
-            let (value, behind) = split(split(behind, b'"').1, b'"');
-            conditions.push(Condition { key, operator: IN_VALUES, values: [value].into() });
-            rest = behind;
+        let (mut count, mut last) = (0, Condition { always: self.always, ..Condition::default() });
+        let labels = selector.get(self.labels).map(Object::raw).unwrap_or_default();
+        let quotes = labels.bytes().filter(|&byte| byte == b'"').count();
+        if quotes != 0 {
+            // A label has four: its key and its value have no characters that JSON escapes.
+            count = quotes.div_ceil(4);
+            let (key, behind) = split(split(labels, b'"').1, b'"');
+            let (value, _) = split(split(behind, b'"').1, b'"');
+            last = Condition { key, operator: IN_VALUES, value: Some(value), ..last };
         }
         for expression in selector.get(self.expressions).unwrap_or_default().objects() {
-            conditions.push(Condition {
-                key: expression.get(self.key).unwrap_or_default(),
-                operator: expression.get(self.operator).unwrap_or_default(),
-                values: expression.get(self.values).unwrap_or_default().strings().collect(),
-            });
+            let key = expression.get(self.key).unwrap_or_default();
+            let operator = expression.get(self.operator).unwrap_or_default();
+            if operator != EXISTS || key != self.always {
+                count += 1;
+                last = Condition { key, operator, values: expression.get(self.values).unwrap_or_default(), ..last };
+            }
         }
-        Some(conditions)
+        Some((count, last))
     }
 }
 
 /// A condition for the label with a key.
+#[derive(Clone, Copy, Default)]
 struct Condition<'v> {
     key: &'v str,
     operator: &'v str,
-    values: Vec<&'v str>,
+    values: List<'v>,
+    /// The value, if it is one of `matchLabels`.
+    value: Option<&'v str>,
+    /// That of its selector.
+    always: &'static str,
+}
+
+impl Condition<'_> {
+    /// Whether it is about the same label of the same objects.
+    fn is_like(&self, other: &Self) -> bool {
+        self.key == other.key && self.always == other.always
+    }
+
+    /// Whether a value meets it.
+    fn includes(&self, value: &str) -> bool {
+        match self.operator {
+            IN_VALUES => self.value == Some(value) || self.values.has(value),
+            NOT_IN_VALUES => !self.values.has(value),
+            _ => false,
+        }
+    }
 }
 
 const EXISTS: &str = "Exists";
@@ -396,28 +422,20 @@ const NOT_IN_VALUES: &str = "NotIn";
 /// A label that every namespace has: the API server sets it.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Whether there is a key of which each value meets one of the conditions, and what has no such label does as well.
-fn are_met_by_all(conditions: &[Condition<'_>]) -> bool {
-    conditions.iter().enumerate().any(|(index, first)| {
-        let is_known = conditions.iter().take(index).any(|before| before.key == first.key);
-        !is_known && is_met_by_all(first.key, conditions)
-    })
-}
-
-/// The same of one key.
-fn is_met_by_all(key: &str, conditions: &[Condition<'_>]) -> bool {
-    let with = |operator: &'static str| {
-        conditions.iter().filter(move |condition| condition.key == key && condition.operator == operator)
-    };
-    if with(EXISTS).next().is_some() {
-        return with(MISSES).chain(with(NOT_IN_VALUES)).next().is_some();
+/// Whether each value of a condition's label meets it or one of the others about that label, and what has no such label
+/// does as well.
+fn is_met_by_all(first: &Condition<'_>, conditions: &[Condition<'_>]) -> bool {
+    let others = || conditions.iter().filter(|other| other.is_like(first));
+    match first.operator {
+        EXISTS => others().any(|other| matches!(other.operator, MISSES | NOT_IN_VALUES)),
+        // What is not in its values meets it. Of several, the first one is enough.
+        NOT_IN_VALUES => {
+            let is_first =
+                others().find(|other| other.operator == NOT_IN_VALUES).is_some_and(|of| core::ptr::eq(of, first));
+            is_first && first.values.strings().all(|value| others().any(|other| other.includes(value)))
+        }
+        _ => false,
     }
-    // What is not in these values meets the first of them, and what is in them meets one of the others or none.
-    let mut without = with(NOT_IN_VALUES).map(|condition| condition.values.iter().copied());
-    let Some(mut values) = without.next() else { return false };
-    let others: Vec<Texts<'_>> = without.map(Texts::of).collect();
-    let included = Texts::of(with(IN_VALUES).flat_map(|condition| condition.values.iter().copied()));
-    values.all(|value| included.has(value) || others.iter().any(|excluded| !excluded.has(value)))
 }
 
 /// The addresses of IPv4 and of IPv6 that are neither reserved nor for groups, and not private ones of IPv6.
