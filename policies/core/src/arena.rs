@@ -19,19 +19,21 @@ impl Arena {
     }
 
     /// Moves the items from an index on out of a list.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn keep_from<T: Copy>(&self, items: &mut Vec<T>, first: usize) -> &[T] {
-        if first == items.len() {
-            return &[];
-        }
+        if first == items.len() { &[] } else { self.move_from(items, first) }
+    }
+
+    /// As `items.split_off`, which can panic with a text.
+    #[inline(never)]
+    fn move_from<T: Copy>(&self, items: &mut Vec<T>, first: usize) -> &[T] {
+        let moved = items.get(first..).unwrap_or_default();
         #[cfg(feature = "arena")]
-        {
-            let kept = self.bump.alloc_slice_copy(items.get(first..).unwrap_or_default());
-            items.truncate(first);
-            kept
-        }
+        let kept = self.bump.alloc_slice_copy(moved);
         #[cfg(not(feature = "arena"))]
-        items.split_off(first).leak()
+        let kept = moved.to_vec().leak();
+        items.truncate(first);
+        kept
     }
 
     /// Moves a whole list.

@@ -568,7 +568,7 @@ impl<'a> Decoder<'a> {
         let (mut seen, mut patterns) = (0u64, 0);
         loop {
             let key = self.reader.key()?;
-            if let Some((slot, node)) = find_key(keys, key) {
+            if let Some((slot, node)) = find_key(node, keys, key) {
                 let at = self.values.len();
                 if node.is_pattern {
                     patterns += 1;
@@ -856,11 +856,15 @@ fn next_key(path: &str) -> (&str, &str) {
     }
 }
 
-/// The node of a key, and its presence bit. Most keys have none, so this looks at little more than lengths.
+/// The node of a key inside another node, and its presence bit. Most keys have none, and most of these are told by a
+/// bit.
 #[inline(always)]
-fn find_key(keys: &'static [Node], key: &str) -> Option<(u64, &'static Node)> {
+fn find_key(parent: &Node, keys: &'static [Node], key: &str) -> Option<(u64, &'static Node)> {
+    if parent.bits & schema::bit(key) == 0 {
+        return None;
+    }
     for (index, node) in keys.iter().enumerate() {
-        if node.key.len() == key.len() && node.key == key {
+        if node.key.len() == key.len() && text::is(node.key, key) {
             return Some((1 << index, node));
         }
     }

@@ -337,6 +337,19 @@ pub struct Node {
     /// Where the keys inside are in the table, and how many.
     pub(crate) first: u8,
     pub(crate) count: u8,
+    /// The [`bit`] of each key inside; all bits if one of them stands for many.
+    pub(crate) bits: u32,
+}
+
+/// One of 32 bits for a key, by its length and its last byte: most keys that are not inside a node have one that no key
+/// inside it has.
+#[inline(always)]
+pub(crate) const fn bit(key: &str) -> u32 {
+    let bytes = key.as_bytes();
+    match bytes.last() {
+        Some(last) => 1u32.rotate_left((*last as u32).wrapping_add(5 * bytes.len() as u32)),
+        None => 1,
+    }
 }
 
 impl Node {
@@ -350,7 +363,7 @@ impl Node {
 pub(crate) static NOTHING: Node = NO_NODE;
 
 const NO_NODE: Node =
-    Node { key: "", json_type: JsonType::Object, is_pattern: false, id: NO_FIELD, first: 0, count: 0 };
+    Node { key: "", json_type: JsonType::Object, is_pattern: false, id: NO_FIELD, first: 0, count: 0, bits: 0 };
 
 /// The spec of a pod, in the pod or its template.
 pub(crate) const SPEC: Field<types::Object> = Field::new("spec");
@@ -444,6 +457,11 @@ impl Tree {
                 }
             }
             table[i].first = moved[node.first as usize];
+            let mut child = first;
+            while child != 0 {
+                table[i].bits |= if self.nodes[child].is_pattern { u32::MAX } else { bit(self.nodes[child].key) };
+                child = self.next[child] as usize;
+            }
             i += 1;
         }
         table
