@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use crate::{
     json::{Bracket, NotJson, Reader, Text},
-    text::{self, quote},
+    text::{self, cut, is, own, put, quote, split},
 };
 
 /// Replaces a part of a text.
@@ -26,9 +26,9 @@ pub(crate) fn merge(
     let mut object = object;
     let mut rest = path;
     while !rest.is_empty() {
-        let (key, behind) = rest.split_once('.').unwrap_or((rest, ""));
+        let (key, behind) = split(rest, b'.');
         match find(text, object, key) {
-            Ok(Member::Found { start, end }) if text.part(start, end) == "null" => {
+            Ok(Member::Found { start, end }) if is(text.part(start, end), "null") => {
                 splices.push(Splice { at: start, removed: end - start, inserted: nested(behind, members) });
                 return;
             }
@@ -48,7 +48,7 @@ pub(crate) fn merge(
     for (key, json) in members {
         match find(text, object, key) {
             Ok(Member::Found { start, end }) => {
-                splices.push(Splice { at: start, removed: end - start, inserted: json.clone() });
+                splices.push(Splice { at: start, removed: end - start, inserted: own(json) });
                 all = false;
             }
             Ok(Member::Missing { only }) => {
@@ -66,33 +66,33 @@ pub(crate) fn merge(
 /// Puts members in front of the others of an object.
 fn insert(object: usize, mut members: String, only: bool, splices: &mut Vec<Splice>) {
     if !only {
-        members.push(',');
+        put(&mut members, ",");
     }
     splices.push(Splice { at: object + 1, removed: 0, inserted: members });
 }
 
 /// An object with these members, inside objects with the keys of a dotted path.
 fn nested(path: &str, members: &[(&'static str, String)]) -> String {
-    let mut json = String::from("{");
+    let mut json = own("{");
     if path.is_empty() {
         for (key, value) in members {
             push_member(&mut json, key, value);
         }
     } else {
-        let (key, behind) = path.split_once('.').unwrap_or((path, ""));
+        let (key, behind) = split(path, b'.');
         push_member(&mut json, key, &nested(behind, members));
     }
-    json.push('}');
+    put(&mut json, "}");
     json
 }
 
 fn push_member(json: &mut String, key: &str, value: &str) {
     if !json.is_empty() && !json.ends_with('{') {
-        json.push(',');
+        put(json, ",");
     }
     quote(key, json);
-    json.push(':');
-    json.push_str(value);
+    put(json, ":");
+    put(json, value);
 }
 
 enum Member {
@@ -117,7 +117,7 @@ fn find(text: &Text<'_>, object: usize, wanted: &str) -> Result<Member, NotJson>
         reader.peek();
         let start = reader.position();
         reader.skip()?;
-        if key == wanted {
+        if is(key, wanted) {
             return Ok(Member::Found { start, end: reader.position() });
         }
         if !reader.more(Bracket::Object)? {
@@ -136,10 +136,10 @@ pub(crate) fn splice(part: &str, offset: usize, mut splices: Vec<Splice>) -> Opt
     let mut done = 0;
     for splice in &splices {
         let at = splice.at - offset;
-        edited.push_str(part.get(done..at).unwrap_or(""));
-        edited.push_str(&splice.inserted);
+        put(&mut edited, cut(part, done, at));
+        put(&mut edited, &splice.inserted);
         done = at + splice.removed;
     }
-    edited.push_str(part.get(done..).unwrap_or(""));
+    put(&mut edited, cut(part, done, part.len()));
     Some(edited)
 }

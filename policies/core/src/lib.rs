@@ -97,7 +97,7 @@ pub use profile::{Profile, Refusal};
 pub use resource::{Element, Kind, Resource, object_fields};
 pub use schema::{Declaration, Docs, Field, JsonType, LISTS, Scope, types};
 pub use settings::{Definition, Settings, common, common_of_objects};
-pub use text::{problem, quote, sort, split};
+pub use text::{concat, problem, quote, sort, split};
 pub use update::Before;
 pub use violation::{Rule, Violations};
 
@@ -173,14 +173,17 @@ macro_rules! definition {
         const SET: &[&[$crate::Declaration]] = &[$common, SETTINGS];
         static SETTINGS_NODES: [$crate::schema::Node; $crate::schema::count_flat(SET)] =
             $crate::schema::build_flat(SET);
+        static CONSTRAINED: [$crate::schema::Constrained; $crate::schema::count_constrained(SETTINGS)] =
+            $crate::schema::constrained(SETTINGS);
         static ELEMENTS: [$crate::Value<'static>; $crate::count_defaults(SET)[1]] = $crate::default_elements(SET);
         static DEFAULTS: [$crate::Value<'static>; $crate::count_defaults(SET)[0]] = $crate::defaults(SET, &ELEMENTS);
-        $crate::Definition {
-            declarations: SETTINGS,
-            nodes: &SETTINGS_NODES,
-            defaults: &DEFAULTS,
-            validate: $crate::optional!($($validate)?),
-        }
+        $crate::Definition::new(
+            SETTINGS,
+            &CONSTRAINED,
+            &SETTINGS_NODES,
+            &DEFAULTS,
+            $crate::optional!($($validate)?),
+        )
     }};
 }
 

@@ -1,8 +1,10 @@
 //! The security-relevant view of a pod: its spec, and one visitor over its containers.
 
 use alloc::{string::String, vec::Vec};
+use core::ops::Deref;
 
 use crate::{
+    arena::Arena,
     decode::{FieldType, Located, Object},
     json::Text,
     place::{Offender, Place, Role},
@@ -27,7 +29,11 @@ static ROLES: [Role; 3] = [Role::Init, Role::Main, Role::Ephemeral];
 
 /// A container of any of the three lists.
 #[derive(Clone, Copy)]
-pub struct Container<'v> {
+pub struct Container<'v>(&'v Facts<'v>);
+
+/// What is known of a container.
+#[derive(Clone, Copy)]
+pub struct Facts<'v> {
     /// Which list it is in.
     pub role: Role,
     /// An init container that keeps running beside the others (`restartPolicy: Always`).
@@ -39,6 +45,14 @@ pub struct Container<'v> {
     object: Object<'v>,
     spec: Object<'v>,
     editable: bool,
+}
+
+impl<'v> Deref for Container<'v> {
+    type Target = Facts<'v>;
+
+    fn deref(&self) -> &Facts<'v> {
+        self.0
+    }
 }
 
 impl<'v> Container<'v> {
@@ -56,11 +70,9 @@ impl<'v> Container<'v> {
     pub fn at<T: FieldType>(&self, field: Field<T>) -> Place<'v> {
         Place::new(self.offender(), field.path, self.object.at(field))
     }
-}
 
-impl<'v> Container<'v> {
     fn offender(&self) -> Offender<'v> {
-        let Self { role, index, name, .. } = *self;
+        let Facts { role, index, name, .. } = *self.0;
         Offender::Container { role, index, name }
     }
 }
@@ -72,7 +84,7 @@ pub struct Pod<'v> {
     spec: Object<'v>,
     workload: Object<'v>,
     is_template: bool,
-    containers: Vec<Container<'v>>,
+    containers: &'v [Facts<'v>],
     has_exempt_containers: bool,
     editable: bool,
     /// Its spec before an update.
@@ -90,6 +102,7 @@ impl<'v> Pod<'v> {
         old: Option<Object<'v>>,
         settings: &Settings,
         editable: bool,
+        arena: &'v Arena,
     ) -> Self {
         let exempt = settings.strings(EXEMPT_IMAGES);
         let old_ephemeral = old.map(|old| named_images(old, Role::Ephemeral));
@@ -107,7 +120,7 @@ impl<'v> Pod<'v> {
                     Some(old) => role == Role::Ephemeral && !text::is_in(old, &(name, image)),
                     None => false,
                 };
-                containers.push(Container {
+                containers.push(Facts {
                     role,
                     is_sidecar: role == Role::Init && object.says(RESTART_POLICY, "Always"),
                     name,
@@ -119,6 +132,7 @@ impl<'v> Pod<'v> {
             }
         }
         let is_template = matches!(subject, Subject::Workload(_) | Subject::Custom);
+        let containers = arena.keep_all(containers);
         Self { place, spec, workload, is_template, containers, has_exempt_containers, editable, old }
     }
 
@@ -150,7 +164,7 @@ impl<'v> Pod<'v> {
 
     /// Every container that is not exempt: init containers, containers, ephemeral containers.
     pub fn containers(&self) -> impl Iterator<Item = Container<'v>> + '_ {
-        self.containers.iter().copied()
+        self.containers.iter().map(Container)
     }
 
     /// Whether it was there before, so that the API server lets nobody change more of it than images and ephemeral

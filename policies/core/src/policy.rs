@@ -297,7 +297,7 @@ pub fn broken_rules(policy: &Policy, payload: &[u8]) -> Result<(Vec<&'static cra
             let Decoded { places, outer } = request.object(&locations)?;
             for place in places {
                 found.enter(place);
-                let pod = Pod::new(place, spec_of(place)?, outer, subject, None, &settings, true);
+                let pod = Pod::new(place, spec_of(place)?, outer, subject, None, &settings, true, &arena);
                 check(&pod, &settings, &mut found);
             }
         }
@@ -488,7 +488,7 @@ fn evaluate_each<'a>(
         if exempt::covers_runtime_class(settings, runtime_class(spec)) {
             skipped = EXEMPT_RUNTIME_CLASSES.path;
         } else {
-            pods.push(Pod::new(place, spec, outer, subject, old_spec, settings, editable));
+            pods.push(Pod::new(place, spec, outer, subject, old_spec, settings, editable, request.arena()));
         }
     }
     if pods.is_empty() {
@@ -569,7 +569,7 @@ fn evaluate_edited(request: &ParsedRequest<'_>, edited: &str) -> Result<Option<S
     let mut pods = Vec::new();
     for place in places {
         if request.pods.iter().any(|pod| pod.place.path == place.path) {
-            pods.push(Pod::new(place, spec_of(place)?, outer, subject, old, settings, false));
+            pods.push(Pod::new(place, spec_of(place)?, outer, subject, old, settings, false, &arena));
         }
     }
     Ok(rejection(policy, check, &pods, settings))

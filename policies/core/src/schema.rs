@@ -178,18 +178,40 @@ impl Declaration {
     }
 }
 
-/// The declarations with aliases or options.
-pub(crate) const fn constrained<const N: usize>(declarations: &[Declaration]) -> [Declaration; N] {
-    let mut constrained = [declarations[0]; N];
+/// A setting that has aliases or options: all that a module needs of its declaration beside the table.
+#[derive(Clone, Copy)]
+pub struct Constrained {
+    pub(crate) path: &'static str,
+    pub(crate) aliases: &'static [&'static str],
+    pub(crate) options: &'static [&'static str],
+}
+
+/// How many of the settings have aliases or options.
+pub const fn count_constrained(declarations: &[Declaration]) -> usize {
     let (mut count, mut i) = (0, 0);
     while i < declarations.len() {
-        if !declarations[i].aliases.is_empty() || !declarations[i].options.is_empty() {
-            constrained[count] = declarations[i];
+        count += is_constrained(&declarations[i]) as usize;
+        i += 1;
+    }
+    count
+}
+
+const fn is_constrained(declaration: &Declaration) -> bool {
+    !declaration.aliases.is_empty() || !declaration.options.is_empty()
+}
+
+/// The settings that have aliases or options, as many as [`count_constrained`] counts.
+pub const fn constrained<const N: usize>(declarations: &[Declaration]) -> [Constrained; N] {
+    let mut constrained = [Constrained { path: "", aliases: &[], options: &[] }; N];
+    let (mut count, mut i) = (0, 0);
+    while i < declarations.len() {
+        if is_constrained(&declarations[i]) {
+            let Declaration { path, aliases, options, .. } = declarations[i];
+            constrained[count] = Constrained { path, aliases, options };
             count += 1;
         }
         i += 1;
     }
-    assert!(count == N, "as many as are constrained");
     constrained
 }
 

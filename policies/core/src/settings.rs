@@ -5,7 +5,7 @@ use alloc::string::String;
 use crate::{
     decode::{self, Decoder, FieldType, List, Object, Value},
     json::Text,
-    schema::{self, Declaration, Field, Node, id, types},
+    schema::{self, Constrained, Declaration, Field, Node, id, types},
     text::{is_among, problem, split, unlisted},
 };
 
@@ -66,8 +66,8 @@ use common::{
 static EXEMPTIONS: [Field<types::StringList>; 5] =
     [EXEMPT_IMAGES, EXEMPT_NAMESPACES, EXEMPT_USERS, EXEMPT_GROUPS, EXEMPT_RUNTIME_CLASSES];
 
-/// Those of the common settings that have aliases or options, which is what declarations are kept for.
-static CONSTRAINED: [Declaration; 3] = schema::constrained(common::SETTINGS);
+/// Those of the common settings that have aliases or options.
+static CONSTRAINED: [Constrained; schema::count_constrained(common::SETTINGS)] = schema::constrained(common::SETTINGS);
 
 /// Longest path of a custom kind, in keys.
 const MOST_KEYS: usize = 8;
@@ -78,13 +78,38 @@ pub type Validate = fn(&Settings<'_>) -> Result<(), String>;
 /// The settings of a policy.
 pub struct Definition {
     /// The policy's own settings.
+    #[cfg(feature = "docs")]
     pub declarations: &'static [Declaration],
+    /// Those of them that have aliases or options.
+    pub constrained: &'static [Constrained],
     /// The table for the decoder.
     pub nodes: &'static [Node],
     /// The defaults, see [`crate::defaults`].
     pub defaults: &'static [Value<'static>],
     /// Checks what types cannot express.
     pub validate: Option<Validate>,
+}
+
+impl Definition {
+    /// A definition of these parts.
+    #[doc(hidden)]
+    #[cfg_attr(not(feature = "docs"), allow(unused_variables))]
+    pub const fn new(
+        declarations: &'static [Declaration],
+        constrained: &'static [Constrained],
+        nodes: &'static [Node],
+        defaults: &'static [Value<'static>],
+        validate: Option<Validate>,
+    ) -> Self {
+        Self {
+            #[cfg(feature = "docs")]
+            declarations,
+            constrained,
+            nodes,
+            defaults,
+            validate,
+        }
+    }
 }
 
 /// The given settings over the defaults, and the namespace of the request that they are for.
@@ -153,7 +178,7 @@ impl<'a> Settings<'a> {
 
     fn validate(&self, definition: &Definition) -> Result<(), String> {
         validate_options(self.given, &CONSTRAINED)?;
-        validate_options(self.given, definition.declarations)?;
+        validate_options(self.given, definition.constrained)?;
         for custom in self.list(POD_SPEC_PATHS.id).objects() {
             let is_named = custom.at(PATH_GROUP).is_some() && custom.at(PATH_KIND).is_some();
             if !is_named || !is_path(custom.word(PATH_PATH)) {
@@ -193,8 +218,8 @@ impl<'a> Settings<'a> {
 
 /// Checks the values that only may be one of a few.
 #[inline(never)]
-fn validate_options(given: Object<'_>, declarations: &[Declaration]) -> Result<(), String> {
-    for &Declaration { path, options, .. } in declarations {
+fn validate_options(given: Object<'_>, constrained: &[Constrained]) -> Result<(), String> {
+    for &Constrained { path, options, .. } in constrained {
         if options.is_empty() {
             continue;
         }
@@ -230,14 +255,14 @@ fn read<'a>(definition: &Definition, text: &Text<'a>, at: usize) -> Result<Objec
     decoder.strict = true;
     decoder.root(false)?;
     resolve(&mut decoder.values, &CONSTRAINED)?;
-    resolve(&mut decoder.values, definition.declarations)?;
+    resolve(&mut decoder.values, definition.constrained)?;
     Ok(decoder.take())
 }
 
 /// Moves values given under an alias to the setting's own name.
 #[inline(never)]
-fn resolve(given: &mut [Value<'_>], declarations: &[Declaration]) -> Result<(), String> {
-    for &Declaration { path, aliases, .. } in declarations {
+fn resolve(given: &mut [Value<'_>], constrained: &[Constrained]) -> Result<(), String> {
+    for &Constrained { path, aliases, .. } in constrained {
         let setting = id(path);
         let is_given = decode::find(given, setting).is_some();
         for alias in aliases {

@@ -17,6 +17,15 @@ pub(crate) fn own(text: &str) -> String {
     own
 }
 
+/// Texts one behind the other. `parts.concat()` would bring a panic with a text.
+pub fn concat(parts: &[&str]) -> String {
+    let mut text = String::new();
+    for part in parts {
+        put(&mut text, part);
+    }
+    text
+}
+
 /// Whether a word is exactly this. It is a call because comparing with a known text is unfolded, to 250 bytes if that
 /// has 16. Words are compared by eight or four bytes at a time, where a module's own comparison takes one.
 #[inline(never)]
@@ -134,16 +143,14 @@ pub fn sort(pairs: &mut [(&str, &str)]) {
 /// Whether sorted pairs have this one.
 #[inline(never)]
 pub(crate) fn is_in(sorted: &[(&str, &str)], pair: &(&str, &str)) -> bool {
-    let mut rest = sorted;
-    while let Some(middle) = rest.get(rest.len() / 2) {
-        let (before, behind) = rest.split_at(rest.len() / 2);
-        rest = if is_before(middle, pair) {
-            behind.split_first().map_or(&[], |(_, behind)| behind)
-        } else if is_before(pair, middle) {
-            before
-        } else {
-            return true;
-        };
+    let (mut start, mut end) = (0, sorted.len());
+    while start < end {
+        let at = start.midpoint(end);
+        match sorted.get(at) {
+            Some(middle) if is_before(middle, pair) => start = at + 1,
+            Some(middle) if is_before(pair, middle) => end = at,
+            middle => return middle.is_some(),
+        }
     }
     false
 }
@@ -216,11 +223,7 @@ pub fn quote(text: &str, json: &mut String) {
 #[cold]
 #[inline(never)]
 pub fn problem(setting: &str, what: &str, with: &str) -> String {
-    let mut message = own(setting);
-    put(&mut message, ": ");
-    put(&mut message, what);
-    put(&mut message, with);
-    message
+    concat(&[setting, ": ", what, with])
 }
 
 /// Says that a word is not one of those that are known, and which one was probably meant.

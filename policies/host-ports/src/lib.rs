@@ -8,7 +8,7 @@
 
 use core::ops::RangeInclusive;
 
-use podfence_core::{Field, Pod, Rule, Settings, String, Violations, problem, types};
+use podfence_core::{Field, Pod, Rule, Settings, String, Violations, concat, problem, types};
 
 podfence_core::fields! {
     HOST_NETWORK: Bool = Pod "hostNetwork";
@@ -127,7 +127,7 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     for range in ranges.objects() {
         let (min, max) = (range.get(RANGE_MIN), range.get(RANGE_MAX));
         if min.is_none() || max.is_none() || is_wrong(bounds(min, max)) {
-            return Err([ALLOWED.path, ": ", EXPECTED, ", in ", range.raw()].concat());
+            return Err(concat(&[ALLOWED.path, ": ", EXPECTED, ", in ", range.raw()]));
         }
     }
     for bound in [MIN, MAX] {

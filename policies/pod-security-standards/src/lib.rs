@@ -10,7 +10,7 @@
 use podfence_allow_privilege_escalation as allow_privilege_escalation;
 use podfence_apparmor as apparmor;
 use podfence_capabilities as capabilities;
-use podfence_core::{Declaration, Mend, Pod, Rule, Scope, Settings, String, Vec, Violations, problem, sort};
+use podfence_core::{Declaration, Mend, Pod, Rule, Scope, Settings, String, Vec, Violations, concat, problem, sort};
 use podfence_host_namespaces as host_namespaces;
 use podfence_host_ports as host_ports;
 use podfence_host_probes as host_probes;
@@ -289,7 +289,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'_>, found: &mut Violations<
         }
     }
     if !found.is_empty() {
-        found.head(["violates PodSecurity \"", level, ":", version, "\": "].concat());
+        found.head(concat(&["violates PodSecurity \"", level, ":", version, "\": "]));
     }
 }
 

@@ -6,7 +6,8 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Container, Edits, Field, Object, Place, Pod, Profile, Refusal, Rule, Settings, String, Violations, quote, types,
+    Container, Edits, Field, Object, Place, Pod, Profile, Refusal, Rule, Settings, String, Violations, concat, quote,
+    types,
 };
 
 podfence_core::fields! {
@@ -176,10 +177,9 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
 /// The spelling of a profile is unknown, or the default profile names no file or is not allowed.
 pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     let refuse = |setting: &str, spelled: &str, parts: [&str; 3]| {
-        let mut message = [setting, parts[0]].concat();
-        quote(spelled, &mut message);
-        parts[1..].iter().for_each(|part| message.push_str(part));
-        Err(message)
+        let mut quoted = String::new();
+        quote(spelled, &mut quoted);
+        Err(concat(&[setting, parts[0], &quoted, parts[1], parts[2]]))
     };
     let unknown = |expected| [": unknown profile ", ", expected ", expected];
     for spelled in settings.strings(ALLOWED).strings() {

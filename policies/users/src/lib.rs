@@ -7,8 +7,8 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Container, Edits, Field, FieldType, Mend, Object, Place, Pod, Rule, Settings, String, Vec, Violations, mend,
-    problem, types,
+    Container, Edits, Field, FieldType, Mend, Object, Place, Pod, Rule, Settings, String, Vec, Violations, concat,
+    mend, problem, types,
 };
 
 podfence_core::fields! {
@@ -488,7 +488,7 @@ pub fn mutate<'v>(pod: &Pod<'v>, settings: &Settings<'_>, edits: &mut Edits<'v>)
         members.push(("fsGroup", String::from(first)));
     }
     if let (Some(""), Some(first)) = (supplemental_groups(pod), SUPPLEMENTAL.first(settings)) {
-        members.push(("supplementalGroups", ["[", first, "]"].concat()));
+        members.push(("supplementalGroups", concat(&["[", first, "]"])));
     }
     edits.pod(pod, "securityContext", members);
 }
