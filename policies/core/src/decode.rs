@@ -522,32 +522,37 @@ impl<'a> Decoder<'a> {
 
     /// Reads one value.
     fn value(&mut self, node: &Node) -> Result {
+        self.value_as(node, node.json_type, node.id)
+    }
+
+    /// Reads one value of a node, or an element of the list there, as this type and with this id.
+    fn value_as(&mut self, node: &Node, json_type: JsonType, id: u32) -> Result {
         let first = self.reader.peek();
-        if first == b'n' || node.id == NO_FIELD && node.count == 0 {
+        if first == b'n' || id == NO_FIELD && node.count == 0 {
             self.reader.skip()?;
             return Ok(());
         }
         let (at, start) = (self.values.len(), self.reader.position());
         let mut string = None;
-        match (node.json_type, first) {
+        match (json_type, first) {
             (JsonType::Object, b'{') => self.object(node)?,
-            (JsonType::ObjectList, b'[') => self.list(&Node { json_type: JsonType::Object, id: ELEMENT, ..*node })?,
-            (JsonType::StringList, b'[') => self.list(&Node { json_type: JsonType::String, id: ELEMENT, ..*node })?,
+            (JsonType::ObjectList, b'[') => self.list(node, JsonType::Object)?,
+            (JsonType::StringList, b'[') => self.list(node, JsonType::String)?,
             // Two projects have a setting of this name: a list in one of them, an object in the other.
             (JsonType::StringList, b'{') if node.count != 0 => return self.object(node),
             (JsonType::String, b'"') => string = Some(self.reader.string()?),
             (JsonType::Bool, b't' | b'f') | (JsonType::Any, _) => self.reader.skip()?,
             (JsonType::Integer, b'-' | b'0'..=b'9') => {
                 if self.reader.integer()?.is_none() {
-                    return Err(self.mismatch(node.json_type.expectation(), first));
+                    return Err(self.mismatch(json_type.expectation(), first));
                 }
             }
             (JsonType::Deferred, b'{') => self.deferred()?,
-            _ => return Err(self.mismatch(node.json_type.expectation(), first)),
+            _ => return Err(self.mismatch(json_type.expectation(), first)),
         }
-        if node.id != NO_FIELD {
+        if id != NO_FIELD {
             let inside = self.keep(at);
-            self.values.push(Value { id: node.id, raw: self.reader.since(start), string, inside });
+            self.values.push(Value { id, raw: self.reader.since(start), string, inside });
         }
         Ok(())
     }
@@ -598,7 +603,7 @@ impl<'a> Decoder<'a> {
         if patterns > 1 { self.unique_keys(first_value) } else { Ok(()) }
     }
 
-    fn list(&mut self, element: &Node) -> Result {
+    fn list(&mut self, node: &Node, element_type: JsonType) -> Result {
         self.reader.open(Bracket::List)?;
         if self.reader.is_empty(Bracket::List) {
             return Ok(());
@@ -606,9 +611,9 @@ impl<'a> Decoder<'a> {
         let mut index = 0;
         loop {
             let result = match self.reader.peek() {
-                b'n' => Err(self.mismatch(element.json_type.expectation(), b'n')),
+                b'n' => Err(self.mismatch(element_type.expectation(), b'n')),
                 _ if self.elements == MOST_ELEMENTS => Err(self.too_many()),
-                _ => self.value(element),
+                _ => self.value_as(node, element_type, ELEMENT),
             };
             if let Err(stop) = result {
                 return Err(self.within(None, index, stop));
@@ -622,6 +627,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Decodes the deferred object if its location is known by now, and else skips it.
+    #[inline(never)]
     fn deferred(&mut self) -> Result {
         let Some((nodes, locate)) = self.deferred else { return Ok(self.reader.skip()?) };
         let before = Value { inside: &self.values, ..NOTHING };
@@ -856,17 +862,15 @@ fn next_key(path: &str) -> (&str, &str) {
     }
 }
 
-/// The node of a key inside another node, and its presence bit. Most keys have none, and most of these are told by a
-/// bit.
+/// The node of a key inside another node, and its presence bit. Most keys have none, which their bit shows.
 #[inline(always)]
 fn find_key(parent: &Node, keys: &'static [Node], key: &str) -> Option<(u64, &'static Node)> {
-    if parent.bits & schema::bit(key) == 0 {
-        return None;
-    }
-    for (index, node) in keys.iter().enumerate() {
+    let mut index = parent.first_with(schema::bit(key))?;
+    while let Some(node) = keys.get(index) {
         if node.key.len() == key.len() && text::is(node.key, key) {
             return Some((1 << index, node));
         }
+        index += 1;
     }
     // Patterns are behind the others.
     if keys.last().is_some_and(|last| last.is_pattern) { find_pattern(keys, key) } else { None }

@@ -172,7 +172,7 @@ macro_rules! definition {
     ($common:expr $(, $validate:path)?) => {{
         const SET: &[&[$crate::Declaration]] = &[$common, SETTINGS];
         static SETTINGS_NODES: [$crate::schema::Node; $crate::schema::count_flat(SET)] =
-            $crate::schema::build_flat(SET);
+            $crate::schema::build_settings(SET);
         static CONSTRAINED: [$crate::schema::Constrained; $crate::schema::count_constrained(SETTINGS)] =
             $crate::schema::constrained(SETTINGS);
         static ELEMENTS: [$crate::Value<'static>; $crate::count_defaults(SET)[1]] = $crate::default_elements(SET);

@@ -359,7 +359,7 @@ pub struct Node {
     /// Where the keys inside are in the table, and how many.
     pub(crate) first: u8,
     pub(crate) count: u8,
-    /// The [`bit`] of each key inside; all bits if one of them stands for many.
+    /// The [`bit`] of each key inside, which are in the order of their bits; all bits if they are not.
     pub(crate) bits: u32,
 }
 
@@ -375,11 +375,33 @@ pub(crate) const fn bit(key: &str) -> u32 {
 }
 
 impl Node {
+    /// The index of the first key inside that may be one with this bit; `None` if none has it.
+    #[inline(always)]
+    pub(crate) fn first_with(&self, bit: u32) -> Option<usize> {
+        match self.bits {
+            u32::MAX => Some(0),
+            bits if bits & bit == 0 => None,
+            bits => Some((bits & (bit - 1)).count_ones() as usize),
+        }
+    }
+
+    /// Which of the keys of an object come first. Exact keys come before patterns, over which they win.
+    const fn rank(&self, by_bits: bool) -> u32 {
+        match (self.is_pattern, by_bits) {
+            (true, _) => PATTERNS,
+            (false, true) => bit(self.key).trailing_zeros(),
+            (false, false) => 0,
+        }
+    }
+
     /// What the keys that a pattern stands for start with.
     pub(crate) fn prefix(&self) -> &'static str {
         cut(self.key, 0, self.key.len() - 1)
     }
 }
+
+/// The [`Node::rank`] of patterns: behind that of any bit.
+const PATTERNS: u32 = u32::BITS;
 
 /// What the decoder skips.
 pub(crate) static NOTHING: Node = NO_NODE;
@@ -444,8 +466,13 @@ impl Tree {
         new
     }
 
-    /// The table: the same nodes, but the keys of an object next to each other.
+    /// The table: the same nodes, but the keys of an object next to each other, in the order of their bits.
     const fn table<const N: usize>(&self, roots: usize) -> [Node; N] {
+        self.table_by(roots, true)
+    }
+
+    /// The same, or in the order in which they were declared.
+    const fn table_by<const N: usize>(&self, roots: usize, by_bits: bool) -> [Node; N] {
         let mut table = [NO_NODE; N];
         // Where each node of the table is in the tree, and where the keys inside one went.
         let mut origin = [0; N];
@@ -461,27 +488,24 @@ impl Tree {
             let first = node.first as usize;
             if first != 0 && moved[first] == 0 {
                 moved[first] = length as u8;
-                // Exact keys first: they win over patterns.
-                let mut is_pattern = false;
-                loop {
+                let mut rank = 0;
+                while rank <= PATTERNS {
                     let mut child = first;
                     while child != 0 {
-                        if self.nodes[child].is_pattern == is_pattern {
+                        if self.nodes[child].rank(by_bits) == rank {
                             origin[length] = child;
                             length += 1;
                         }
                         child = self.next[child] as usize;
                     }
-                    if is_pattern {
-                        break;
-                    }
-                    is_pattern = true;
+                    rank += 1;
                 }
             }
-            table[i].first = moved[node.first as usize];
+            table[i].first = moved[first];
             let mut child = first;
             while child != 0 {
-                table[i].bits |= if self.nodes[child].is_pattern { u32::MAX } else { bit(self.nodes[child].key) };
+                let is_ranked = by_bits && !self.nodes[child].is_pattern;
+                table[i].bits |= if is_ranked { bit(self.nodes[child].key) } else { u32::MAX };
                 child = self.next[child] as usize;
             }
             i += 1;
@@ -656,7 +680,12 @@ pub const fn count_flat(declarations: &[&[Declaration]]) -> usize {
     flat(declarations).length
 }
 
-/// The table for decoding settings or a request.
+/// The table for decoding a request or what is in it.
 pub const fn build_flat<const N: usize>(declarations: &[&[Declaration]]) -> [Node; N] {
     flat(declarations).table(1)
+}
+
+/// The table for decoding settings, of which a text may list the names: they stay in the order of their declarations.
+pub const fn build_settings<const N: usize>(declarations: &[&[Declaration]]) -> [Node; N] {
+    flat(declarations).table_by(1, false)
 }
