@@ -73,6 +73,8 @@ export interface Finding extends Place {
   /** What stands there; absent where nothing does. */
   value?: unknown;
   message: string;
+  /** The setting of the policy that decides, such as what is allowed. */
+  setting?: { name: string; value: unknown };
   /** How to fix it, where that is not in `help`. */
   fix?: string;
   /** How `fix` mends it, where that is not the edit in `help` at `path`; null where it does not. With a path alone, it is the

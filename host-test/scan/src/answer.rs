@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use crate::judge::{Outcome, State, UNREADABLE, Verdict, Violation};
 use crate::kinds::{self, Known};
 use crate::object::Object;
+use crate::wording;
 
 /// What policies say when there was no pod to evaluate, or nothing else that they evaluate.
 const NO_POD: [&str; 3] =
@@ -37,11 +38,12 @@ pub struct Rejection {
 impl Rejection {
     /// Reads the reply of a policy: its message and code, and its audit annotation `violations`.
     pub fn read(policy: &str, message: String, code: Option<u16>, violations: Option<&str>) -> Rejection {
-        let (violations, left_out) = match violations.and_then(read_list) {
+        let (mut violations, left_out) = match violations.and_then(read_list) {
             Some(listed) => listed,
             None if code == Some(400) => (vec![unreadable(&message)], 0),
             None => (vec![whole_object(policy, &message)], 0),
         };
+        wording::add_settings(&message, &mut violations);
         Rejection { message, violations, left_out }
     }
 }
@@ -189,6 +191,7 @@ pub fn whole_object(control: &str, message: &str) -> Violation {
         path: String::new(),
         value: Value::Null,
         fix: String::new(),
+        setting: None,
         edit: None,
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::finding::{Finding, ObjectName, Problem, Severity, Span, Suppressed};
+use crate::finding::{Finding, ObjectName, Problem, Setting, Severity, Span, Suppressed};
 use crate::fix::{Edit, Op};
 use crate::report::{Annotated, Judging, Report, Skipped, Summary};
 use crate::sort::sorted;
@@ -101,6 +101,9 @@ struct Entry<'r> {
     #[serde(skip_serializing_if = "Value::is_null")]
     value: &'r Value,
     message: &'r str,
+    /// The setting that decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    setting: Option<&'r Setting>,
     /// Where it is not that of the help.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<&'r str>,
@@ -198,6 +201,7 @@ impl<'r> Entry<'r> {
             path,
             value,
             message,
+            setting,
             fix,
             mend: _,
             docs,
@@ -220,6 +224,7 @@ impl<'r> Entry<'r> {
             path,
             value,
             message,
+            setting: setting.as_deref(),
             fix: Some(fix.as_str()).filter(|fix| shared.and_then(|of| of.fixes.get(control)) != Some(fix)),
             edit: short_edit(finding, shared.and_then(|of| of.edits.get(control))),
             docs: Some(docs.as_str()).filter(|docs| shared.is_none_or(|of| of.docs != *docs)),

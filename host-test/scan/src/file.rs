@@ -19,6 +19,7 @@ use crate::report::{Annotated, Skipped, Summary};
 use crate::request::{self, GroupVersionKind};
 use crate::sort::sorted;
 use crate::suppress::{self, Comment, ContainerLines, DocumentPlace, Target};
+use crate::wording;
 use crate::yaml::{self, Document};
 
 /// What findings are of that no policy made.
@@ -351,6 +352,16 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
         Place { span: self.file.lines.get().span(&(start..start)), related: Vec::new(), container: None }
     }
 
+    /// Where a violation is: of a whole volume, at the key of its type.
+    fn place_of(&mut self, object: &Object, violation: &Violation) -> Place {
+        let place = self.place(object, &violation.path);
+        let Some(member) = wording::member(violation) else { return place };
+        let path = format!("{}.{member}", violation.path);
+        let path = object.path_in_document(&path);
+        let key = self.located().and_then(|located| located.key(&path));
+        Place { span: key.unwrap_or(place.span), ..place }
+    }
+
     fn object(&mut self, object: &Object) {
         let outcome = self.file.judge.judge(object);
         if self.is_unreadable(object, &outcome) {
@@ -506,16 +517,9 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
         violation: Violation,
         owner: Option<&(Key, Option<String>)>,
     ) {
-        let place = self.place(object, &violation.path);
+        let place = self.place_of(object, &violation);
+        let message = wording::message(&violation);
         let mend = violation.edit.map(|edit| Box::new(Mend { edit: *edit, within: object.path.clone() }));
-        // Most are sentences, and others are a part of one.
-        let is_sentence = |message: &str| ["container ", "pod ", "volume "].iter().any(|who| message.starts_with(who));
-        let message = match violation.message {
-            None => violation.reason,
-            Some(message) if message.is_empty() => violation.reason,
-            Some(message) if is_sentence(&message) => message,
-            Some(message) => format!("{} ({message})", violation.reason),
-        };
         let finding = Finding {
             policy: verdict.policy.clone(),
             policy_document: verdict.document.clone(),
@@ -527,6 +531,7 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
             path: violation.path,
             value: violation.value,
             message,
+            setting: violation.setting,
             fix: violation.fix,
             mend,
             docs: verdict.docs.clone(),
@@ -596,6 +601,7 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
             path: String::new(),
             value: Value::Null,
             message: String::new(),
+            setting: None,
             fix: String::new(),
             mend: None,
             docs: DOCS.to_owned(),

@@ -1,6 +1,8 @@
 //! What a scan reports: findings, each with its place in a file, and problems, which are inputs that could not be read
 //! or judged.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -50,6 +52,22 @@ pub struct ObjectName {
     pub name: String,
 }
 
+/// A setting of a policy that decides a finding.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Setting {
+    /// As the settings name it: `allowed`, `exempt.images`.
+    pub name: String,
+    /// What it is set to.
+    pub value: Value,
+}
+
+impl fmt::Display for Setting {
+    /// `allowed: ["registry.example.com"]`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.name, self.value)
+    }
+}
+
 /// Something that a policy rejects, or that is wrong with a document itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
@@ -76,6 +94,9 @@ pub struct Finding {
     pub value: Value,
     /// What is wrong.
     pub message: String,
+    /// The setting that decides, such as what is allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setting: Option<Box<Setting>>,
     /// How to fix it.
     pub fix: String,
     /// How `--fix` fixes it.
@@ -101,6 +122,14 @@ pub struct Finding {
     /// Why it does not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suppressed: Option<Suppressed>,
+}
+
+impl Finding {
+    /// What is wrong, with the setting that decides: `container "a" must not use image "b"; allowed: ["c"]`.
+    pub fn what(&self) -> String {
+        let setting = self.setting.as_ref().map(|setting| format!("; {setting}")).unwrap_or_default();
+        format!("{}{setting}", self.message)
+    }
 }
 
 /// Why a finding does not count.

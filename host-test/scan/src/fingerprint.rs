@@ -123,6 +123,7 @@ pub(crate) mod tests {
             fingerprint: String::new(),
             mend: None,
             document: 0,
+            setting: None,
             suppressed: None,
         };
         finding.fingerprint = fingerprint(&finding);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::finding::Severity;
+use crate::finding::{Setting, Severity};
 use crate::fix::Edit;
 use crate::object::Object;
 
@@ -108,6 +108,9 @@ pub struct Violation {
     /// How to fix it.
     #[serde(default)]
     pub fix: String,
+    /// The setting that decides.
+    #[serde(skip)]
+    pub setting: Option<Box<Setting>>,
     /// How a program fixes it.
     #[serde(default, deserialize_with = "edit")]
     pub edit: Option<Box<Edit>>,

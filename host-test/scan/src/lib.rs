@@ -31,6 +31,7 @@ mod sort;
 pub mod standard;
 pub mod stored;
 pub mod suppress;
+mod wording;
 pub mod yaml;
 
 pub use request::AdmissionRequest;

@@ -20,7 +20,7 @@ pub struct Place {
     pub span: Span,
     /// The alias that the value came by.
     pub related: Vec<Span>,
-    /// The container that it is in.
+    /// The container or the volume that it is in.
     pub container: Option<ContainerLines>,
 }
 
@@ -45,8 +45,8 @@ impl<'t> Located<'t> {
     /// path; for the whole object, its kind.
     pub fn place(&self, object: &Object, path: &str) -> Place {
         let within = |path: &str| self.parts.at(&object.path_in_document(path));
-        let container = container_path(path).and_then(within).filter(|found| found.is_there);
-        let container = container.and_then(|found| found.element);
+        let element = |list| element_path(path, list).and_then(within).filter(|of| of.is_there)?.element;
+        let container = element("ontainers[");
         let whole = || ["kind", "metadata.name", ""].iter().find_map(|path| within(path).filter(|of| of.is_there));
         let found = if path.is_empty() { whole() } else { within(path) };
         let (bytes, alias) = match found {
@@ -66,7 +66,7 @@ impl<'t> Located<'t> {
         Place {
             span: self.span(&bytes),
             related: alias.iter().map(|alias| self.span(alias)).collect(),
-            container: container.map(|element| ContainerLines {
+            container: container.or_else(|| element("volumes[")).map(|element| ContainerLines {
                 item: self.lines.position(element.span.start).line,
                 name: element.name.map(|name| self.lines.position(name.start).line),
             }),
@@ -112,9 +112,9 @@ fn is_below(element: &Element, key: &Bytes) -> bool {
     element.span.start > key.start
 }
 
-/// The part of a path that leads to a container: `spec.containers[0]`.
-fn container_path(path: &str) -> Option<&str> {
-    let ends = path.match_indices("ontainers[").filter_map(|(at, list)| {
+/// The part of a path that leads to an element of such a list: `spec.containers[0]`.
+fn element_path<'p>(path: &'p str, list: &str) -> Option<&'p str> {
+    let ends = path.match_indices(list).filter_map(|(at, list)| {
         let start = at + list.len();
         let end = start + path[start..].find(']')? + 1;
         path[start..end - 1].bytes().all(|byte| byte.is_ascii_digit()).then_some(end)

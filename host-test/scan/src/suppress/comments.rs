@@ -60,11 +60,11 @@ pub struct Target<'f> {
     pub finding: &'f mut Finding,
     /// The document that it is in, from 0.
     pub document: usize,
-    /// The lines of its container, if it is about one.
+    /// The lines of its container or its volume, if it is about one.
     pub container: Option<ContainerLines>,
 }
 
-/// The lines at which a comment is about a container.
+/// The lines at which a comment is about a container or a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContainerLines {
     /// The line on which its element of the list starts.
@@ -277,6 +277,7 @@ fn unused(source: &Source<'_>, directive: &Directive<'_>) -> Vec<Finding> {
             path: String::new(),
             value: Value::from(name),
             message: format!("the comment suppresses no finding of `{name}`"),
+            setting: None,
             fix: if directive.names.len() == 1 {
                 "remove the comment".to_owned()
             } else {

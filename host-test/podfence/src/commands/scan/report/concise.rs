@@ -22,7 +22,8 @@ pub(crate) fn concise(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             object if object.is_empty() => {}
             object => write!(out, "{}: ", visible(&object))?,
         }
-        let texts = [&finding.message, &finding.fix, &finding.docs];
+        let what = finding.what();
+        let texts = [&what, &finding.fix, &finding.docs];
         let texts: Vec<String> = texts.iter().filter(|text| !text.is_empty()).map(|text| visible(text)).collect();
         writeln!(out, "{}", texts.join("; "))?;
     }

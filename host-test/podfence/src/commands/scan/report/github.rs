@@ -51,7 +51,8 @@ fn of_finding(finding: &Finding) -> Annotation<'_> {
         object if object.is_empty() => code(finding).to_owned(),
         object => format!("{}: {object}", code(finding)),
     };
-    let texts = [&finding.message, &finding.fix, &finding.docs];
+    let what = finding.what();
+    let texts = [&what, &finding.fix, &finding.docs];
     let texts: Vec<&str> = texts.into_iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
     let (start, end) = (Some(finding.span.start), Some(finding.span.end));
     Annotation { file: &finding.file, start, end, title, message: texts.join("\n") }

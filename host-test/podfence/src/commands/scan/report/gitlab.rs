@@ -56,7 +56,7 @@ pub(crate) fn gitlab(report: &Report, prefix: &str, out: &mut dyn Write) -> io::
     for finding in report.findings.iter().filter(|finding| finding.suppressed.is_none()) {
         let fix = if finding.fix.is_empty() { String::new() } else { format!("; {}", finding.fix) };
         issues.push(Issue {
-            description: format!("{}: {}{fix}", object(&finding.object), finding.message),
+            description: format!("{}: {}{fix}", object(&finding.object), finding.what()),
             check_name: code(finding).to_owned(),
             fingerprint: unique(finding.fingerprint.clone()),
             severity: match finding.severity {

@@ -145,6 +145,10 @@ impl<'r> Block<'r> {
         for template in distinct(self.0.iter().filter_map(|finding| finding.via.as_deref())) {
             remarks.push(("note", format!("made from {}", visible(template))));
         }
+        let settings = self.0.iter().filter_map(|finding| Some(finding.setting.as_ref()?.to_string()));
+        for setting in distinct(settings.collect::<Vec<_>>().iter().map(String::as_str)) {
+            remarks.push(("note", visible(setting)));
+        }
         for fix in distinct(self.0.iter().map(|finding| finding.fix.as_str())) {
             remarks.push(("help", visible(fix)));
         }
@@ -305,7 +309,8 @@ fn grouped(number: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use podfence_scan::finding::{Problem, Suppressed, SuppressionKind};
+    use podfence_scan::finding::{Problem, Setting, Suppressed, SuppressionKind};
+    use serde_json::json;
 
     use super::super::sample::{WEB, finding, flush, missing, position, problem, report, span, span_from};
     use super::*;
@@ -340,6 +345,34 @@ mod tests {
               |                       ^^^^ container "web" of Deployment shop/web
               |
               = help: set securityContext.privileged to false or remove it
+              = docs: https://podfence.example/privileged
+            "#
+            )
+        );
+    }
+
+    #[test]
+    fn the_setting_that_decides_is_shown() {
+        let setting = Setting { name: "allowed".to_owned(), value: json!(["registry.acme.io"]) };
+        let image = Finding {
+            control: "imageRegistries".to_owned(),
+            message: "container \"web\" must not use image \"nginx\"".to_owned(),
+            setting: Some(Box::new(setting)),
+            fix: "use an image that is allowed".to_owned(),
+            ..finding(span(WEB, "web"))
+        };
+        assert_eq!(
+            shown(vec![image], WEB),
+            flush(
+                r#"
+            error[imageRegistries]: container "web" must not use image "nginx"
+             --> deploy/web.yaml:6:15
+              |
+            6 |       - name: web
+              |               ^^^ container "web" of Deployment shop/web
+              |
+              = note: allowed: ["registry.acme.io"]
+              = help: use an image that is allowed
               = docs: https://podfence.example/privileged
             "#
             )

@@ -69,7 +69,8 @@ fn case(object: &str, policy: &str, findings: &[&Finding]) -> TestCase {
 
 fn line(finding: &Finding) -> String {
     let start = finding.span.start;
-    let texts = [&finding.message, &finding.fix, &finding.docs];
+    let what = finding.what();
+    let texts = [&what, &finding.fix, &finding.docs];
     let texts: Vec<String> = texts.iter().filter(|text| !text.is_empty()).map(|text| visible(text)).collect();
     let (file, control) = (visible(&finding.file), visible(code(finding)));
     format!("{file}:{}:{}: {control}: {}", start.line, start.col, texts.join("; "))

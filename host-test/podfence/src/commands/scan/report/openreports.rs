@@ -75,7 +75,7 @@ fn result(finding: &Finding) -> Value {
         "category": "Pod Security",
         "severity": published::find(&finding.policy).map_or("medium", |of| of.severity.as_str()),
         "result": verdict,
-        "message": format!("{}{fix}", finding.message),
+        "message": format!("{}{fix}", finding.what()),
         "properties": properties,
     });
     let ObjectName { api_version, kind, namespace, name } = &finding.object;

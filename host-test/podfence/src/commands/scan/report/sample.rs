@@ -74,6 +74,7 @@ pub(super) fn finding(span: Span) -> Finding {
         fingerprint: "00112233445566778899aabbccddeeff".to_owned(),
         mend: None,
         document: 0,
+        setting: None,
         suppressed: None,
     }
 }

@@ -131,7 +131,7 @@ fn result(finding: &Finding, rules: &Rules) -> Value {
         "ruleId": id,
         "ruleIndex": rules.indexes[&id],
         "level": severity(finding.severity),
-        "message": {"text": format!("{about}{}{fix}", finding.message)},
+        "message": {"text": format!("{about}{}{fix}", finding.what())},
         "locations": [at],
         "partialFingerprints": {"primaryLocationLineHash": finding.fingerprint, "podfence/v1": finding.fingerprint},
     });
