@@ -126,9 +126,13 @@ impl<'i> Scanner<'i> {
 
     fn scan(&mut self, text: &str) -> Scanned {
         let Scanner { input, config, selection, names, ran } = self;
+        let has = |policy: &str, control: &str| {
+            let linked = policies::find(policy);
+            linked.is_some_and(|of| of.controls.iter().any(|of| suppress::is_same_control(of, control)))
+        };
         let is_of_one = |name: &str| {
-            let mut linked = ran.iter().filter_map(|policy| policies::find(policy));
-            ran.contains(&name) || linked.any(|of| of.controls.contains(&name))
+            let mut controls = ran.iter().filter_map(|policy| policies::find(policy)).flat_map(|of| of.controls.iter());
+            ran.contains(&name) || controls.any(|control| *control == name || has(name, control))
         };
         let options = Options {
             is_trusting: input.is_trusting,
@@ -138,6 +142,7 @@ impl<'i> Scanner<'i> {
             default_deny: &config.default_deny,
             names,
             ran: &is_of_one,
+            has: &has,
         };
         let text = yaml::decode(text.as_bytes());
         let origin = Origin { name: input.file, is_walked: false };

@@ -47,8 +47,10 @@ pub struct Options<'o> {
     pub default_deny: &'o [Direction],
     /// What comments may name.
     pub names: &'o BTreeSet<String>,
-    /// Whether the policy ran that a name stands for, or that has the control.
+    /// Whether a policy ran that has the name, or a control that the name stands for.
     pub ran: &'o (dyn Fn(&str) -> bool + Sync),
+    /// Whether a policy has a control.
+    pub has: &'o (dyn Fn(&str, &str) -> bool + Sync),
 }
 
 /// The name of a file, and how it was found.
@@ -289,6 +291,7 @@ impl<'f, J: Judge> FileScan<'f, J> {
             documents: &self.places,
             names: self.options.names,
             ran: &self.options.ran,
+            has: &self.options.has,
         };
         let mut targets: Vec<Target<'_>> = self
             .outcome

@@ -49,8 +49,11 @@ pub struct Source<'s> {
     pub documents: &'s [DocumentPlace],
     /// The policies and controls that there are.
     pub names: &'s BTreeSet<String>,
-    /// Whether the policy ran that a name stands for, or that has the control.
+    /// Whether a policy ran that has the name, or a control that the name stands for.
     pub ran: &'s dyn Fn(&str) -> bool,
+    /// Whether the policy of the first name has the control of the second one: its name stands for that, whichever policy
+    /// finds it.
+    pub has: &'s dyn Fn(&str, &str) -> bool,
 }
 
 /// A finding that a comment may suppress.
@@ -126,7 +129,8 @@ pub fn by_comments(source: &Source<'_>, targets: &mut [Target<'_>]) -> CommentOu
             let finding = &mut *target.finding;
             let mut is_named = false;
             for (name, is_used) in &mut directive.names {
-                if finding.policy == *name || finding.control == *name {
+                let stands_for = || (source.has)(name, &finding.control);
+                if finding.policy == *name || finding.control == *name || stands_for() {
                     is_named = true;
                     *is_used = true;
                 }
@@ -198,7 +202,29 @@ pub fn check_name(name: &str, names: &BTreeSet<String>) -> Result<(), String> {
     if names.contains(name) { Ok(()) } else { Err(unknown(name, names)) }
 }
 
+/// Whether two controls are of the same fields: the standards have `seccompProfile_restricted`, and the policy `seccomp`
+/// has `seccompProfile`.
+pub fn is_same_control(one: &str, other: &str) -> bool {
+    let without_level = |control| {
+        let is_level = |end: &(&str, &str)| ["baseline", "restricted"].contains(&end.1);
+        str::rsplit_once(control, '_').filter(is_level).map_or(control, |(fields, _)| fields)
+    };
+    without_level(one) == without_level(other)
+}
+
+/// Fields after which no control is called.
+const FIELDS: [(&str, &str); 5] = [
+    ("hostIPC", "hostNamespaces"),
+    ("hostNetwork", "hostNamespaces"),
+    ("hostPID", "hostNamespaces"),
+    ("hostPath", "hostPathVolumes"),
+    ("hostPort", "hostPorts"),
+];
+
 fn unknown(name: &str, names: &BTreeSet<String>) -> String {
+    if let Some((_, control)) = FIELDS.iter().find(|(field, control)| *field == name && names.contains(*control)) {
+        return format!("unknown policy or control `{name}`, did you mean `{control}`?");
+    }
     let near = names.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
     match near {
         Some((distance, known)) if distance <= name.chars().count() / 3 + 1 => {
@@ -372,8 +398,9 @@ mod tests {
             .iter_mut()
             .map(|(finding, document, container)| Target { finding, document: *document, container: *container })
             .collect();
-        let names = ["host-path", "hostPathVolumes", "privileged"].map(str::to_owned).into();
-        let source = Source { file: "deploy/web.yaml", comments: &comments, documents: &documents, names: &names, ran };
+        let names = ["host-path", "hostPathVolumes", "privileged", "users"].map(str::to_owned).into();
+        let has = &|policy: &str, control: &str| (policy, control) == ("users", "privileged");
+        let source = Source { file: "deploy/web.yaml", comments: &comments, documents: &documents, names: &names, ran, has };
         let outcome = by_comments(&source, &mut targets);
         let suppressed = findings.into_iter().map(|(finding, ..)| {
             let reason = finding.suppressed.map(|suppressed| {
@@ -462,6 +489,7 @@ mod tests {
                 "podfence: ignore[priviledged] known",
                 "unknown policy or control `priviledged`, did you mean `privileged`?",
             ),
+            ("podfence: ignore[hostPath] known", "unknown policy or control `hostPath`, did you mean `hostPathVolumes`?"),
             ("podfence: ignore[hostpath] known", "unknown policy or control `hostpath`, did you mean `host-path`?"),
             ("podfence: ignore[privileged,x] known", "unknown policy or control `x`"),
             ("podfence: ignore[privileged]", "expected a reason behind the brackets, found none"),
@@ -492,6 +520,21 @@ mod tests {
             ["# about podfence: it scans", "# Podfence: ignore[x]", "# podfence ignore[privileged] known", "#", ""]
         {
             assert_eq!(judged(&format!("a: ! {comment}\n"), &|_| true).1, CommentOutcome::default(), "{comment}");
+        }
+    }
+
+    #[test]
+    fn a_policy_stands_for_its_controls_whoever_finds_them() {
+        let (findings, outcome) = judged("a: !  # podfence: ignore[users] known\n", &|_| true);
+        assert_eq!((findings, outcome), (vec![(1, Some("known".to_owned()))], CommentOutcome::default()));
+        for (one, other, expected) in [
+            ("seccompProfile", "seccompProfile_restricted", true),
+            ("capabilities_baseline", "capabilities", true),
+            ("hostPorts", "hostPorts", true),
+            ("hostPorts", "hostPathVolumes", false),
+            ("a_b", "a", false),
+        ] {
+            assert_eq!(is_same_control(one, other), expected, "{one} {other}");
         }
     }
 

@@ -157,6 +157,7 @@ impl Bench<'_> {
                 namespace: None,
                 names: &names,
                 ran: &|_| true,
+                has: &|_, _| false,
             },
             standard_input: None,
             jobs,

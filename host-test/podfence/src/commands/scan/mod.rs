@@ -349,12 +349,13 @@ impl Arguments {
         let mut notes: Vec<String> = judge.notes().to_vec();
         notes.extend(self.set_namespaces(&configured, &mut judge, standard_input.as_deref(), &found.inputs)?);
         self.add_params(&mut judge, standard_input.as_deref(), &found.inputs)?;
+        let has = |policy: &str, control: &str| {
+            let of = published::find(policy);
+            of.is_some_and(|of| of.controls.iter().any(|of| suppress::is_same_control(of, control)))
+        };
         let ran = |name: &str| {
-            modules.contains(name)
-                || modules
-                    .iter()
-                    .filter_map(|of| published::find(of))
-                    .any(|of| of.controls.iter().any(|control| control == name))
+            let mut controls = modules.iter().filter_map(|of| published::find(of)).flat_map(|of| &of.controls);
+            modules.contains(name) || controls.any(|control| control == name || has(name, control))
         };
         let default_deny = match &self.selected.default_deny[..] {
             [] => configured.config.default_deny.clone(),
@@ -370,6 +371,7 @@ impl Arguments {
                 default_deny: &default_deny,
                 names: &names,
                 ran: &ran,
+                has: &has,
             },
             standard_input: standard_input.as_deref(),
             jobs,
