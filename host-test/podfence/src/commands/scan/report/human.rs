@@ -135,26 +135,22 @@ impl<'r> Block<'r> {
             writeln!(out, "{}", excerpt.render(*level, *span, &label, related_label))?;
         }
 
-        let mut remarks: Vec<(&str, String)> = Vec::new();
+        let mut remarks: Vec<(String, String)> = Vec::new();
         if excerpt.is_none() && !label.is_empty() {
-            remarks.push(("note", label));
+            remarks.push(("note".to_owned(), label));
         }
         for place in related.iter().filter(|span| excerpt.as_ref().is_none_or(|excerpt| !excerpt.shows(span))) {
-            remarks.push(("note", format!("{related_label}: {file}:{}:{}", place.start.line, place.start.col)));
+            remarks.push(("note".to_owned(), format!("{related_label}: {file}:{}:{}", place.start.line, place.start.col)));
         }
         for template in distinct(self.0.iter().filter_map(|finding| finding.via.as_deref())) {
-            remarks.push(("note", format!("made from {}", visible(template))));
+            remarks.push(("note".to_owned(), format!("made from {}", visible(template))));
         }
-        let settings = self.0.iter().filter_map(|finding| Some(finding.setting.as_ref()?.to_string()));
-        for setting in distinct(settings.collect::<Vec<_>>().iter().map(String::as_str)) {
-            remarks.push(("note", visible(setting)));
-        }
-        for fix in distinct(self.0.iter().map(|finding| finding.fix.as_str())) {
-            remarks.push(("help", visible(fix)));
-        }
+        let setting = |finding: &Finding| finding.setting.as_ref().map(ToString::to_string).unwrap_or_default();
+        remarks.extend(self.remarks("note", setting));
+        remarks.extend(self.remarks("help", |finding| finding.fix.clone()));
         for page in distinct(self.0.iter().map(|finding| finding.docs.as_str())) {
             if pages.insert(page) {
-                remarks.push(("docs", visible(page)));
+                remarks.push(("docs".to_owned(), visible(page)));
             }
         }
         if !remarks.is_empty() {
@@ -164,6 +160,20 @@ impl<'r> Block<'r> {
             writeln!(out, "{:margin$} {GUTTER}={GUTTER:#} {EMPHASIS}{name}{EMPHASIS:#}: {text}", "")?;
         }
         writeln!(out)
+    }
+
+    /// What findings have to remark, each once; with the control, where there are several.
+    fn remarks(&self, name: &str, remark: impl Fn(&Finding) -> String) -> Vec<(String, String)> {
+        let is_alone = self.0.iter().all(|finding| code(finding) == code(self.first()));
+        let mut remarks: Vec<(String, String)> = Vec::new();
+        for finding in &self.0 {
+            let name = if is_alone { name.to_owned() } else { format!("{name}[{}]", visible(code(finding))) };
+            let remark = (name, visible(&remark(finding)));
+            if !remark.1.is_empty() && !remarks.contains(&remark) {
+                remarks.push(remark);
+            }
+        }
+        remarks
     }
 
     /// What the place belongs to. Findings at an anchor can be about several containers.
@@ -400,9 +410,9 @@ mod tests {
             6 |       - name: web
               |               ^^^ container "web" of Deployment shop/web
               |
-              = help: set securityContext.allowPrivilegeEscalation to false
-              = help: set securityContext.capabilities.drop to ["ALL"]
-              = help: set securityContext.runAsNonRoot to true
+              = help[allowPrivilegeEscalation]: set securityContext.allowPrivilegeEscalation to false
+              = help[capabilities_restricted]: set securityContext.capabilities.drop to ["ALL"]
+              = help[runAsNonRoot]: set securityContext.runAsNonRoot to true
               = docs: https://podfence.example/pod-security-standards
 
             error[privileged]: container "web" must not set securityContext.privileged=true
