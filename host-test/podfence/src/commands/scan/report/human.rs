@@ -209,7 +209,7 @@ fn distinct<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
     texts.filter(|text| !text.is_empty() && seen.insert(*text)).collect()
 }
 
-/// `12 warnings: hostPathVolumes 8, seccompProfile 4; --verbose shows them`.
+/// `12 warnings at restricted: hostPathVolumes 8, seccompProfile 4; --verbose shows them`.
 fn write_not_shown<'r>(findings: impl Iterator<Item = &'r Finding>, out: &mut dyn Write) -> io::Result<()> {
     let mut counts: BTreeMap<Option<&str>, BTreeMap<&str, usize>> = BTreeMap::new();
     for finding in findings {
@@ -224,16 +224,9 @@ fn write_not_shown<'r>(findings: impl Iterator<Item = &'r Finding>, out: &mut dy
             _ => counts.iter().map(|(name, count)| format!("{} {}", visible(name), grouped(*count))).collect(),
         };
         let (warnings, names) = (counted(sum, "warning", "warnings"), names.join(", "));
-        match level {
-            Some(level) => {
-                let level = visible(level);
-                writeln!(out, "{WARNING}{warnings}{WARNING:#} at {level} ({names}): podfence scan --enforce {level}")?;
-            }
-            None => {
-                let them = if sum == 1 { "it" } else { "them" };
-                writeln!(out, "{WARNING}{warnings}{WARNING:#}: {names}; --verbose shows {them}")?;
-            }
-        }
+        let level = level.map(|level| format!(" at {}", visible(level))).unwrap_or_default();
+        let them = if sum == 1 { "it" } else { "them" };
+        writeln!(out, "{WARNING}{warnings}{WARNING:#}{level}: {names}; --verbose shows {them}")?;
     }
     Ok(())
 }
@@ -950,7 +943,8 @@ spec:
         let mut findings = Vec::new();
         for (control, count) in [("seccompProfile", 4), ("runAsNonRoot", 1_200), ("capabilities", 4)] {
             let warning = missing(span(WEB, "web"), control, control, "x");
-            findings.extend(vec![Finding { severity: Severity::Warning, ..warning }; count]);
+            let level = (control == "runAsNonRoot").then(|| "restricted".to_owned());
+            findings.extend(vec![Finding { severity: Severity::Warning, level, ..warning }; count]);
         }
         let accepted = Suppressed { kind: SuppressionKind::Baseline, reason: "old".to_owned() };
         findings.push(Finding { suppressed: Some(accepted), ..finding(span(WEB, "true")) });
@@ -975,7 +969,8 @@ spec:
             written(&report, None, PLAIN),
             flush(
                 r#"
-            1,208 warnings: runAsNonRoot 1,200, capabilities 4, seccompProfile 4; --verbose shows them
+            8 warnings: capabilities 4, seccompProfile 4; --verbose shows them
+            1,200 warnings at restricted: runAsNonRoot; --verbose shows them
             note: podfence.yaml:4:3: the entry suppresses nothing
             hint: `helm template CHART | podfence scan -` judges a chart
             1,208 warnings in 1 of 4,100 files. 1,000,000 objects judged. Not judged: 14 objects without pods, 3 documents that are not Kubernetes objects, 2 objects of unknown kinds or versions, 5 objects that no policy selects, 1 object whose owner is judged instead, 1 object that the policies exempt, 1 unreadable document, 4 Helm templates that are not rendered. Suppressed: 1 finding.
