@@ -9,6 +9,8 @@ export interface Config {
   warn?: string;
   /** Single policies, by name. */
   policy?: Record<string, { settings?: Record<string, unknown>; severity?: Severity }>;
+  /** Evaluates the policies of kinds without pods as well: of roles, their bindings, network policies and services. */
+  guards?: boolean;
   /** Reports what looks like a pod and cannot be judged as an error. */
   strict?: boolean;
   /** Findings that are accepted. A finding must match every field that is set. */

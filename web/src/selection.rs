@@ -54,8 +54,12 @@ impl Selection {
             return Err(format!("{field}: there are no other files here; remove it, or run podfence scan"));
         }
         let mut notes = Vec::new();
-        let singles: Vec<Run> =
+        let mut singles: Vec<Run> =
             config.policy.iter().map(|(name, of)| Run::single(name, of, &mut notes)).collect::<Result<_, _>>()?;
+        let is_added = |linked: &&Linked| config.guards && !config.policy.contains_key(linked.policy.name);
+        for guard in POLICIES.iter().filter(|linked| !linked.policy.kinds().is_empty()).filter(is_added) {
+            singles.push(Run::single(guard.policy.name, &PolicyConfig::default(), &mut notes)?);
+        }
         let levels = levels(config)?;
         if singles.is_empty() && levels.is_empty() {
             return Err("nothing would be judged: the level privileged has no requirements".to_owned());

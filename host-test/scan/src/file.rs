@@ -76,6 +76,8 @@ pub struct FileOutcome {
     pub(crate) owned: Vec<(Skipped, (Key, Option<String>))>,
     /// What NetworkPolicies deny by default.
     pub(crate) denied: Vec<Denied>,
+    /// Group and kind of the objects without pods that no policy judged.
+    pub(crate) other_kinds: BTreeSet<(String, String)>,
 }
 
 /// A finding, and what decides whether it counts.
@@ -386,6 +388,8 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
             }
             State::NoPod => {
                 summary.without_pods += 1;
+                let GroupVersionKind { group, kind, .. } = object.kind.clone();
+                self.file.outcome.other_kinds.insert((group, kind));
                 Some("without a pod")
             }
             State::NotSelected => {

@@ -1,6 +1,6 @@
 //! What came of all files, and the report of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::file::{FileOutcome, Key};
 use crate::finding::{Finding, Problem, Severity};
@@ -18,6 +18,8 @@ pub struct Scanned {
     pub skipped: Vec<Skipped>,
     /// What policies say for the audit log, if it is told.
     pub annotations: Vec<Annotated>,
+    /// Group and kind of the objects without pods that no policy judged.
+    pub other_kinds: BTreeSet<(String, String)>,
     /// Counts; those of findings are the report's.
     pub summary: Summary,
 }
@@ -38,6 +40,7 @@ impl Scanned {
             scanned.summary.add(&outcome.summary);
             owned.extend(outcome.owned);
             denied.extend(outcome.denied);
+            scanned.other_kinds.extend(outcome.other_kinds);
             for (key, uid) in outcome.objects {
                 objects.entry(key).or_default().push(uid);
             }
@@ -63,7 +66,7 @@ impl Scanned {
 
     /// The report, findings in the order of files and lines.
     pub fn report(self, policies: Vec<Judging>) -> Report {
-        let Scanned { findings, problems, skipped, annotations, mut summary } = self;
+        let Scanned { findings, problems, skipped, annotations, other_kinds: _, mut summary } = self;
         let findings = sorted(findings, |a, b| order(a).cmp(&order(b)));
         let count = |severity| findings.iter().filter(|of| of.suppressed.is_none() && of.severity == severity).count();
         summary.errors = count(Severity::Error);

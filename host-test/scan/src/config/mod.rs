@@ -51,6 +51,8 @@ pub struct Config {
     pub unbound: Option<Unbound>,
     /// Single policies to evaluate, by name.
     pub policy: BTreeMap<String, PolicyConfig>,
+    /// Evaluates the policies of kinds without pods as well: of roles, their bindings, network policies and services.
+    pub guards: bool,
     /// Globs of files that are not scanned. `*` matches within a directory, `**` across directories.
     pub exclude: Vec<Glob>,
     /// The file with the findings that are accepted for now; `podfence scan --write-baseline` writes it.
@@ -357,6 +359,7 @@ params: [deploy/limits.yaml]
 unbound: deny
 policy:
   host-path: {settings: {allowedHostPaths: [{pathPrefix: /proc, readOnly: true}]}, severity: warning}
+guards: true
 exclude: ['**/testdata/**', ./vendor/*.yaml]
 baseline: .podfence-baseline.json
 failOn: warning
@@ -378,7 +381,7 @@ ignore:
         .unwrap();
         assert_eq!(config.enforce.as_deref(), Some("baseline"));
         assert_eq!(config.warn.as_deref(), Some("restricted:v1.36"));
-        assert!(config.namespace_labels && config.strict);
+        assert!(config.namespace_labels && config.strict && config.guards);
         assert_eq!(config.policies, [PathBuf::from("deploy/policies/")]);
         assert_eq!(config.params, [PathBuf::from("deploy/limits.yaml")]);
         assert_eq!(config.unbound, Some(Unbound::Deny));
@@ -390,7 +393,7 @@ ignore:
         assert_eq!(config.baseline, Some(PathBuf::from(".podfence-baseline.json")));
         assert_eq!(config.fail_on, FailOn::Warning);
         let [first, second] = &config.ignore[..] else { panic!("{:?}", config.ignore) };
-        assert_eq!((first.line, second.line), (15, 24));
+        assert_eq!((first.line, second.line), (16, 25));
         assert_eq!(first.control.as_deref(), Some("hostPathVolumes"));
         assert_eq!(first.policy.as_deref(), Some("host-path"));
         assert_eq!(first.path.as_ref().map(Glob::to_string).as_deref(), Some("deploy/node-exporter/**"));

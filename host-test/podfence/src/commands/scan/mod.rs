@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use podfence_cluster::published;
+use podfence_cluster::published::{self, Published};
 use podfence_cluster::validating::Unbound;
 use podfence_host::Host;
 use podfence_scan::baseline::{self, Baseline};
@@ -29,7 +29,7 @@ use podfence_scan::default_deny::Direction;
 use podfence_scan::file::{CONTROLS, Options, SCAN};
 use podfence_scan::finding::{Finding, Problem, Severity};
 use podfence_scan::report::{Report, Summary};
-use podfence_scan::request::{GroupVersionKind, Sender, default_namespace};
+use podfence_scan::request::{GroupVersionKind, Sender, default_namespace, plural};
 use podfence_scan::scanned::Scanned;
 use podfence_scan::suppress;
 use podfence_scan::yaml;
@@ -43,7 +43,7 @@ use fix::{Fixed, Fixes, Fixing};
 use judge::Judge;
 pub(super) use measure::Bench;
 use report::Format;
-use select::{Selection, Single};
+use select::{Selection, Single, guards};
 use walk::{Input, Source, Walk};
 
 const EXAMPLES: &str = "\
@@ -178,6 +178,11 @@ struct SelectedArguments {
     /// A single policy, with settings as JSON, or as a file; may be repeated
     #[arg(long, value_name = "NAME[=SETTINGS]")]
     policy: Vec<String>,
+
+    /// Judges kinds without pods as well, by the policies roles, role-bindings, network-policies and services with their
+    /// usual settings, beside what is selected otherwise
+    #[arg(long)]
+    guards: bool,
 
     /// Reports namespaces with pods that have no NetworkPolicy which denies everything in these directions by default,
     /// beside what the policies find
@@ -398,6 +403,7 @@ impl Arguments {
                     .to_owned(),
             );
         }
+        scanned.summary.hints.extend(hint_at_guards(&scanned.other_kinds));
         let today = today()?;
         let baseline = self.baseline(&configured)?;
         self.accept(&configured, (today, baseline.as_ref()), &found.inputs, &modules, &mut scanned);
@@ -619,6 +625,7 @@ impl Arguments {
             namespace_labels: selected.namespace_labels || config.namespace_labels,
             policies: of_config.chain(selected.policies.iter().cloned()).collect(),
             policy,
+            guards: selected.guards || config.guards,
             params: config
                 .params
                 .iter()
@@ -815,6 +822,26 @@ fn names(judge: &Judge) -> BTreeSet<String> {
     let published = published::all().iter().flat_map(|of| of.controls.iter().cloned().chain([of.policy.to_owned()]));
     let controls = judge.validating.controls();
     of_scan.chain(published).chain(judge.names().map(str::to_owned)).chain(controls).collect()
+}
+
+/// Which policies judge kinds without pods that none judged, if there are some.
+fn hint_at_guards(kinds: &BTreeSet<(String, String)>) -> Option<String> {
+    let is_seen = |guard: &Published, (group, kind): &(String, String)| {
+        let has = |list: &Value, name: &str| list.as_array().is_some_and(|list| list.iter().any(|of| of == name));
+        let mut rules = guard.rules.as_array().into_iter().flatten();
+        rules.any(|rule| has(&rule["apiGroups"], group) && has(&rule["resources"], &plural(kind)))
+    };
+    let is_guarded = |of: &&(String, String)| guards().any(|guard| is_seen(guard, of));
+    let guarded: Vec<&str> = kinds.iter().filter(is_guarded).map(|(_, kind)| kind.as_str()).collect();
+    let guards = guards().filter(|guard| kinds.iter().any(|of| is_seen(guard, of)));
+    let names: Vec<&str> = guards.map(|guard| guard.policy).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "found {}, which no selected policy judges: --guards adds {}; --policy NAME selects one of them",
+            guarded.join(", "),
+            names.join(", ")
+        )
+    })
 }
 
 fn processors() -> usize {

@@ -47,6 +47,8 @@ pub(crate) struct Selection {
     pub(crate) user: Option<Sender>,
     /// Single policies.
     pub(crate) policy: Vec<Single>,
+    /// Whether the policies of kinds without pods judge as well.
+    pub(crate) guards: bool,
     /// A directory of modules.
     pub(crate) modules: Option<PathBuf>,
     /// Leaves out documents of policies that Podfence has no equivalent of.
@@ -86,7 +88,13 @@ impl Selection {
         let has_standards = flags.is_some() || self.namespace_labels || documents.configuration.is_some() || !is_other;
 
         let mut names: BTreeSet<&str> = documents.policies.iter().flat_map(Document::modules).collect();
-        names.extend(self.policy.iter().map(|single| single.name.as_str()));
+        let mut singles = self.policy.clone();
+        for Published { policy, .. } in guards().filter(|_| self.guards) {
+            if singles.iter().all(|single| single.name != *policy) {
+                singles.push(Single { name: (*policy).to_owned(), settings: None, severity: Severity::Error });
+            }
+        }
+        names.extend(singles.iter().map(|single| single.name.as_str()));
         names.extend(has_standards.then_some(STANDARDS));
         let names: Vec<&str> = names.into_iter().collect();
         let modules = places.load(host, &names)?;
@@ -99,7 +107,7 @@ impl Selection {
         for document in mutating.into_iter().chain(judging) {
             policies.push(making.of_document(document)?);
         }
-        for single in &self.policy {
+        for single in &singles {
             policies.push(making.single(single)?);
         }
         let judges_itself = validating.judging_creations().next().is_some();
@@ -140,6 +148,11 @@ impl Selection {
         let asked = standard::asked(("--enforce", self.enforce.as_deref()), ("--warn", self.warn.as_deref()));
         Ok(asked.map_err(anyhow::Error::msg)?.map(|(enforce, warn)| Levels { enforce, warn, ..Levels::default() }))
     }
+}
+
+/// The policies of kinds without pods.
+pub(super) fn guards() -> impl Iterator<Item = &'static Published> {
+    published::all().iter().filter(|of| !of.evaluates_pods())
 }
 
 /// What is evaluated if nothing is selected.
