@@ -400,7 +400,8 @@ mod tests {
             .collect();
         let names = ["host-path", "hostPathVolumes", "privileged", "users"].map(str::to_owned).into();
         let has = &|policy: &str, control: &str| (policy, control) == ("users", "privileged");
-        let source = Source { file: "deploy/web.yaml", comments: &comments, documents: &documents, names: &names, ran, has };
+        let source =
+            Source { file: "deploy/web.yaml", comments: &comments, documents: &documents, names: &names, ran, has };
         let outcome = by_comments(&source, &mut targets);
         let suppressed = findings.into_iter().map(|(finding, ..)| {
             let reason = finding.suppressed.map(|suppressed| {
@@ -489,7 +490,10 @@ mod tests {
                 "podfence: ignore[priviledged] known",
                 "unknown policy or control `priviledged`, did you mean `privileged`?",
             ),
-            ("podfence: ignore[hostPath] known", "unknown policy or control `hostPath`, did you mean `hostPathVolumes`?"),
+            (
+                "podfence: ignore[hostPath] known",
+                "unknown policy or control `hostPath`, did you mean `hostPathVolumes`?",
+            ),
             ("podfence: ignore[hostpath] known", "unknown policy or control `hostpath`, did you mean `host-path`?"),
             ("podfence: ignore[privileged,x] known", "unknown policy or control `x`"),
             ("podfence: ignore[privileged]", "expected a reason behind the brackets, found none"),

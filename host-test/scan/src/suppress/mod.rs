@@ -8,7 +8,9 @@ mod entries;
 #[cfg(feature = "files")]
 mod exceptions;
 
-pub use comments::{Comment, CommentOutcome, ContainerLines, DocumentPlace, Source, Target, by_comments, check_name, is_same_control};
+pub use comments::{
+    Comment, CommentOutcome, ContainerLines, DocumentPlace, Source, Target, by_comments, check_name, is_same_control,
+};
 pub use entries::{ConfigOutcome, by_config};
 #[cfg(feature = "files")]
 pub use exceptions::exceptions;

@@ -250,6 +250,7 @@ impl Bench<'_> {
             as_walked: false,
             renders: false,
             excludes: &|_| false,
+            own: &[],
         };
         Ok(walk.find()?.inputs)
     }

@@ -44,7 +44,7 @@ use judge::Judge;
 pub(super) use measure::Bench;
 use report::Format;
 use select::{Selection, Single, guards};
-use walk::{Input, Source, Walk};
+use walk::{Found, Input, Source, Walk};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -323,6 +323,7 @@ impl Arguments {
             as_walked: self.as_walked,
             renders: self.render,
             excludes: &excludes,
+            own: &own,
         };
         let mut found = walk.find()?;
         let jobs = self.jobs.map_or_else(processors, NonZeroUsize::get);
@@ -382,7 +383,7 @@ impl Arguments {
             jobs,
         };
         let mut scanned = engine.scan(&found.inputs);
-        scanned.problems.splice(0..0, found.problems);
+        scanned.problems.splice(0..0, std::mem::take(&mut found.problems));
         if found.links > 0 {
             let links =
                 if found.links == 1 { "1 symbolic link is" } else { &format!("{} symbolic links are", found.links) };
@@ -402,6 +403,9 @@ impl Arguments {
                  podfence scan -"
                     .to_owned(),
             );
+        }
+        if found.inputs.is_empty() {
+            notes_of_left_out(&found, &configured.name, &mut scanned.summary.notes);
         }
         scanned.summary.hints.extend(hint_at_guards(&scanned.other_kinds));
         let today = today()?;
@@ -822,6 +826,20 @@ fn names(judge: &Judge) -> BTreeSet<String> {
     let published = published::all().iter().flat_map(|of| of.controls.iter().cloned().chain([of.policy.to_owned()]));
     let controls = judge.validating.controls();
     of_scan.chain(published).chain(judge.names().map(str::to_owned)).chain(controls).collect()
+}
+
+/// Says why no file is read where there are some.
+fn notes_of_left_out(found: &Found, configuration: &str, notes: &mut Vec<String>) {
+    let files = |count: usize| if count == 1 { "1 file is".to_owned() } else { format!("{count} files are") };
+    if found.ignored > 0 {
+        notes.push(format!(
+            "{} left out by .gitignore, .ignore or .podfenceignore; --no-ignore reads them",
+            files(found.ignored)
+        ));
+    }
+    if found.excluded > 0 {
+        notes.push(format!("{} left out by `exclude` of {configuration}", files(found.excluded)));
+    }
 }
 
 /// Which policies judge kinds without pods that none judged, if there are some.

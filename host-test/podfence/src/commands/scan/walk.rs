@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use globset::GlobBuilder;
-use ignore::WalkBuilder;
+use ignore::{DirEntry, WalkBuilder};
 use podfence_scan::finding::Problem;
 
 /// The name of our ignore file, with the syntax of `.gitignore`.
@@ -58,6 +58,8 @@ pub(super) struct Walk<'a> {
     pub(super) renders: bool,
     /// Whether a file that is found is left out.
     pub(super) excludes: &'a dyn Fn(&str) -> bool,
+    /// Those of the files that are left out that belong to Podfence itself.
+    pub(super) own: &'a [String],
 }
 
 /// What was found.
@@ -75,6 +77,10 @@ pub(super) struct Found {
     pub(super) owners: BTreeSet<PathBuf>,
     /// Symbolic links, which are not followed.
     pub(super) links: usize,
+    /// Files that ignore files exclude, counted in directories in which nothing else was found.
+    pub(super) ignored: usize,
+    /// Files that the configuration excludes.
+    pub(super) excluded: usize,
 }
 
 impl Found {
@@ -176,7 +182,28 @@ impl Walk<'_> {
         builder
     }
 
+    /// Whether a file of this name is read when a directory is walked.
+    fn has_extension(path: &Path) -> bool {
+        EXTENSIONS.contains(&path.extension().and_then(|extension| extension.to_str()).unwrap_or_default())
+    }
+
+    /// The number of files in a directory that would be read without ignore files.
+    fn count_ignored(&self, root: &Path) -> usize {
+        let all = Walk { has_ignore_files: false, ..*self };
+        let is_file = |entry: &DirEntry| entry.file_type().is_some_and(|of| of.is_file());
+        let files = all.builder(root).build().filter_map(Result::ok).filter(is_file);
+        files.filter(|entry| Self::has_extension(entry.path()) && !(self.excludes)(&name(entry.path()))).count()
+    }
+
     fn walk(&self, root: &Path, found: &mut Found, inputs: &mut BTreeSet<Input>) {
+        let before = inputs.len();
+        self.walk_into(root, found, inputs);
+        if self.has_ignore_files && inputs.len() == before {
+            found.ignored += self.count_ignored(root);
+        }
+    }
+
+    fn walk_into(&self, root: &Path, found: &mut Found, inputs: &mut BTreeSet<Input>) {
         for entry in self.builder(root).build() {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -192,11 +219,11 @@ impl Walk<'_> {
             }
             let file = name(path);
             if (self.excludes)(&file) {
+                found.excluded += usize::from(Self::has_extension(path) && !self.own.contains(&file));
                 continue;
             }
             found.add_directory_of(path);
-            let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-            if EXTENSIONS.contains(&extension) {
+            if Self::has_extension(path) {
                 inputs.insert(Input { name: file, source: Source::File(path.to_owned()), is_walked: true });
             }
         }

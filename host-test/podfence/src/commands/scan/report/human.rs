@@ -140,7 +140,8 @@ impl<'r> Block<'r> {
             remarks.push(("note".to_owned(), label));
         }
         for place in related.iter().filter(|span| excerpt.as_ref().is_none_or(|excerpt| !excerpt.shows(span))) {
-            remarks.push(("note".to_owned(), format!("{related_label}: {file}:{}:{}", place.start.line, place.start.col)));
+            remarks
+                .push(("note".to_owned(), format!("{related_label}: {file}:{}:{}", place.start.line, place.start.col)));
         }
         for template in distinct(self.0.iter().filter_map(|finding| finding.via.as_deref())) {
             remarks.push(("note".to_owned(), format!("made from {}", visible(template))));
