@@ -481,7 +481,9 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
         self.file.outcome.summary.unreadable += 1;
         for (path, reason) in unreadable {
             let position = self.place(object, path).span.start;
-            let message = format!("{} cannot be judged: {reason}", title(object));
+            let is_quoted = self.file.text[position.byte..].starts_with(['"', '\'']);
+            let advice = advice(reason, is_quoted);
+            let message = format!("{} cannot be judged: {reason}{advice}", title(object));
             let origin = self.file.origin;
             self.file.outcome.problem(origin, Some(position), &message);
         }
@@ -661,6 +663,16 @@ impl<'f, J: Judge> DocumentScan<'_, 'f, J> {
             path => format!("{path}: {}", unsuitable.problem),
         };
         self.file.outcome.problem(origin, Some(position), &message);
+    }
+}
+
+/// What to do about a value of another type, which a policy cannot read: in YAML, quotes decide the type.
+fn advice(reason: &str, is_quoted: bool) -> &'static str {
+    match reason.rsplit_once(": expected ").map(|(_, types)| types) {
+        Some("a boolean, found a string" | "an integer, found a string") if is_quoted => "; remove the quotes",
+        Some("a boolean, found a string") => "; write true or false",
+        Some("a string, found a boolean" | "a string, found a number") => "; quote it",
+        _ => "",
     }
 }
 

@@ -252,12 +252,27 @@ fn object(head: &Head<'_>, of_list: Option<(&str, &str)>, path: &str) -> Result<
         }
         _ => return Err(untyped(path, head)),
     };
+    let metadata = metadata(head);
+    let texts = [("name", metadata.name), ("generateName", metadata.generate_name), ("namespace", metadata.namespace)];
+    for (key, value) in texts.into_iter().filter_map(|(key, value)| Some((key, value?.get()))) {
+        let found = match value.as_bytes() {
+            [b'"', ..] | b"null" => continue,
+            [b'{', ..] => "an object".to_owned(),
+            [b'[', ..] => "a list".to_owned(),
+            _ => format!("{value}; quote it"),
+        };
+        let path = path_within(path, "metadata");
+        return Err(Unsuitable::new(&format!("{path}.{key}"), &format!("expected text, found {found}")));
+    }
     Ok(of_type(head, &api_version, kind, path))
 }
 
+fn metadata<'j>(head: &Head<'j>) -> Metadata<'j> {
+    head.metadata.and_then(|metadata| serde_json::from_str(metadata.get()).ok()).unwrap_or_default()
+}
+
 fn of_type(head: &Head<'_>, api_version: &str, kind: String, path: &str) -> Object {
-    let metadata = head.metadata.and_then(|metadata| serde_json::from_str(metadata.get()).ok());
-    let metadata: Metadata<'_> = metadata.unwrap_or_default();
+    let metadata = metadata(head);
     let name = text(metadata.name).filter(|name| !name.is_empty());
     let is_generated = name.is_none();
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -407,6 +422,14 @@ mod tests {
             (
                 r#"{"apiVersion":"v1","kind":"List","items":{}}"#,
                 vec!["items: found no list, expected one: kubectl takes it for one"],
+            ),
+            (
+                r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":true}}"#,
+                vec!["metadata.name: expected text, found true; quote it"],
+            ),
+            (
+                r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Pod","metadata":{"namespace":[]}}]}"#,
+                vec!["List", "items[0].metadata.namespace: expected text, found a list"],
             ),
             (r#"{"replicas":1}"#, vec![": found no apiVersion and no kind, expected a Kubernetes object"]),
             (r#"{"apiVersion":"v1","kind":5}"#, vec![": found no kind, expected a Kubernetes object"]),
