@@ -641,7 +641,10 @@ impl<'t> Planner<'t> {
         let before = self.before(start).trim_end_matches(' ');
         match before.strip_suffix('-') {
             Some(indentation) => Ok(start - self.before(start).len() + indentation.len()),
-            None => Err("an element does not stand behind its dash".to_owned()),
+            None => {
+                let line = self.text[..start].matches('\n').count() + 1;
+                Err(format!("line {line}: an element of the list begins below its `-`"))
+            }
         }
     }
 }

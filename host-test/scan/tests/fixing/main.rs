@@ -260,6 +260,12 @@ fn what_cannot_be_edited_stays_and_says_why() {
             vec!["there is a scalar, and no object or list"],
         ),
         (
+            "an element below its dash",
+            "spec:\n  containers:\n  -\n    name: a\n    securityContext: {privileged: true}\n",
+            vec![not_privileged()],
+            vec!["line 4: an element of the list begins below its `-`"],
+        ),
+        (
             "nothing to remove",
             "spec:\n  containers:\n  - name: a\n",
             vec![remove(context)],

@@ -453,7 +453,7 @@ impl Arguments {
     ) -> Result<ExitCode> {
         let tell_refused = || {
             for (Finding { file, span, control, .. }, why) in &fixed.refused {
-                let line = format!("{file}:{}: {control} is not fixed: {why}", span.start.line);
+                let line = format!("{file}:{}: {control} is not fixed: {why}; edit it by hand", span.start.line);
                 eprintln!("{}", crate::text::printable(&line));
             }
         };
