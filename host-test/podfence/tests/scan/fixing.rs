@@ -46,6 +46,10 @@ fn what_is_fixed_is_selected() {
 fn a_difference_is_printed_and_nothing_is_written() {
     let workplace = workplace();
     workplace.write("a/bad.yaml", BAD);
+    let of = |arguments: &[&str]| workplace.run(&[&["scan"][..], arguments].concat()).out;
+    let all = of(&["--diff=all"]);
+    assert!(all.contains("runAsNonRoot: true"), "{all}");
+    assert_eq!([of(&["--fix=all", "--diff"]), of(&["--fix", "--diff=all"])], [all.clone(), all]);
     let printed = workplace.run(&["scan", "--diff", "--fix=privileged"]);
     let expected = "--- a/a/bad.yaml\n+++ b/a/bad.yaml\n@@ -5,4 +5,3 @@\n   containers:\n   - name: c\n     image: \
                     i\n-    securityContext: {privileged: true}\n";

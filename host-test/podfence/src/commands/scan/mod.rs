@@ -242,14 +242,20 @@ struct FixArguments {
     )]
     fix: Option<Fixes>,
 
-    /// Prints the changes that --fix would make, and makes none. Exit code 1: there are changes
-    #[arg(long, conflicts_with_all = ["write_baseline", "write_exceptions", "output"])]
-    diff: bool,
+    /// Prints the changes that --fix would make, with the same values, and makes none. Exit code 1: there are changes
+    #[arg(
+        long, value_name = "usual|all|CONTROL,…", value_parser = Fixes::read, num_args = 0..=1, require_equals = true,
+        default_missing_value = "usual", conflicts_with_all = ["write_baseline", "write_exceptions", "output"]
+    )]
+    diff: Option<Fixes>,
 }
 
 impl FixArguments {
     fn fixes(&self) -> Option<&Fixes> {
-        self.fix.as_ref().or(self.diff.then_some(&Fixes::Usual))
+        match (&self.fix, &self.diff) {
+            (Some(fix), None | Some(Fixes::Usual)) => Some(fix),
+            (fix, diff) => diff.as_ref().or(fix.as_ref()),
+        }
     }
 }
 
@@ -347,7 +353,8 @@ impl Arguments {
         for name in self.fixing.fixes().iter().flat_map(|fixes| fixes.names()) {
             suppress::check_name(name, &names).map_err(|problem| anyhow!("--fix: {problem}"))?;
         }
-        if self.fixing.fix.is_some() && !self.fixing.diff && standard_input.is_some() && found.inputs.len() > 1 {
+        if self.fixing.fix.is_some() && self.fixing.diff.is_none() && standard_input.is_some() && found.inputs.len() > 1
+        {
             bail!("--fix: found standard input beside files; its new text is printed, so that it must be alone");
         }
         let of_modules = judge.modules().map(|(name, _)| name);
@@ -457,7 +464,7 @@ impl Arguments {
                 eprintln!("{}", crate::text::printable(&line));
             }
         };
-        if self.fixing.diff {
+        if self.fixing.diff.is_some() {
             let mut out = BufWriter::new(io::stdout().lock());
             fixed.files.iter().try_for_each(|file| out.write_all(file.diff().as_bytes()))?;
             out.flush()?;
