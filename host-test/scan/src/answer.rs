@@ -70,11 +70,12 @@ fn unseen(known: Known, object: &Object) -> State {
         Known::OtherVersion(why) | Known::Miswritten(why) => State::NotJudged(why),
         Known::Other => match kinds::containers(&object.json) {
             None => State::NoPod,
-            Some(path) => State::NotJudged(format!(
-                "kind {:?} of group {:?} is not known, and has containers at {path}: set podSpecPaths of a policy to \
-                    where its pods are",
-                object.kind.kind, object.kind.group
-            )),
+            Some(path) => {
+                let near = kinds::near(&object.kind).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                let kind = &object.kind.kind;
+                let of = object.api_version();
+                State::NotJudged(format!("kind {kind:?} of {of} is not known, and has containers at {path}{near}"))
+            }
         },
     }
 }

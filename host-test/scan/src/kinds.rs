@@ -11,6 +11,9 @@ const VERSION: &str = "v1";
 /// The groups in which Kubernetes has or had its workloads.
 const GROUPS: [&str; 4] = ["", "apps", "batch", "extensions"];
 
+/// Longer kinds are near to none.
+const LONGEST: usize = 64;
+
 /// What is known of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
@@ -51,6 +54,18 @@ pub fn classify(of: &GroupVersionKind) -> Known {
     } else {
         Known::Workload
     }
+}
+
+/// The workload of Kubernetes that an unknown kind of one of its groups is a misspelling of: `Deployment of apps/v1`.
+pub fn near(of: &GroupVersionKind) -> Option<String> {
+    // What is compared takes memory by its length, and a file may have any.
+    if of.kind.len() > LONGEST || !GROUPS.contains(&of.group.as_str()) {
+        return None;
+    }
+    let near = WORKLOADS.iter().map(|workload| (strsim::damerau_levenshtein(workload.kind, &of.kind), workload));
+    let (distance, workload) = near.min_by_key(|(distance, _)| *distance)?;
+    (distance <= workload.kind.len() / 3)
+        .then(|| format!("{} of {}", workload.kind, api_version(workload.group, VERSION)))
 }
 
 fn api_version(group: &str, version: &str) -> String {
@@ -122,6 +137,19 @@ mod tests {
             ("v1", "Deployment", "apiVersion of Deployment: expected apps/v1, found v1"),
         ] {
             assert_eq!(known(api_version, kind), Known::Miswritten(problem.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_misspelt_kind_is_near_a_workload() {
+        for (api_version, kind, expected) in [
+            ("v1", "Deploymnt", Some("Deployment of apps/v1")),
+            ("apps/v1", "StatefullSet", Some("StatefulSet of apps/v1")),
+            ("batch/v1", "Jobs", Some("Job of batch/v1")),
+            ("example.com/v1", "Deploymnt", None),
+            ("v1", "Thing", None),
+        ] {
+            assert_eq!(near(&GroupVersionKind::new(api_version, kind)).as_deref(), expected, "{kind}");
         }
     }
 
