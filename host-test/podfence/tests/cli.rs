@@ -174,11 +174,13 @@ fn run_refuses_settings_as_a_server_does_at_start() {
         (run("accepts.wasm", &["-s", "two.yaml"]), "error: two.yaml: 2 documents; settings are one\n"),
         (
             run("accepts.wasm", &["-s", "none.yaml"]),
-            "error: settings \"none.yaml\": neither a file nor an object: write '{level: baseline}'\n",
+            "error: --settings: found \"none.yaml\", which is not a file; expected a file, or an object with the policy's \
+             settings, such as '{NAME: VALUE}'\n",
         ),
         (
             run("accepts.wasm", &["-s", " "]),
-            "error: settings are empty; expected a file or an object: write '{level: baseline}'\n",
+            "error: --settings: settings are empty; expected a file, or an object with the policy's settings, such as \
+             '{NAME: VALUE}'\n",
         ),
     ] {
         assert_eq!(workplace.fails(2, &arguments), expected, "{arguments:?}");
@@ -332,7 +334,9 @@ fn settings_files_are_explained_too() {
         }
         let expected = match file {
             "missing" => {
-                "error: settings \"missing\": neither a file nor an object: write '{level: baseline}'\n".to_owned()
+                "error: --settings: found \"missing\", which is not a file; expected a file, or an object with the policy's \
+                 settings, such as '{NAME: VALUE}'\n"
+                    .to_owned()
             }
             file => format!("error: {file}: {error}\n"),
         };

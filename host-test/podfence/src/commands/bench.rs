@@ -179,12 +179,12 @@ impl Arguments {
     /// The no-op module, then the one to compare with, then the others.
     fn candidates(&self) -> Result<Vec<Candidate>> {
         let request = self.request()?;
-        let settings = read_settings(self.settings.as_deref())?;
+        let settings = read_settings("--settings", self.settings.as_deref())?;
         let payload = validate_payload(&request, &settings);
         let mut candidates = vec![no_op(payload.clone())];
         if let Some(path) = &self.vs {
             let payload = match &self.vs_settings {
-                Some(settings) => validate_payload(&request, &read_settings(Some(settings))?),
+                Some(settings) => validate_payload(&request, &read_settings("--vs-settings", Some(settings))?),
                 None => payload.clone(),
             };
             candidates.push(candidate(path, payload)?);

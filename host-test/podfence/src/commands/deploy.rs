@@ -98,7 +98,7 @@ impl Arguments {
             policy_server: self.policy_server.clone(),
             warnings: self.warnings,
             kubernetes: self.kubernetes_version,
-            settings: Settings::read(read_settings(self.settings.as_deref())?).context("--settings")?,
+            settings: Settings::read(read_settings("--settings", self.settings.as_deref())?).context("--settings")?,
         })
     }
 }

@@ -272,21 +272,22 @@ fn read_requests(path: &Path, sender: &Sender) -> Result<Vec<AdmissionRequest>> 
     read::file(path, LARGEST_DOCUMENT).and_then(|bytes| request::requests(&bytes, sender)).with_context(|| origin(path))
 }
 
-/// Settings as an argument: an object in JSON or YAML flow style, or a file. None is `{}`.
-fn read_settings(argument: Option<&str>) -> Result<Map<String, Value>> {
+/// Settings as the argument of an option: an object in JSON or YAML flow style, or a file. None is `{}`.
+fn read_settings(option: &str, argument: Option<&str>) -> Result<Map<String, Value>> {
+    const EXPECTED: &str = "expected a file, or an object with the policy's settings, such as '{NAME: VALUE}'";
     let Some(argument) = argument else {
         return Ok(Map::new());
     };
     if argument.trim().is_empty() {
-        bail!("settings are empty; expected a file or an object: write '{{level: baseline}}'");
+        bail!("{option}: settings are empty; {EXPECTED}");
     }
     let inline = argument.trim_start().starts_with(['{', '[']);
     let (bytes, origin) = if inline {
-        (argument.as_bytes().to_vec(), "--settings".to_owned())
+        (argument.as_bytes().to_vec(), option.to_owned())
     } else {
         let path = Path::new(argument);
         if !path.exists() {
-            bail!("settings {argument:?}: neither a file nor an object: write '{{level: baseline}}'");
+            bail!("{option}: found {argument:?}, which is not a file; {EXPECTED}");
         }
         let bytes = read::file(path, LARGEST_DOCUMENT).with_context(|| origin(path))?;
         (bytes, origin(path))

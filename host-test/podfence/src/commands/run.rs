@@ -190,7 +190,7 @@ impl Arguments {
         let origin = || place.origin();
         let bytes = place.read()?;
         let module = self.limits.host()?.load(&bytes).with_context(origin)?;
-        let mut settings = read_settings(self.settings.as_deref())?;
+        let mut settings = read_settings("--settings", self.settings.as_deref())?;
         custom_kinds::add_to_settings(&self.kinds.get(), &mut settings);
         let metadata = inspect::metadata(&bytes).with_context(origin)?;
         let mutating = metadata.as_ref().is_none_or(|metadata| metadata["mutating"] == Value::Bool(true));

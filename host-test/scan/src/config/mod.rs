@@ -305,8 +305,20 @@ pub(crate) fn prefix(path: &str) -> String {
     if path.is_empty() || path == "." { String::new() } else { format!("{path}: ") }
 }
 
-/// Turns serde's `invalid type: A, expected B` into `expected B, found A`.
+/// The field that an unknown one is near to, of those that the message lists.
+fn near_field(message: &str) -> Option<String> {
+    let unknown = unknown_field(message)?;
+    let known = message.split('`').skip(3).step_by(2);
+    let near = known.map(|known| (strsim::damerau_levenshtein(unknown, known), known)).min();
+    let (_, near) = near.filter(|(distance, _)| *distance <= (unknown.chars().count() / 3).max(1))?;
+    Some(format!("unknown field `{unknown}`, did you mean `{near}`?"))
+}
+
+/// Turns serde's `invalid type: A, expected B` into `expected B, found A`, and a list of known fields into the nearest.
 pub(crate) fn expected_first(message: &str) -> String {
+    if let Some(near) = near_field(message) {
+        return near;
+    }
     let found = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     match found.and_then(|found| found.rsplit_once(", expected ")) {
         Some((found, expected)) => format!("expected {expected}, found {found}"),
@@ -422,16 +434,13 @@ ignore:
             ("- enforce", "line 1, column 1: expected a map of fields, found a list"),
             ("enforce", "line 1, column 1: expected a map of fields, found string \"enforce\""),
             ("enforce: a\n---\nwarn: b\n", "line 3, column 1: only single YAML document expected but multiple found"),
-            (
-                "warn: a\nenforces: baseline",
-                "line 2, column 1: unknown field `enforces`, expected one of `enforce`, `warn`, `namespaceLabels`, `policies`, `params`, `unbound`, `policy`, `exclude`, `baseline`, `failOn`, `strict`, `defaultDeny`, `ignore`",
-            ),
+            ("warn: a\nenforces: baseline", "line 2, column 1: unknown field `enforces`, did you mean `enforce`?"),
             ("enforce: true", "line 1, column 10: enforce: expected a string, found boolean `true`"),
             ("enforce:", "line 1, column 8: enforce: expected a string, found null"),
             ("enforce: ' '", "line 1, column 10: enforce: expected a text that is not blank"),
             (
                 "modules: x",
-                "line 1, column 1: unknown field `modules`, expected one of `enforce`, `warn`, `namespaceLabels`, `policies`, `params`, `unbound`, `policy`, `exclude`, `baseline`, `failOn`, `strict`, `defaultDeny`, `ignore`",
+                "line 1, column 1: unknown field `modules`, expected one of `enforce`, `warn`, `namespaceLabels`, `policies`, `params`, `unbound`, `policy`, `guards`, `exclude`, `baseline`, `failOn`, `strict`, `defaultDeny`, `ignore`",
             ),
             ("strict: yes", "line 1, column 9: strict: expected a boolean, found string \"yes\""),
             ("unbound: allow", "line 1, column 10: unbound: unknown variant `allow`, expected `deny`"),
@@ -447,7 +456,7 @@ ignore:
             ("baseline: ''", "line 1, column 11: baseline: expected the path of a file or directory, found ``"),
             (
                 "policy: {host-path: {setting: {}}}",
-                "line 1, column 22: policy.host-path: unknown field `setting`, expected `settings` or `severity`",
+                "line 1, column 22: policy.host-path: unknown field `setting`, did you mean `settings`?",
             ),
             (
                 "policy: {host-path: {settings: [a]}}",
@@ -476,7 +485,7 @@ ignore:
             ("exclude: [./]", "line 1, column 11: exclude[0]: expected a glob of files, found `./`"),
             (
                 "ignore:\n- control: x\n  reasn: y",
-                "line 3, column 3: ignore[0]: unknown field `reasn`, expected one of `policy`, `control`, `path`, `kind`, `namespace`, `name`, `container`, `reason`, `until`",
+                "line 3, column 3: ignore[0]: unknown field `reasn`, did you mean `reason`?",
             ),
             ("ignore:\n- control: x", "line 2, column 3: ignore[0]: missing field `reason`"),
             (

@@ -601,7 +601,7 @@ impl Arguments {
         Ok(Configured { config, directory, base, name: walk::name(&path) })
     }
 
-    fn selection(&self, Configured { config, directory, .. }: &Configured) -> Result<Selection> {
+    fn selection(&self, Configured { config, directory, name: file, .. }: &Configured) -> Result<Selection> {
         let selected = &self.selected;
         let has_levels = selected.enforce.is_some() || selected.warn.is_some();
         let (enforce, warn) = match has_levels {
@@ -616,23 +616,22 @@ impl Arguments {
                 name: name.clone(),
                 settings: Some(of.settings.clone()),
                 severity: of.severity.unwrap_or(Severity::Error),
+                origin: format!("{file}: policy.{name}"),
             })
             .collect();
         for argument in &selected.policy {
-            let (name, settings) = match argument.split_once('=') {
-                Some((name, settings)) => {
-                    let read = read_settings(Some(settings)).with_context(|| format!("--policy {name}"));
-                    (name, Some(read?))
-                }
-                None => (argument.as_str(), None),
-            };
+            let (name, settings) =
+                argument.split_once('=').map_or((argument.as_str(), None), |(name, of)| (name, Some(of)));
+            let origin = format!("--policy {name}");
+            let settings = settings.map(|of| read_settings(&origin, Some(of))).transpose()?;
             // The command line says more than the configuration.
             policy.retain(|single| single.name != name);
-            policy.push(Single { name: name.to_owned(), settings, severity: Severity::Error });
+            policy.push(Single { name: name.to_owned(), settings, severity: Severity::Error, origin });
         }
         Ok(Selection {
             enforce,
             warn,
+            levels_of: (!has_levels).then(|| file.clone()),
             namespace_labels: selected.namespace_labels || config.namespace_labels,
             policies: of_config.chain(selected.policies.iter().cloned()).collect(),
             policy,

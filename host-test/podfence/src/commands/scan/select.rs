@@ -35,6 +35,8 @@ pub(crate) struct Selection {
     pub(crate) enforce: Option<String>,
     /// The level whose violations are warnings.
     pub(crate) warn: Option<String>,
+    /// The file that the levels are of; none for arguments.
+    pub(crate) levels_of: Option<String>,
     /// Whether the labels of namespaces count.
     pub(crate) namespace_labels: bool,
     /// Documents of policies: files, directories, or `-` for standard input.
@@ -64,6 +66,8 @@ pub(crate) struct Single {
     pub(crate) settings: Option<Map<String, Value>>,
     /// How much its violations count.
     pub(crate) severity: Severity,
+    /// What selects it, as messages name it: `--policy images`, `podfence.yaml: policy.images`.
+    pub(crate) origin: String,
 }
 
 impl Selection {
@@ -78,7 +82,7 @@ impl Selection {
     fn judge_with(&self, host: &Host, places: &Places) -> Result<Judge> {
         let flags = self.flags()?;
         for single in &self.policy {
-            check_name(&single.name, self.modules.is_some())?;
+            check_name(&single.name, self.modules.is_some()).with_context(|| single.origin.clone())?;
         }
         let mut documents = Documents::read(&self.policies, self.skip_unknown)?;
         documents.bind(self.unbound, self.user.is_some());
@@ -91,7 +95,8 @@ impl Selection {
         let mut singles = self.policy.clone();
         for Published { policy, .. } in guards().filter(|_| self.guards) {
             if singles.iter().all(|single| single.name != *policy) {
-                singles.push(Single { name: (*policy).to_owned(), settings: None, severity: Severity::Error });
+                let origin = format!("--guards: {policy}");
+                singles.push(Single { name: (*policy).to_owned(), settings: None, severity: Severity::Error, origin });
             }
         }
         names.extend(singles.iter().map(|single| single.name.as_str()));
@@ -145,7 +150,12 @@ impl Selection {
 
     /// The levels of `--enforce` and `--warn`, if one of them is given.
     fn flags(&self) -> Result<Option<Levels>> {
-        let asked = standard::asked(("--enforce", self.enforce.as_deref()), ("--warn", self.warn.as_deref()));
+        let name = |level: &str| match &self.levels_of {
+            Some(file) => format!("{file}: {level}"),
+            None => format!("--{level}"),
+        };
+        let (enforce, warn) = (name("enforce"), name("warn"));
+        let asked = standard::asked((&enforce, self.enforce.as_deref()), (&warn, self.warn.as_deref()));
         Ok(asked.map_err(anyhow::Error::msg)?.map(|(enforce, warn)| Levels { enforce, warn, ..Levels::default() }))
     }
 }
@@ -243,7 +253,7 @@ impl Making<'_> {
     }
 
     fn single(&mut self, single: &Single) -> Result<Policy> {
-        let origin = format!("--policy {}", single.name);
+        let origin = single.origin.clone();
         let given = single.settings.clone().unwrap_or_default();
         let module = self.index(&single.name);
         // Another project's policy may not have the setting, and those of objects without pods have none.

@@ -49,7 +49,8 @@ fn levels(enforce: Option<&str>, warn: Option<&str>) -> Selection {
 
 fn single(name: &str, settings: Value) -> Single {
     let Value::Object(settings) = settings else { panic!("settings are an object") };
-    Single { name: name.to_owned(), settings: Some(settings), severity: Severity::Error }
+    let origin = format!("--policy {name}");
+    Single { name: name.to_owned(), settings: Some(settings), severity: Severity::Error, origin }
 }
 
 fn policy(singles: impl IntoIterator<Item = Single>) -> Selection {
