@@ -15,8 +15,11 @@ mod snippet;
 use std::io::{self, Write};
 
 use clap::ValueEnum;
+use podfence_cluster::published::{self, Published};
 use podfence_scan::finding::{Finding, ObjectName, Severity};
 use podfence_scan::report::Report;
+use podfence_scan::standard::STANDARDS;
+use podfence_scan::suppress::is_same_control;
 
 use crate::text::visible;
 
@@ -115,6 +118,19 @@ fn severity(severity: Severity) -> &'static str {
     }
 }
 
+/// How severe a finding is, of critical, high, medium and low: as the policy of its control says, also where
+/// `pod-security-standards` finds it. A warning is medium at most.
+fn importance(finding: &Finding) -> &'static str {
+    let has_control = |of: &&Published| of.controls.iter().any(|of| is_same_control(of, &finding.control));
+    let mut others = published::all().iter().filter(|of| of.policy != STANDARDS);
+    let of_standards = (finding.policy == STANDARDS).then(|| others.find(has_control)).flatten();
+    let importance = of_standards.or_else(|| published::find(&finding.policy)).map_or("medium", |of| &of.severity);
+    match (finding.severity, importance) {
+        (Severity::Warning, "critical" | "high") => "medium",
+        _ => importance,
+    }
+}
+
 /// `Deployment shop/web`; empty for what is not an object.
 fn object(object: &ObjectName) -> String {
     let ObjectName { kind, namespace, name, .. } = object;
@@ -144,6 +160,22 @@ mod tests {
         assert_eq!(named("Pod", None, "web"), "Pod web");
         assert_eq!(named("Pod", Some("shop"), ""), "Pod without a name");
         assert_eq!(named("", None, ""), "");
+    }
+
+    #[test]
+    fn a_finding_is_as_severe_as_the_policy_of_its_control() {
+        for (policy, control, severity, expected) in [
+            ("privileged", "privileged", Severity::Error, "critical"),
+            (STANDARDS, "hostPathVolumes", Severity::Error, "critical"),
+            (STANDARDS, "seccompProfile_restricted", Severity::Error, "medium"),
+            (STANDARDS, "capabilities_baseline", Severity::Error, "high"),
+            (STANDARDS, "capabilities_restricted", Severity::Warning, "medium"),
+            ("scan", "duplicate-key", Severity::Error, "medium"),
+        ] {
+            let of = sample::finding(sample::span(sample::WEB, "true"));
+            let finding = Finding { policy: policy.to_owned(), control: control.to_owned(), severity, ..of };
+            assert_eq!(importance(&finding), expected, "{policy} {control}");
+        }
     }
 
     #[test]

@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use podfence_cluster::published;
 use podfence_scan::finding::{Finding, ObjectName, Severity};
 use podfence_scan::report::Report;
 use serde_json::{Value, json};
 
-use super::control;
+use super::{control, importance};
 use crate::text::json as json_text;
 
 /// A List of Reports of `openreports.io/v1alpha1`, one for each namespace, and a ClusterReport for what is in none. An
@@ -73,7 +72,7 @@ fn result(finding: &Finding) -> Value {
         "policy": finding.policy,
         "rule": control(finding),
         "category": "Pod Security",
-        "severity": published::find(&finding.policy).map_or("medium", |of| of.severity.as_str()),
+        "severity": importance(finding),
         "result": verdict,
         "message": format!("{}{fix}", finding.what()),
         "properties": properties,
@@ -137,6 +136,7 @@ mod tests {
             "resources": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "namespace": "shop"}],
         });
         assert_eq!(of(2)["results"][0], expected);
+        assert_eq!(of(2)["results"][1]["severity"], "medium");
         assert_eq!(written(&Report::default())["items"], json!([]));
     }
 }

@@ -1,14 +1,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use podfence_cluster::published;
-use podfence_scan::finding::{Finding, Position, Span, SuppressionKind};
+use podfence_scan::finding::{Finding, Position, Severity, Span, SuppressionKind};
 use podfence_scan::fix::{self, Splice};
 use podfence_scan::lines::Lines;
 use podfence_scan::report::Report;
 use serde_json::{Map, Value, json};
 
-use super::{control, object, severity};
+use super::{control, importance, object, severity};
 use crate::text::json as json_text;
 
 /// The most results that GitHub takes of a run.
@@ -80,9 +79,16 @@ impl Rules {
         let mut rules = Self { values: Vec::new(), indexes: BTreeMap::new() };
         for finding in findings {
             let id = id(finding);
-            if !rules.indexes.contains_key(&id) {
-                rules.values.push(rule(&id, finding));
-                rules.indexes.insert(id, rules.indexes.len());
+            match rules.indexes.get(&id) {
+                // One rule has the errors and the warnings.
+                Some(&index) if finding.severity == Severity::Error => {
+                    rules.values[index]["properties"]["security-severity"] = json!(score(finding));
+                }
+                Some(_) => {}
+                None => {
+                    rules.values.push(rule(&id, finding));
+                    rules.indexes.insert(id, rules.indexes.len());
+                }
             }
         }
         rules
@@ -94,19 +100,21 @@ fn id(finding: &Finding) -> String {
     format!("{}/{}", finding.policy, control(finding))
 }
 
-fn rule(id: &str, finding: &Finding) -> Value {
-    let severity = published::find(&finding.policy).map_or("medium", |of| of.severity.as_str());
-    // GitHub's bands begin at 9.0, 7.0, 4.0 and 0.1.
-    let score = match severity {
+/// GitHub's bands begin at 9.0, 7.0, 4.0 and 0.1.
+fn score(finding: &Finding) -> &'static str {
+    match importance(finding) {
         "critical" => "9.0",
         "high" => "7.0",
         "low" => "3.0",
         _ => "5.0",
-    };
+    }
+}
+
+fn rule(id: &str, finding: &Finding) -> Value {
     let mut rule = json!({
         "id": id,
         "shortDescription": {"text": format!("{} ({})", control(finding), finding.policy)},
-        "properties": {"tags": ["security", finding.policy], "security-severity": score},
+        "properties": {"tags": ["security", finding.policy], "security-severity": score(finding)},
     });
     if !finding.docs.is_empty() {
         rule["helpUri"] = json!(finding.docs);
@@ -215,7 +223,7 @@ fn uri(file: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use podfence_scan::finding::{Severity, Suppressed};
+    use podfence_scan::finding::Suppressed;
     use podfence_scan::fix::{Edit, Mend, Op};
 
     use super::super::sample::{WEB, finding, missing, problem, report, span};
@@ -282,6 +290,7 @@ mod tests {
             "help": {"text": "set securityContext.privileged to false or remove it"},
         });
         assert_eq!(run["tool"]["driver"]["rules"][0], rule);
+        assert_eq!(run["tool"]["driver"]["rules"][1]["properties"]["security-severity"], "5.0");
         let invocation = json!([{
             "executionSuccessful": false,
             "toolExecutionNotifications": [{
