@@ -79,10 +79,13 @@ impl Selection {
 
     /// Each policy with the settings that it judges with.
     pub(crate) fn judging(&self) -> Vec<Judging> {
-        let judging = |run: &Run| Judging {
-            name: run.linked.policy.name.to_owned(),
-            digest: String::new(),
-            settings: run.settings.object(),
+        let judging = |run: &Run| {
+            let (name, settings) = (run.linked.policy.name.to_owned(), run.settings.object());
+            let judging = Judging { name, digest: String::new(), settings };
+            match &run.level {
+                Some(level) => judging.at_level(level),
+                None => judging,
+            }
         };
         Judging::each_once(self.runs().map(judging))
     }

@@ -67,6 +67,13 @@ pub struct Judging {
 }
 
 impl Judging {
+    /// With the level that it judges by, `LEVEL` or `LEVEL:VERSION`, also where it is the default of the setting.
+    pub fn at_level(mut self, level: &str) -> Judging {
+        let level = level.split(':').next().unwrap_or(level);
+        self.settings.entry("level").or_insert_with(|| level.into());
+        self
+    }
+
     /// Each once, by name and settings.
     pub fn each_once(judging: impl Iterator<Item = Judging>) -> Vec<Judging> {
         let keyed = judging.map(|of| (Value::Object(of.settings.clone()).to_string(), of)).collect();

@@ -204,14 +204,15 @@ impl Judge {
             Body::Group { members, .. } => members.values().collect(),
         });
         let plans = self.standards.iter().flat_map(|of| std::iter::once(&of.default).chain(of.namespaces.values()));
-        let of_standards = plans.flat_map(|plan| plan.steps.iter().map(|step| &step.run));
+        let of_standards = plans.flat_map(|plan| &plan.steps);
+        let of_standards = of_standards.map(|Step { level, run, .. }| self.judging_of(run).at_level(level));
         let of_api_server = self.validating.judging_creations().map(|policy| Judging {
             name: policy.name.clone(),
             digest: String::new(),
             settings: Map::new(),
         });
-        let of_modules = of_policies.chain(of_standards).map(|run| self.judging_of(run));
-        Judging::each_once(of_modules.chain(of_api_server))
+        let of_policies = of_policies.map(|run| self.judging_of(run));
+        Judging::each_once(of_policies.chain(of_standards).chain(of_api_server))
     }
 
     fn judging_of(&self, run: &Run) -> Judging {

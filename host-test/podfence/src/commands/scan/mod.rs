@@ -443,7 +443,9 @@ impl Arguments {
 
     /// The report of what was scanned, in which it is a problem if nothing was judged.
     fn report(&self, judge: &Judge, mut scanned: Scanned) -> Report {
-        if scanned.summary.judged == 0 && !self.allow_empty {
+        // Where no file is found, the problem says so.
+        let is_explained = scanned.summary.files == 0 && !scanned.problems.is_empty();
+        if scanned.summary.judged == 0 && !self.allow_empty && !is_explained {
             scanned.problems.push(self.nothing_judged(&scanned.summary));
         }
         scanned.report(judge.judging())

@@ -238,6 +238,9 @@ impl Walk<'_> {
         let base: PathBuf = glob.components().take_while(is_plain).collect();
         let base = if base.as_os_str().is_empty() { PathBuf::from(".") } else { base };
         let mut files = Vec::new();
+        if !base.exists() {
+            return Ok(files);
+        }
         for entry in self.builder(&base).build() {
             match entry {
                 Ok(entry) if !matcher.is_match(name(entry.path())) => {}
