@@ -4,30 +4,39 @@
 use std::borrow::Cow;
 
 use crate::object::Object;
+use crate::request::GroupVersionKind;
+use podfence_core::workload::WORKLOADS;
 use serde_json::Value;
 
 /// The object as JSON.
 ///
-/// - In a Pod in the host network, each container port is a host port. In a template it is not yet one.
+/// - In a Pod in the host network, each container port is a host port. In a template it is not yet one, but in each pod
+///   that is made of it: what refuses that pod is found in the template.
 /// - The copies that a controller makes of its template are judged with it. In a file nobody vouches for it, so that
 ///   `controller` is taken out of what owns a ReplicaSet or a ReplicationController.
 ///
 /// Policies know the other defaults themselves. Few objects are changed; the others cost a search for a word.
 pub fn as_stored(object: &Object) -> Cow<'_, str> {
     let json = object.json.as_str();
-    let change: fn(&mut Value) = match object.kind.kind.as_str() {
-        "Pod" if json.contains(r#""hostNetwork":true"#) && json.contains(r#""containerPort":"#) => add_host_ports,
-        "ReplicaSet" | "ReplicationController" if json.contains(r#""controller":true"#) => remove_controller,
-        _ => return Cow::Borrowed(json),
-    };
-    match serde_json::from_str(json) {
-        Ok(mut value) => {
-            change(&mut value);
-            Cow::Owned(value.to_string())
-        }
-        // Nested too deeply, which the policies refuse themselves.
-        Err(_) => Cow::Borrowed(json),
+    let GroupVersionKind { group, kind, .. } = &object.kind;
+    let workload = WORKLOADS.iter().find(|of| of.group == group && of.kind == kind);
+    let workload = workload.filter(|_| json.contains(r#""hostNetwork":true"#) && json.contains(r#""containerPort":"#));
+    let is_copy = matches!(kind.as_str(), "ReplicaSet" | "ReplicationController");
+    let is_owned = is_copy && json.contains(r#""controller":true"#);
+    if workload.is_none() && !is_owned {
+        return Cow::Borrowed(json);
     }
+    // What is nested too deeply, the policies refuse themselves.
+    let Ok(mut value) = serde_json::from_str::<Value>(json) else { return Cow::Borrowed(json) };
+    if let Some(workload) = workload {
+        let mut template = workload.template.split('.').filter(|key| !key.is_empty());
+        let pod = template.try_fold(&mut value, |of, key| of.get_mut(key));
+        pod.into_iter().for_each(add_host_ports);
+    }
+    if is_owned {
+        remove_controller(&mut value);
+    }
+    Cow::Owned(value.to_string())
 }
 
 fn add_host_ports(pod: &mut Value) {
@@ -54,7 +63,7 @@ fn remove_controller(copy: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::GroupVersionKind;
+
     fn stored(api_version: &str, kind: &str, json: &str) -> String {
         let kind = GroupVersionKind::new(api_version, kind);
         let object = Object { json: json.to_owned(), ..Object::new(kind) };
@@ -67,8 +76,9 @@ mod tests {
         let pod = format!(r#"{{"spec":{spec}}}"#);
         let expected = r#"{"spec":{"hostNetwork":true,"containers":[{"ports":[{"containerPort":80,"hostPort":80},{"containerPort":81,"hostPort":8081},{"hostPort":82,"containerPort":82}]}]}}"#;
         assert_eq!(stored("v1", "Pod", &pod), expected);
-        let template = format!(r#"{{"spec":{{"template":{{"spec":{spec}}}}}}}"#);
-        assert_eq!(stored("apps/v1", "Deployment", &template), template);
+        let template = |pod: &str| format!(r#"{{"spec":{{"template":{pod}}}}}"#);
+        assert_eq!(stored("apps/v1", "Deployment", &template(&pod)), template(expected));
+        assert_eq!(stored("example.com/v1", "Deployment", &template(&pod)), template(&pod));
         let elsewhere = r#"{"metadata":{"hostNetwork":true},"spec":{"containers":[{"ports":[{"containerPort":80}]}]}}"#;
         assert_eq!(stored("v1", "Pod", elsewhere), elsewhere);
     }
