@@ -22,7 +22,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use podfence_cluster::published::{self, Published};
 use podfence_cluster::validating::Unbound;
-use podfence_host::Host;
+use podfence_host::{Host, Mode};
 use podfence_scan::baseline::{self, Baseline};
 use podfence_scan::config::{self, Base, Config, Date, FailOn};
 use podfence_scan::default_deny::Direction;
@@ -154,6 +154,10 @@ struct SelectedArguments {
     #[arg(long, value_name = "FILE|DIR|-")]
     policies: Vec<PathBuf>,
 
+    /// Whether the findings of --policies are errors or warnings [default: as the mode of each policy says]
+    #[arg(long, value_enum)]
+    mode: Option<ModeArgument>,
+
     /// Objects that ValidatingAdmissionPolicies take as parameters, beside those among the policies and the manifests;
     /// may be repeated
     #[arg(long, value_name = "FILE|DIR")]
@@ -272,6 +276,23 @@ impl From<DirectionArgument> for Direction {
         match argument {
             DirectionArgument::Ingress => Direction::Ingress,
             DirectionArgument::Egress => Direction::Egress,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ModeArgument {
+    /// Errors, also of policies in mode monitor
+    Protect,
+    /// Warnings, also of policies in mode protect
+    Monitor,
+}
+
+impl From<ModeArgument> for Mode {
+    fn from(argument: ModeArgument) -> Mode {
+        match argument {
+            ModeArgument::Protect => Mode::Protect,
+            ModeArgument::Monitor => Mode::Monitor,
         }
     }
 }
@@ -638,6 +659,7 @@ impl Arguments {
             policies: of_config.chain(selected.policies.iter().cloned()).collect(),
             policy,
             guards: selected.guards || config.guards,
+            mode: selected.mode.map(Mode::from),
             params: config
                 .params
                 .iter()

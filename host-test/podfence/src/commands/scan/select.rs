@@ -41,6 +41,8 @@ pub(crate) struct Selection {
     pub(crate) namespace_labels: bool,
     /// Documents of policies: files, directories, or `-` for standard input.
     pub(crate) policies: Vec<PathBuf>,
+    /// The mode of all policies of documents, whatever they say.
+    pub(crate) mode: Option<Mode>,
     /// Parameters of ValidatingAdmissionPolicies: files and directories.
     pub(crate) params: Vec<PathBuf>,
     /// What becomes of those that no binding names.
@@ -110,7 +112,8 @@ impl Selection {
         let (mut mutating, judging): (Vec<_>, Vec<_>) = documents.policies.into_iter().partition(Document::is_mutating);
         mutating.sort_by(|one, other| one.configuration.cmp(&other.configuration));
         for document in mutating.into_iter().chain(judging) {
-            policies.push(making.of_document(document)?);
+            let mode = self.mode.unwrap_or(document.mode);
+            policies.push(making.of_document(Document { mode, ..document })?);
         }
         for single in &singles {
             policies.push(making.single(single)?);
