@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use podfence_scan::names;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -69,6 +70,19 @@ pub fn all() -> &'static [Published] {
 /// A policy by its name.
 pub fn find(policy: &str) -> Option<&'static Published> {
     all().iter().find(|published| published.policy == policy)
+}
+
+/// There is no policy of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", names::unknown_policy(.0, all().iter().map(|of| of.policy)))]
+pub struct UnknownPolicy(pub String);
+
+/// A policy by the name that a user wrote.
+///
+/// # Errors
+/// There is none of this name.
+pub fn named(policy: &str) -> Result<&'static Published, UnknownPolicy> {
+    find(policy).ok_or_else(|| UnknownPolicy(policy.to_owned()))
 }
 
 /// The registry of the policies, without a scheme.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use podfence_fixtures::{FixtureError, Mismatch, Replay, Suite, discover};
+use podfence_scan::names::unknown_policy;
 use podfence_scan::read::{self, InputError, LARGEST_MODULE};
 use serde::Serialize;
 
@@ -139,7 +140,7 @@ pub enum SuiteError {
     #[error("{}: no directory in it holds fixtures.yaml", .0.display())]
     NoPolicies(PathBuf),
     /// A name given by the user.
-    #[error("unknown policy `{name}`; expected one of: {}", known.join(", "))]
+    #[error("{}", unknown_policy(name, known.iter().map(String::as_str)))]
     Unknown {
         /// The name.
         name: String,

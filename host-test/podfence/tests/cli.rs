@@ -236,7 +236,7 @@ fn bad_files(workplace: &Workplace) -> Vec<(&'static str, &'static str, &'static
     let large = fs::File::create(workplace.path("large")).unwrap();
     large.set_len(100_000_000).unwrap();
     vec![
-        ("missing", "No such file or directory (os error 2)", "No such file or directory (os error 2)"),
+        ("missing.yaml", "No such file or directory (os error 2)", "No such file or directory (os error 2)"),
         ("empty", "is empty", "is empty"),
         ("directory", "is a directory", "is a directory"),
         ("large", "is larger than 64 MiB, the limit", "is larger than 16 MiB, the limit"),
@@ -315,7 +315,7 @@ fn readmes() -> Vec<(String, String)> {
 fn inspect_explains_files_that_are_no_module() {
     let workplace = workplace();
     for (file, module_error, _) in bad_files(&workplace) {
-        if ["missing", "empty", "directory", "large"].contains(&file) {
+        if ["missing.yaml", "empty", "directory", "large"].contains(&file) {
             assert_eq!(workplace.fails(2, &["inspect", file]), format!("error: {file}: {module_error}\n"));
             continue;
         }
@@ -333,8 +333,8 @@ fn settings_files_are_explained_too() {
             continue;
         }
         let expected = match file {
-            "missing" => {
-                "error: --settings: found \"missing\", which is not a file; expected a file, or an object with the policy's \
+            "missing.yaml" => {
+                "error: --settings: found \"missing.yaml\", which is not a file; expected a file, or an object with the policy's \
                  settings, such as '{NAME: VALUE}'\n"
                     .to_owned()
             }
@@ -512,7 +512,7 @@ fn test_says_what_is_missing() {
     fs::write(policy.join("fixtures.yaml"), "").unwrap();
     let expected = "error: no module for policy `privileged` at target/policies/privileged.wasm: run `make all`\n";
     assert_eq!(workplace.fails(2, &["test"]), expected);
-    let expected = "error: unknown policy `priviledged`; expected one of: privileged\n";
+    let expected = "error: unknown policy \"priviledged\", did you mean `privileged`?\n";
     assert_eq!(workplace.fails(2, &["test", "priviledged"]), expected);
 
     fs::create_dir_all(&modules).unwrap();
@@ -865,14 +865,30 @@ fn conditions_are_evaluated_before_a_policy_is_asked() {
 #[test]
 fn a_policy_of_podfence_is_found_by_its_name() {
     let workplace = workplace();
+    fs::create_dir_all(workplace.path("policies/privileged")).unwrap();
+    workplace.write("policies/privileged/fixtures.yaml", "");
     workplace.write(
         "node.yaml",
         b"{apiVersion: v1, kind: Pod, spec: {containers: [{name: c, image: i, securityContext: {privileged: true}}]}}",
     );
     let (out, _) = workplace.ends(&["run", "privileged", "-r", "node.yaml"], 1);
     assert_eq!(out, "denied: privileged (container \"c\" must not set securityContext.privileged=true)\n");
-    let error = workplace.fails(2, &["run", "privilege", "-r", "pod.yaml"]);
-    assert_eq!(error, "error: privilege: No such file or directory (os error 2)\n");
+    for arguments in [
+        &["run", "privilege", "-r", "pod.yaml"][..],
+        &["inspect", "privilege"],
+        &["bench", "privilege"],
+        &["test", "privilege"],
+    ] {
+        let error = workplace.fails(2, arguments);
+        assert_eq!(error, "error: unknown policy \"privilege\", did you mean `privileged`?\n", "{arguments:?}");
+    }
+    let names: Vec<String> = readmes().into_iter().map(|(name, _)| name).collect();
+    let error = workplace.fails(2, &["run", "nope", "-r", "pod.yaml"]);
+    assert_eq!(error, format!("error: unknown policy \"nope\"; expected one of: {}\n", names.join(", ")));
+    for file in ["privilege.wasm", "./privileged"] {
+        let error = workplace.fails(2, &["inspect", file]);
+        assert_eq!(error, format!("error: {file}: No such file or directory (os error 2)\n"));
+    }
 }
 
 /// Puts a value at a path as `podSpecPaths` writes it; `[*]` is the first element of a list.
@@ -1109,7 +1125,7 @@ fn deploy_reads_what_it_is_asked_for() {
         (&["--kubernetes-version", "1.30"], "expected 1.31 or later, such as 1.34"),
         (
             &["--settings", "{psp: {}}"],
-            "error: --settings: no policy \"psp\"; expected one of allow-privilege-escalation",
+            "error: --settings: unknown policy \"psp\"; expected one of: allow-privilege-escalation",
         ),
     ] {
         let error = workplace.fails(2, &[&["deploy", "--out", "other"][..], arguments].concat());

@@ -20,6 +20,7 @@ pub mod judge;
 pub mod kinds;
 pub mod lines;
 pub mod locate;
+pub mod names;
 pub mod object;
 pub mod payload;
 pub mod read;

@@ -19,7 +19,7 @@ pub use self::modules::{Modules, ModulesError};
 use self::version::Pinned;
 pub use self::version::{Minor, MinorError};
 use crate::policy::{self, Configured, Placement};
-use crate::published::{self, Published};
+use crate::published::{self, Published, UnknownPolicy};
 use crate::standards::Level;
 
 /// The policy that decides a level at once.
@@ -62,11 +62,8 @@ pub struct Settings(BTreeMap<String, Map<String, Value>>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// There is no such policy.
-    #[error("no policy {name:?}; expected one of {}", names().collect::<Vec<_>>().join(", "))]
-    Policy {
-        /// What is there in its place.
-        name: String,
-    },
+    #[error(transparent)]
+    Policy(#[from] UnknownPolicy),
     /// Settings are an object.
     #[error("{policy}: expected an object, found {found}")]
     Object {
@@ -80,10 +77,6 @@ pub enum SettingsError {
     Level,
 }
 
-fn names() -> impl Iterator<Item = &'static str> {
-    published::all().iter().map(|of| of.policy)
-}
-
 impl Settings {
     /// Reads an object with the settings of each policy.
     ///
@@ -92,9 +85,7 @@ impl Settings {
     pub fn read(settings: Map<String, Value>) -> Result<Self, SettingsError> {
         let mut read = BTreeMap::new();
         for (name, value) in settings {
-            if published::find(&name).is_none() {
-                return Err(SettingsError::Policy { name });
-            }
+            published::named(&name)?;
             let Value::Object(value) = value else {
                 return Err(SettingsError::Object { policy: name, found: value.to_string() });
             };
@@ -362,9 +353,8 @@ mod tests {
         };
         let settings = read(json!({"capabilities": {"mutate": true}})).unwrap();
         assert_eq!(Value::from(settings.of("capabilities")), json!({"mutate": true}));
-        let known = names().collect::<Vec<_>>().join(", ");
         for (value, expected) in [
-            (json!({"psp": {}}), format!("no policy \"psp\"; expected one of {known}")),
+            (json!({"user": {}}), "unknown policy \"user\", did you mean `users`?".to_owned()),
             (json!({"users": true}), "users: expected an object, found true".to_owned()),
             (
                 json!({"pod-security-standards": {"level": "baseline"}}),

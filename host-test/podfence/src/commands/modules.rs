@@ -46,10 +46,11 @@ impl Place {
     /// The module that is named by its path, or as one of Podfence's policies.
     ///
     /// # Errors
-    /// It is a policy's name, and its module is nowhere.
+    /// It is a policy's name, and its module is nowhere, or it is neither a file nor a policy's name.
     pub(super) fn named(module: &Path) -> Result<Place> {
-        match module.to_str().filter(|name| !module.is_file() && published::find(name).is_some()) {
-            Some(policy) => Places::new(None).find(policy),
+        // What names a file of a module has an extension, or a directory before it.
+        match module.to_str().filter(|name| !module.exists() && !name.contains(['.', '/', '\\'])) {
+            Some(name) => Places::new(None).find(published::named(name)?.policy),
             None => Ok(Place::File(module.to_owned())),
         }
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::config::is_reason;
 use crate::finding::{Finding, ObjectName, Problem, Severity, Span, Suppressed, SuppressionKind};
 use crate::fingerprint::fingerprint;
+use crate::names::near;
 use crate::sort::sorted;
 
 /// What a comment starts with that is about us.
@@ -225,12 +226,9 @@ fn unknown(name: &str, names: &BTreeSet<String>) -> String {
     if let Some((_, control)) = FIELDS.iter().find(|(field, control)| *field == name && names.contains(*control)) {
         return format!("unknown policy or control `{name}`, did you mean `{control}`?");
     }
-    let near = names.iter().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
-    match near {
-        Some((distance, known)) if distance <= name.chars().count() / 3 + 1 => {
-            format!("unknown policy or control `{name}`, did you mean `{known}`?")
-        }
-        _ => format!("unknown policy or control `{name}`"),
+    match near(name, names.iter().map(String::as_str)) {
+        Some(known) => format!("unknown policy or control `{name}`, did you mean `{known}`?"),
+        None => format!("unknown policy or control `{name}`"),
     }
 }
 

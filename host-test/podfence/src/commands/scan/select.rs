@@ -11,7 +11,7 @@ use podfence_cluster::conditions::Conditions;
 use podfence_cluster::documents::{Body as DocumentBody, Document};
 use podfence_cluster::matching::{Matching, Namespaces};
 use podfence_cluster::pod_security::Levels;
-use podfence_cluster::published::{self, Published};
+use podfence_cluster::published::{self, Published, UnknownPolicy};
 use podfence_cluster::validating::Unbound;
 use podfence_host::evaluate::SettingsError;
 use podfence_host::{Host, Mode};
@@ -20,7 +20,6 @@ use podfence_scan::finding::Severity;
 use podfence_scan::request::{Sender, plural};
 use podfence_scan::settings::{self, SettingsText};
 use podfence_scan::standard::{self, STANDARDS};
-use podfence_scan::suppress;
 use serde_json::{Map, Value, json};
 
 use super::judge::{Body, Judge, Plan, Policy, Run, Standards};
@@ -181,15 +180,7 @@ fn check_name(name: &str, has_modules: bool) -> Result<()> {
     if is_name && (has_modules || published::find(name).is_some()) {
         return Ok(());
     }
-    let known: BTreeSet<String> = published::all().iter().map(|of| of.policy.to_owned()).collect();
-    let near = suppress::check_name(name, &known).err().filter(|problem| problem.contains("did you mean"));
-    match near.and_then(|problem| problem.split_once(", ").map(|(_, near)| near.to_owned())) {
-        Some(near) => bail!("unknown policy {name:?}, {near}"),
-        None => {
-            let known: Vec<String> = known.into_iter().collect();
-            bail!("unknown policy {name:?}; expected one of: {}", known.join(", "))
-        }
-    }
+    Err(UnknownPolicy(name.to_owned()).into())
 }
 
 fn with_custom_kinds(settings: &Map<String, Value>) -> Map<String, Value> {
