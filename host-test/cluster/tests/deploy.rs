@@ -542,6 +542,40 @@ fn a_twin_accepts_what_its_policy_made() {
 }
 
 #[test]
+fn settings_of_a_policy_are_in_the_groups_that_have_it() {
+    let Value::Object(settings) = json!({
+        "privileged": {"exempt": {"namespaces": ["storage"]}},
+        "capabilities": {"mutate": true, "allowedCapabilities": ["CHOWN"]},
+        "sysctls": {"allowedUnsafeSysctls": ["net.core.somaxconn"]},
+        "images": {"allowed": ["registry.example.com"]},
+        "pod-security-standards": {"exclude": ["hostPorts"]},
+    }) else {
+        unreachable!()
+    };
+    let settings = Settings::read(settings).expect("settings");
+    let options = Options { settings, kubernetes: Some("1.34".parse().expect("a version")), ..Options::default() };
+    let tree = deploy::tree(&options);
+    let mut modules = Modules::new();
+    for (choice, member, expected) in [
+        ("baseline-group", "privileged", json!({"exempt": {"namespaces": ["storage"]}})),
+        ("restricted-group", "privileged", json!({"exempt": {"namespaces": ["storage"]}})),
+        (
+            "baseline-group",
+            "capabilities",
+            json!({"allowedCapabilities": ["CHOWN"], "requiredDropCapabilities": [], "mutate": false}),
+        ),
+        ("restricted-group", "capabilities", json!({"allowedCapabilities": ["CHOWN"], "mutate": false})),
+        ("restricted-group", "sysctls", json!({"allowedUnsafeSysctls": ["net.core.somaxconn"]})),
+        ("restricted-group", "seccomp", json!({})),
+        ("baseline-group", "seccomp", json!({"required": false})),
+    ] {
+        let group = parsed(&tree[&Path::new("monitor").join(choice).join("group.yaml")]);
+        assert_eq!(group["spec"]["policies"][member]["settings"], expected, "{choice}: {member}");
+        with_modules(&mut modules, &deployed_from(&tree, "protect", choice)[0]);
+    }
+}
+
+#[test]
 fn options_are_in_every_document() {
     let tree = deploy::tree(&rich());
     let of = |mode: &str, file: &str| parsed(&tree[&Path::new(mode).join(file)])["spec"].clone();

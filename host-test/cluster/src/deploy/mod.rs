@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 pub use self::modules::{Modules, ModulesError};
 use self::version::Pinned;
 pub use self::version::{Minor, MinorError};
+use crate::gatekeeper::Equivalent;
 use crate::policy::{self, Configured, Placement};
 use crate::published::{self, Published, UnknownPolicy};
 use crate::standards::Level;
@@ -50,7 +51,7 @@ pub struct Options {
     pub warnings: bool,
     /// The version of the standards; the newest one otherwise.
     pub kubernetes: Option<Minor>,
-    /// Settings by policy. Members of groups keep those that make the group a level.
+    /// Settings by policy. Members of groups have them as well, in place of those that make the group a level.
     pub settings: Settings,
 }
 
@@ -175,16 +176,35 @@ impl Options {
 
     /// The policy that decides a level.
     fn level(&self, level: Level, of: &Published) -> Value {
+        let name = format!("{PREFIX}{}", level.name());
+        self.placement(&name, self.rules(of)).policy(&self.configured(WHOLE, self.level_settings(level)))
+    }
+
+    fn level_settings(&self, level: Level) -> Map<String, Value> {
         let mut settings = Map::from_iter([("level".to_owned(), json!(level.name()))]);
         settings.extend(self.settings(WHOLE));
-        let name = format!("{PREFIX}{}", level.name());
-        self.placement(&name, self.rules(of)).policy(&self.configured(WHOLE, settings))
+        settings
+    }
+
+    /// The policies of a level's group, with the settings that make it the level but for those that the user sets.
+    fn members(&self, level: Level) -> Vec<Equivalent> {
+        let mut members = version::singles(level, self.kubernetes);
+        for of in &mut members {
+            let mut given = self.settings.of(of.policy);
+            for pinned in self.pinned(of.policy).iter().filter(|pinned| pinned.is_given(&given)) {
+                of.settings.shift_remove(pinned.setting);
+            }
+            // Kubewarden denies what a member would change.
+            published::stop_mutating(of.policy, &mut given);
+            of.settings.extend(given);
+            custom_kinds::add_to_settings(&self.kinds, &mut of.settings);
+        }
+        members
     }
 
     /// The group of single policies that decides as a level.
     fn group(&self, level: Level, rules: Value) -> Value {
-        let members = version::singles(level, self.kubernetes).into_iter().map(|mut of| {
-            custom_kinds::add_to_settings(&self.kinds, &mut of.settings);
+        let members = self.members(level).into_iter().map(|of| {
             // The expression calls them, and `-` is an operator there.
             (of.policy.replace('-', "_"), self.configured(of.policy, of.settings))
         });
