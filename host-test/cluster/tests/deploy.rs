@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use common::{Modules, create};
 use kubewarden_policy_sdk::crd::policies::{ClusterAdmissionPolicy, ClusterAdmissionPolicyGroup};
-use podfence_cluster::deploy::{self, Modules as Published, Options, Settings};
-use podfence_cluster::documents::{self, Deployed, Document};
+use podfence_cluster::deploy::{self, Given, Modules as Published, Options, Settings};
+use podfence_cluster::documents::{self, Body, Deployed, Document};
 use podfence_cluster::matching::Namespaces;
 use podfence_cluster::policy::{self, Configured, Placement};
 use podfence_cluster::published;
@@ -572,6 +572,24 @@ fn settings_of_a_policy_are_in_the_groups_that_have_it() {
         let group = parsed(&tree[&Path::new("monitor").join(choice).join("group.yaml")]);
         assert_eq!(group["spec"]["policies"][member]["settings"], expected, "{choice}: {member}");
         with_modules(&mut modules, &deployed_from(&tree, "protect", choice)[0]);
+    }
+    let given: Vec<(&str, Option<String>)> = options.given().into_iter().map(|of| (of.policy, of.group)).collect();
+    let alone = ["capabilities", "images", "pod-security-standards", "pod-security-standards", "privileged", "sysctls"];
+    let members = ["capabilities", "privileged", "sysctls"];
+    let of_groups = ["baseline-group", "restricted-group"].map(|group| members.map(|of| (of, Some(group.to_owned()))));
+    let expected: Vec<_> = alone.map(|of| (of, None)).into_iter().chain(of_groups.into_iter().flatten()).collect();
+    assert_eq!(given, expected);
+    // Every document has what was given to be checked.
+    for Given { policy, group, settings } in options.given() {
+        let choices =
+            group.map_or(["policies", "guards", "baseline", "restricted"].map(str::to_owned).to_vec(), |of| vec![of]);
+        let documents = choices.iter().flat_map(|choice| deployed_from(&tree, "monitor", choice)).collect::<Vec<_>>();
+        let runs = documents.iter().flat_map(|document| match &document.body {
+            Body::Policy { run, .. } => vec![run],
+            Body::Group { members, .. } => members.values().collect(),
+        });
+        let has = runs.into_iter().any(|run| run.module == policy && run.settings == settings);
+        assert!(has, "{policy}: {settings:?}");
     }
 }
 

@@ -1127,11 +1127,38 @@ fn deploy_reads_what_it_is_asked_for() {
             &["--settings", "{psp: {}}"],
             "error: --settings: unknown policy \"psp\"; expected one of: allow-privilege-escalation",
         ),
+        (&["--modules", "."], "the following required arguments were not provided:\n  --settings <SETTINGS>"),
     ] {
         let error = workplace.fails(2, &[&["deploy", "--out", "other"][..], arguments].concat());
         assert!(error.contains(expected), "{arguments:?}: {error}");
         assert!(!workplace.path("other").exists(), "{arguments:?}");
     }
+}
+
+#[test]
+fn deploy_writes_no_settings_that_a_policy_refuses() {
+    let workplace = workplace();
+    for (settings, expected) in [
+        ("{images: {allowd: [x]}}", "images: unknown setting \"allowd\", did you mean \"allowed\"?"),
+        (
+            "{pod-security-standards: {exempt: {image: a}}}",
+            "pod-security-standards: exempt: unknown setting \"image\", did you mean \"images\"?",
+        ),
+        ("{users: {}, image: {}}", "unknown policy \"image\", did you mean `images`?"),
+        (
+            "{capabilities: {allowed_capabilities: [CHOWN]}}",
+            "capabilities, as a member of baseline-group: allowed_capabilities: the same setting as allowedCapabilities",
+        ),
+    ] {
+        let error = workplace.fails(2, &["deploy", "--out", "out", "--settings", settings]);
+        assert_eq!(error, format!("error: --settings: {expected}\n"), "{settings}");
+        assert!(!workplace.path("out").exists(), "{settings}");
+    }
+    let arguments = ["deploy", "--out", "out", "--settings", "{images: {allowed: [registry.example.com]}}"];
+    let error = workplace.fails(2, &[&arguments[..], &["--modules", "none"]].concat());
+    assert!(error.starts_with("error: --settings: no module images.wasm in none: "), "{error}");
+    workplace.write("images.wasm", replying(ACCEPTS, ""));
+    workplace.succeeds(&[&arguments[..], &["--modules", "."]].concat());
 }
 
 #[test]

@@ -59,6 +59,17 @@ pub struct Options {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings(BTreeMap<String, Map<String, Value>>);
 
+/// Settings that documents give a policy which has some in [`Options::settings`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The policy.
+    pub policy: &'static str,
+    /// The choice with the group that has it as a member; none for a policy that stands alone.
+    pub group: Option<String>,
+    /// All settings that it gets.
+    pub settings: Map<String, Value>,
+}
+
 /// Settings that no document can have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
@@ -119,6 +130,27 @@ impl Options {
     /// The custom kinds that a policy evaluates: they hold pods.
     fn kinds_of(&self, policy: &str) -> &[&'static CustomKind] {
         if published::find(policy).is_some_and(Published::evaluates_pods) { &self.kinds } else { &[] }
+    }
+
+    /// What the documents give the policies that have settings of the user, those that stand alone first. A
+    /// policy-server does not start with settings that a policy refuses, so let the policies check them.
+    pub fn given(&self) -> Vec<Given> {
+        let mut given = Vec::new();
+        for of in published::all().iter().filter(|of| !self.settings.of(of.policy).is_empty()) {
+            let alone = |settings| Given { policy: of.policy, group: None, settings };
+            match of.policy {
+                WHOLE => given.extend(Level::ALL.map(|level| alone(self.level_settings(level)))),
+                policy => given.push(alone(self.settings(policy))),
+            }
+        }
+        for level in Level::ALL {
+            let members = self.members(level).into_iter().filter(|of| !self.settings.of(of.policy).is_empty());
+            given.extend(members.filter_map(|of| {
+                let policy = published::find(of.policy)?.policy;
+                Some(Given { policy, group: Some(format!("{}{GROUP}", level.name())), settings: of.settings })
+            }));
+        }
+        given
     }
 
     /// The settings of a policy that stands alone.

@@ -1,5 +1,6 @@
 //! `podfence deploy`
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,15 +8,18 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use podfence_cluster::deploy::{self, Minor, Modules, Options, Settings};
+use podfence_cluster::deploy::{self, Given, Minor, Modules, Options, Settings};
+use podfence_host::{Host, Limits};
 use podfence_scan::read::{self, LARGEST_DOCUMENT};
 
+use super::modules::Places;
 use super::{KindsArgument, read_settings};
 use crate::text::origin;
 
 /// Generates the Kubernetes manifests that deploy the policies from your registry.
 ///
-/// Writes a directory for `kubectl apply -k` per level and per mode, a Helm chart, and a README for operators.
+/// Writes a directory for `kubectl apply -k` per level and per mode, a Helm chart, and a README for operators. The
+/// policies check their settings before anything is written.
 ///
 /// Exit code 0: written; 2: not written.
 #[derive(Args)]
@@ -47,9 +51,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "VERSION")]
     kubernetes_version: Option<Minor>,
 
-    /// Settings by policy: an object, or a file with one, such as '{capabilities: {mutate: true}}'
+    /// Settings by policy, in groups as well: an object, or a file with one, such as '{capabilities: {mutate: true}}'
     #[arg(long, value_name = "SETTINGS")]
     settings: Option<String>,
+
+    /// Where the modules are that check --settings, as NAME.wasm [default: in this program, or beside it]
+    #[arg(long, value_name = "DIR", requires = "settings")]
+    modules: Option<PathBuf>,
 
     #[command(flatten)]
     kinds: KindsArgument,
@@ -62,6 +70,7 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn run(self) -> Result<ExitCode> {
         let options = self.options()?;
+        self.check(&options.given()).context("--settings")?;
         let files = deploy::tree(&options);
         // What is left of another version would be applied with the rest.
         if fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -80,6 +89,19 @@ impl Arguments {
         let (count, next) = (files.len(), format!("kubectl apply -k {out}/monitor/restricted"));
         writeln!(anstream::stdout(), "{count} files in {out}; next: {next}")?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Has the policies check the settings that they get.
+    fn check(&self, given: &[Given]) -> Result<()> {
+        let names: BTreeSet<&str> = given.iter().map(|of| of.policy).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let modules = Places::new(self.modules.as_deref()).load(&Host::quick(Limits::default())?, &names)?;
+        for Given { policy, group, settings } in given {
+            let of = modules.iter().find(|of| of.name == *policy).context("a module is missing")?;
+            let place = group.as_ref().map_or(String::new(), |group| format!(", as a member of {group}"));
+            of.validate_settings(settings.clone()).with_context(|| format!("{policy}{place}"))?;
+        }
+        Ok(())
     }
 
     fn options(&self) -> Result<Options> {

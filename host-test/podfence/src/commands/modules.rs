@@ -10,8 +10,9 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use podfence_cluster::published;
-use podfence_host::{Host, Module, inspect};
-use serde_json::Value;
+use podfence_host::evaluate::SettingsError;
+use podfence_host::{Host, Mode, Module, Policy, inspect};
+use serde_json::{Map, Value};
 
 use crate::commands::read_module;
 use crate::text::{module_name, origin};
@@ -30,6 +31,24 @@ pub(super) struct Loaded {
     pub(super) docs: String,
     /// The rules that it is published with.
     pub(super) rules: Option<Value>,
+}
+
+impl Loaded {
+    /// Has the module check settings, as a policy-server does at start.
+    ///
+    /// # Errors
+    /// It refuses them, or cannot be called.
+    pub(super) fn validate_settings(&self, settings: Map<String, Value>) -> Result<(), SettingsError> {
+        let policy = Policy {
+            name: self.name.clone(),
+            module: self.module.clone(),
+            settings,
+            mode: Mode::Protect,
+            allowed_to_mutate: true,
+            message: None,
+        };
+        policy.validate_settings()
+    }
 }
 
 include!(concat!(env!("OUT_DIR"), "/modules.rs"));

@@ -310,17 +310,8 @@ impl Making<'_> {
     }
 
     fn validate(&self, origin: &str, module: usize, settings: Map<String, Value>) -> Result<()> {
-        let Loaded { name, module, .. } = &self.modules[module];
-        let policy = podfence_host::Policy {
-            name: name.clone(),
-            module: module.clone(),
-            settings,
-            mode: Mode::Protect,
-            allowed_to_mutate: true,
-            message: None,
-        };
-        policy
-            .validate_settings()
+        self.modules[module]
+            .validate_settings(settings)
             .map_err(|error| match error {
                 SettingsError::Call(error) => anyhow!("settings cannot be validated: {}", error.reason()),
                 error => anyhow!("settings: {error}"),
