@@ -943,6 +943,70 @@ fn every_pod_of_a_known_custom_kind_is_judged() {
 }
 
 #[test]
+fn what_holds_a_pod_and_is_not_judged_is_no_success() {
+    let workplace = workplace();
+    workplace.write("privileged.wasm", podfence_support::module("privileged"));
+    let metadata = r#"{\"protocolVersion\":\"v1\",\"mutating\":false,\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"pods\"]}]}"#;
+    workplace.write("foreign.wasm", replying(ACCEPTS, &format!(r#"(@custom "io.kubewarden.metadata" "{metadata}")"#)));
+    let pod = "{containers: [{name: c, image: i}]}";
+    let rollout = format!(
+        "{{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {{name: a}}, spec: {{template: {{spec: {pod}}}}}}}"
+    );
+    let deployment = rollout.replace("argoproj.io/v1alpha1, kind: Rollout", "extensions/v1beta1, kind: Deployment");
+    let custom = format!("{{apiVersion: example.com/v1, kind: Foo, metadata: {{name: a}}, spec: {pod}}}");
+    let other = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}".to_owned();
+    let status = format!(
+        "{{apiVersion: admission.k8s.io/v1, kind: AdmissionReview, request: {{uid: a, kind: {{version: v1, kind: Pod}}, \
+         resource: {{version: v1, resource: pods}}, subResource: status, operation: UPDATE, userInfo: {{}}, name: a, \
+         namespace: default, object: {{spec: {pod}}}}}}}"
+    );
+    for (module, object, code, expected) in [
+        (
+            "privileged.wasm",
+            &rollout,
+            2,
+            "Rollout default/a: not judged: Rollout is judged only with --kinds argo-rollouts",
+        ),
+        (
+            "privileged.wasm",
+            &rollout.replace("v1alpha1", "v1"),
+            2,
+            "Rollout default/a: not judged: apiVersion of Rollout: expected argoproj.io/v1alpha1, found argoproj.io/v1",
+        ),
+        (
+            "privileged.wasm",
+            &custom,
+            2,
+            "Foo a: not judged: Foo has containers at spec.containers, and is judged only with podSpecPaths in --settings",
+        ),
+        (
+            "privileged.wasm",
+            &deployment,
+            2,
+            "Deployment default/a: not judged: apiVersion of Deployment: expected apps/v1, found extensions/v1beta1",
+        ),
+        (
+            "foreign.wasm",
+            &rollout,
+            2,
+            "Rollout default/a: not judged: Rollout holds pods, and the rules in the metadata of foreign leave it out",
+        ),
+        ("privileged.wasm", &other, 0, "ConfigMap default/a: skipped: holds no pod"),
+        ("privileged.wasm", &status, 0, "Pod default/a: skipped: the policy does not evaluate the subresource"),
+        ("roles", &rollout, 2, "Rollout default/a: skipped: of a kind that the policy does not evaluate"),
+    ] {
+        workplace.write("objects.yaml", format!("{object}\n---\n{POD}").as_bytes());
+        let (out, _) = workplace.ends(&["run", module, "-r", "objects.yaml"], code);
+        assert_eq!(out.lines().next(), Some(expected), "{module}: {object}");
+    }
+    workplace.write("objects.yaml", rollout.as_bytes());
+    let (out, _) = workplace.ends(&["run", "privileged.wasm", "-r", "objects.yaml", "-o", "json"], 2);
+    let entry: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(entry["verdict"], "not-judgeable");
+    assert_eq!(entry["reason"], "Rollout is judged only with --kinds argo-rollouts");
+}
+
+#[test]
 fn deploy_adds_the_custom_kinds_that_are_asked_for() {
     let workplace = workplace();
     workplace.succeeds(&["deploy", "--kinds", "argo-rollouts,jobset", "--out", "deploy"]);

@@ -51,6 +51,11 @@ pub fn find(group: &str, kind: &str) -> Option<&'static CustomKind> {
 }
 
 impl CustomKind {
+    /// The project that it is of.
+    pub fn project(&self) -> &'static str {
+        projects().find(|(_, kinds)| kinds.contains(self)).map_or("", |(project, _)| project)
+    }
+
     /// The rule of a policy that sends objects of this kind to it.
     pub fn rule(&self) -> Value {
         json!({

@@ -13,6 +13,7 @@ use podfence_cluster::published;
 use podfence_cluster::validating::Unbound;
 use podfence_host::evaluate::SettingsError;
 use podfence_host::{Mode, Policy, inspect};
+use podfence_scan::kinds::{self, Known};
 use podfence_scan::read::InputError;
 use podfence_scan::request::Sender;
 use podfence_scan::{AdmissionRequest, custom_kinds};
@@ -161,9 +162,13 @@ impl Arguments {
             let is_seen =
                 |request: &AdmissionRequest| rules.as_ref().is_none_or(|rules| sees(rules, &policy.settings, request));
             if !is_seen(request) {
-                let is_of_kind = is_seen(&AdmissionRequest { sub_resource: None, ..request.clone() });
-                let why = if is_of_kind { Unseen::SubResource } else { Unseen::OtherKind { of_pods } };
-                printer.unseen(request, why)?;
+                if let Some(pods) = pods_of_unseen(request).filter(|_| of_pods) {
+                    printer.not_judged(request, &pods.advice(request, &policy.name))?;
+                } else if is_seen(&AdmissionRequest { sub_resource: None, ..request.clone() }) {
+                    printer.unseen(request, Unseen::SubResource)?;
+                } else {
+                    printer.unseen(request, Unseen::OtherKind { of_pods })?;
+                }
                 continue;
             }
             let protect = policy.evaluate(request);
@@ -229,6 +234,53 @@ fn sees(rules: &Value, settings: &Map<String, Value>, request: &AdmissionRequest
     let mut described = settings.get("podSpecPaths").and_then(Value::as_array).into_iter().flatten();
     rules.any(|rule| has(&rule["apiGroups"], &request.resource.group) && has(&rule["resources"], &resource))
         || described.any(|of| of["group"] == request.kind.group && of["kind"] == request.kind.kind)
+}
+
+/// Whether it is about a part of an object, such as its status.
+fn is_of_sub_resource(request: &AdmissionRequest) -> bool {
+    request.sub_resource.as_deref().is_some_and(|of| !of.is_empty())
+}
+
+/// What is known of the pods in an object that the rules of a policy for pods leave out.
+enum Pods {
+    /// They are in a custom kind of this project.
+    Custom(&'static str),
+    /// The kind has them in another version or under another name: why.
+    Otherwise(String),
+    /// There are containers at this path.
+    At(String),
+    /// Kubernetes has the kind.
+    Workload,
+}
+
+/// The pods in an object that the rules of a policy leave out; none if it holds none.
+fn pods_of_unseen(request: &AdmissionRequest) -> Option<Pods> {
+    let object = request.object.as_ref().filter(|_| !is_of_sub_resource(request))?;
+    match kinds::classify(&request.kind) {
+        Known::Custom(kind) => Some(Pods::Custom(kind.project())),
+        Known::OtherVersion(why) | Known::Miswritten(why) => Some(Pods::Otherwise(why)),
+        Known::Workload => kinds::containers(&object.to_string()).map(|_| Pods::Workload),
+        Known::Other => kinds::containers(&object.to_string()).map(Pods::At),
+    }
+}
+
+impl Pods {
+    /// Why they are not judged, and how to have them judged.
+    fn advice(&self, request: &AdmissionRequest, policy: &str) -> String {
+        let kind = &request.kind.kind;
+        // Modules of others need not have the settings.
+        match self {
+            Pods::Otherwise(why) => why.clone(),
+            _ if published::find(policy).is_none() => {
+                format!("{kind} holds pods, and the rules in the metadata of {policy} leave it out")
+            }
+            Pods::Custom(project) => format!("{kind} is judged only with --kinds {project}"),
+            Pods::At(path) => {
+                format!("{kind} has containers at {path}, and is judged only with podSpecPaths in --settings")
+            }
+            Pods::Workload => format!("{kind} holds pods, and the rules of {policy} leave it out"),
+        }
+    }
 }
 
 fn settings_refused(module: &Place, error: SettingsError) -> anyhow::Error {

@@ -111,6 +111,15 @@ impl<W: Write> Printer<W> {
 
     /// Shows an object that cannot be judged as in the cluster, and why.
     pub(super) fn not_judgeable(&mut self, request: &AdmissionRequest, why: &str) -> io::Result<()> {
+        self.without_verdict(request, "could not be judged", why)
+    }
+
+    /// Shows an object that holds a pod and that the policy does not get to see, and why.
+    pub(super) fn not_judged(&mut self, request: &AdmissionRequest, why: &str) -> io::Result<()> {
+        self.without_verdict(request, "not judged", why)
+    }
+
+    fn without_verdict(&mut self, request: &AdmissionRequest, what: &str, why: &str) -> io::Result<()> {
         self.verdicts.push(Verdict::NotJudgeable);
         if self.output == Output::Json {
             let mut entry = entry(request, Verdict::NotJudgeable);
@@ -118,7 +127,7 @@ impl<W: Write> Printer<W> {
             return self.line(&entry);
         }
         let title = self.title(request);
-        writeln!(self.out, "{title}could not be judged: {}", printable(why))
+        writeln!(self.out, "{title}{what}: {}", printable(why))
     }
 
     /// Shows what became of an object: the answers of the policies that got to see it, and the patch that is made of
