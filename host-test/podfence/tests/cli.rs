@@ -1007,6 +1007,20 @@ fn what_holds_a_pod_and_is_not_judged_is_no_success() {
 }
 
 #[test]
+fn run_sends_the_host_ports_that_the_api_server_sets() {
+    let workplace = workplace();
+    workplace.write("host-ports.wasm", podfence_support::module("host-ports"));
+    let pod = "{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {hostNetwork: true, \
+               containers: [{name: c, image: i, ports: [{containerPort: 80}]}]}}";
+    workplace.write("pod.yaml", pod);
+    workplace.write("policy.yaml", document("p", "protect", "host-ports", None));
+    let denied = "denied: hostPort (container \"c\" uses hostPort 80; hostPorts: [])\n";
+    assert_eq!(workplace.ends(&run("host-ports.wasm", &[]), 1).0, denied);
+    let arguments = ["run", "--policies", "policy.yaml", "--modules", ".", "-r", "pod.yaml"];
+    assert_eq!(workplace.ends(&arguments, 1).0, format!("ClusterAdmissionPolicy/p: {denied}"));
+}
+
+#[test]
 fn deploy_adds_the_custom_kinds_that_are_asked_for() {
     let workplace = workplace();
     workplace.succeeds(&["deploy", "--kinds", "argo-rollouts,jobset", "--out", "deploy"]);

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::custom_kinds;
 use crate::object::{self, Content};
 use crate::read::{InputError, parse};
+use crate::stored;
 
 /// `AdmissionRequest` of `admission.k8s.io/v1`, with the fields that the policy-server keeps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -139,7 +140,8 @@ impl Sender {
 }
 
 /// The requests in a YAML or JSON text: reviews and requests as they are, and for each manifest,
-/// also within a list, the request with which the sender creates it.
+/// also within a list, the request with which the sender creates it. A Pod in the host network has the host ports that
+/// the API server sets before it asks a policy.
 ///
 /// # Errors
 /// When the text cannot be parsed, holds nothing, or holds something else.
@@ -199,7 +201,7 @@ impl Requests<'_> {
         }
     }
 
-    fn add_manifest(&mut self, object: Value) -> Result<(), String> {
+    fn add_manifest(&mut self, mut object: Value) -> Result<(), String> {
         let missing = |field| format!("neither a manifest, an AdmissionRequest nor an AdmissionReview: no `{field}`");
         if !object.is_object() {
             return Err("not an object".to_owned());
@@ -224,6 +226,9 @@ impl Requests<'_> {
             uid: text(&object, "/metadata/uid"),
         };
         let request = creation(kind, &of, self.made.len());
+        if request.kind.group.is_empty() && request.kind.kind == "Pod" {
+            stored::add_host_ports(&mut object);
+        }
         self.made.push(AdmissionRequest { object: Some(object), user_info: self.sender.user_info(), ..request });
         Ok(())
     }
@@ -375,6 +380,26 @@ mod tests {
             },
         });
         assert_eq!(request, expected);
+    }
+
+    #[test]
+    fn a_manifest_of_a_pod_has_the_host_ports_that_the_api_server_sets() {
+        let spec = "{hostNetwork: true, containers: [{name: a, ports: [{containerPort: 80}]}]}";
+        let pod = format!("{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {spec}}}");
+        let review = format!(
+            "{{apiVersion: admission.k8s.io/v1, kind: AdmissionReview, request: {{uid: a, kind: {{kind: Pod}}, \
+             resource: {{}}, operation: CREATE, userInfo: {{}}, object: {pod}}}}}"
+        );
+        for (text, expected) in [
+            (pod.clone(), serde_json::json!(80)),
+            (format!("{{apiVersion: v1, kind: List, items: [{pod}]}}"), serde_json::json!(80)),
+            (pod.replace("hostNetwork: true, ", ""), Value::Null),
+            // What an API server sent has them, or was sent by none.
+            (review, Value::Null),
+        ] {
+            let object = made(&text).unwrap().remove(0).object.unwrap();
+            assert_eq!(object["spec"]["containers"][0]["ports"][0]["hostPort"], expected, "{text}");
+        }
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub fn as_stored(object: &Object) -> Cow<'_, str> {
     Cow::Owned(value.to_string())
 }
 
-fn add_host_ports(pod: &mut Value) {
+/// Sets the host ports of a Pod as the API server does: in the host network, each container port is one.
+pub(crate) fn add_host_ports(pod: &mut Value) {
     let Some(spec) = pod.get_mut("spec").filter(|spec| spec["hostNetwork"] == true) else { return };
     for list in ["initContainers", "containers"] {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();

@@ -72,7 +72,8 @@ pub(super) struct Arguments {
     controller_namespace: String,
 
     /// What to judge, YAML or JSON, any number of documents; `-` is standard input. A manifest is
-    /// judged as if it were created
+    /// judged as if it were created: in a Pod in the host network, each container port is a host port, as the API server
+    /// sets it
     #[arg(short, long, value_name = "FILE")]
     request: PathBuf,
 
