@@ -174,6 +174,11 @@ pub(crate) fn twin_name(document: &Value) -> String {
     format!("{}-{TWIN}", document["metadata"]["name"].as_str().unwrap_or_default())
 }
 
+/// The name of the policy that a twin with this name is of.
+pub(crate) fn without_twin(name: &str) -> Option<&str> {
+    name.strip_suffix(TWIN)?.strip_suffix('-')
+}
+
 /// The rules of the twin of a policy with these rules.
 pub(crate) fn rules_of_twin(rules: &Value) -> Value {
     rules.as_array().into_iter().flatten().cloned().flat_map(without_updates_of_jobs).collect()

@@ -204,6 +204,23 @@ fn every_policy_has_a_document_and_every_level_two() {
 }
 
 #[test]
+fn the_policy_of_a_document_is_found_by_its_names() {
+    for (choice, document) in everything(&deploy::tree(&rich())) {
+        let of = documents::read(std::slice::from_ref(&document)).expect("a policy").remove(0);
+        let level = Level::ALL.iter().any(|level| choice.contains(level.name()));
+        let expected = if level { Some(deploy::WHOLE) } else { of.modules().first().copied() };
+        let name = document["metadata"]["name"].as_str().expect("a name");
+        let webhook = format!("{}.kubewarden.admission", of.configuration);
+        for name in [name, &of.name, &of.configuration, &webhook] {
+            assert_eq!(deploy::policy_named(name), expected, "{name}");
+        }
+    }
+    for other in ["podfence", "podfence-", "privileged", "podfence-privilege", "podfence-check", "clusterwide-", ""] {
+        assert_eq!(deploy::policy_named(other), None, "{other}");
+    }
+}
+
+#[test]
 fn the_rules_match_what_has_a_pod_in_it() {
     let pod = create(&parsed(POD));
     let of = |group: &str, kind: &str, operation: &str, namespace: &str| {

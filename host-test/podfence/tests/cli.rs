@@ -290,16 +290,43 @@ fn explain_lists_the_policies() {
 }
 
 #[test]
-fn explain_guesses_what_a_mistyped_policy_was_meant_to_be() {
+fn explain_takes_the_names_that_denials_and_findings_show() {
     let workplace = workplace();
-    let error = workplace.fails(2, &["explain", "priviledged"]);
-    let names: Vec<String> = readmes().into_iter().map(|(name, _)| name).collect();
-    let expected = format!(
-        "error: invalid value 'priviledged' for '[POLICY]'\n  [possible values: {}]\n\n  \
-         tip: a similar value exists: 'privileged'\n\nFor more information, try '--help'.\n",
-        names.join(", ")
-    );
-    assert_eq!(error, expected);
+    let whole = "pod-security-standards";
+    for (name, policy, note) in [
+        ("hostPathVolumes", "host-path", "is a control of host-path and pod-security-standards"),
+        ("groups", "role-bindings", "is a control of role-bindings"),
+        ("restricted", whole, "is a level of pod-security-standards"),
+        ("baseline", whole, "is a level of pod-security-standards"),
+        ("podfence-privileged", "privileged", "runs the policy privileged"),
+        (
+            "clusterwide-podfence-capabilities-check.kubewarden.admission",
+            "capabilities",
+            "runs the policy capabilities",
+        ),
+        ("ClusterAdmissionPolicy/podfence-images", "images", "runs the policy images"),
+        (
+            "podfence-restricted",
+            whole,
+            "decides a level of the Pod Security Standards, as the policy pod-security-standards",
+        ),
+        (
+            "clusterwide-group-podfence-baseline-group",
+            whole,
+            "decides a level of the Pod Security Standards, as the policy pod-security-standards",
+        ),
+    ] {
+        let (out, error) = workplace.ends(&["explain", name], 0);
+        assert!(out.starts_with(&format!("# {policy}\n")), "{name}: {out}");
+        assert_eq!(error, format!("note: {name} {note}\n"));
+    }
+    for (name, expected) in [
+        ("priviledged", "unknown policy or control \"priviledged\", did you mean `privileged`?"),
+        ("hostPathVolume", "unknown policy or control \"hostPathVolume\", did you mean `hostPathVolumes`?"),
+        ("nope", "unknown policy or control \"nope\"; `podfence explain` lists the policies"),
+    ] {
+        assert_eq!(workplace.fails(2, &["explain", name]), format!("error: {expected}\n"));
+    }
 }
 
 /// The policies with their READMEs.

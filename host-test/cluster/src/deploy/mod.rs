@@ -24,7 +24,7 @@ use crate::published::{self, Published, UnknownPolicy};
 use crate::standards::Level;
 
 /// The policy that decides a level at once.
-const WHOLE: &str = "pod-security-standards";
+pub const WHOLE: &str = "pod-security-standards";
 
 /// Namespaces that are not judged: what is there makes the cluster, and judges it.
 const EXEMPT_NAMESPACES: [&str; 2] = ["kube-system", "kubewarden"];
@@ -250,6 +250,22 @@ impl Options {
 
 /// What the name of every document starts with.
 const PREFIX: &str = "podfence-";
+
+/// The policy of a document that [`tree`] writes, by the name of the document or of its webhook, as a denial has it:
+/// `podfence-restricted`, `clusterwide-podfence-privileged`. The policy of a level is that of its group.
+pub fn policy_named(name: &str) -> Option<&'static str> {
+    // A finding has the kind before it.
+    let name = name.rsplit('/').next()?;
+    let name = name.strip_suffix(".kubewarden.admission").unwrap_or(name);
+    let name = name.strip_prefix("clusterwide-").unwrap_or(name);
+    let name = name.strip_prefix("group-").unwrap_or(name).strip_prefix(PREFIX)?;
+    let of_level = name.strip_suffix(GROUP).unwrap_or(name);
+    if Level::ALL.iter().any(|level| level.name() == of_level) {
+        return Some(WHOLE);
+    }
+    let policy = published::find(name).or_else(|| published::find(policy::without_twin(name)?));
+    policy.map(|of| of.policy)
+}
 
 /// The setting that makes the message of a rejection a warning as well.
 const WARN: &str = "warn";
