@@ -1294,6 +1294,7 @@ fn run_explains_documents_that_it_cannot_judge_by() {
     fs::create_dir(workplace.path("empty")).unwrap();
     for (name, text) in [
         ("absent.yaml", document("p", "protect", "absent", None)),
+        ("privileged.yaml", document("p", "protect", "privileged", None)),
         ("refuses.yaml", document("p", "protect", "refuses", None)),
         ("member.yaml", document("g", "protect", "accepts", Some("refuses"))),
         ("broken.yaml", "{kind: [".to_owned()),
@@ -1302,7 +1303,16 @@ fn run_explains_documents_that_it_cannot_judge_by() {
         workplace.write(name, text.as_bytes());
     }
     for (policies, expected) in [
-        ("absent.yaml", "ClusterAdmissionPolicy/p: ./absent.wasm: No such file or directory (os error 2)"),
+        (
+            "absent.yaml",
+            "ClusterAdmissionPolicy/p: no module absent.wasm in .: it is not one of Podfence's; fetch it with `podfence pull \
+             HOST/PATH/absent:TAG -o DIR/absent.wasm`, and name the directory with --modules DIR",
+        ),
+        (
+            "privileged.yaml",
+            "ClusterAdmissionPolicy/p: no module privileged.wasm in .: build the modules with `make modules`, or name a \
+             directory of modules with --modules",
+        ),
         ("refuses.yaml", "ClusterAdmissionPolicy/p: spec.settings: unknown key `x`"),
         ("member.yaml", "ClusterAdmissionPolicyGroup/g: spec.policies.refuses.settings: unknown key `x`"),
         ("nothing.yaml", "nothing.yaml: no policies in it"),

@@ -102,6 +102,17 @@ impl Place {
     }
 }
 
+/// How to get the module of a policy, of Podfence or of others.
+fn advice(name: &str) -> String {
+    match published::find(name) {
+        Some(_) => "build the modules with `make modules`, or name a directory of modules with --modules".to_owned(),
+        None => format!(
+            "it is not one of Podfence's; fetch it with `podfence pull HOST/PATH/{name}:TAG -o DIR/{name}.wasm`, and \
+             name the directory with --modules DIR"
+        ),
+    }
+}
+
 /// The version of this program, with the name and the digest of each module in it.
 pub(crate) fn version() -> String {
     let mut text = format!("podfence {}\n", env!("CARGO_PKG_VERSION"));
@@ -153,7 +164,7 @@ impl Places {
             None if self.embedded.is_empty() => &self.own,
             None => match self.embedded.iter().find(|(of, _)| *of == name) {
                 Some((name, bytes)) => return Ok(Place::Embedded(name, bytes)),
-                None => bail!("no module {name} in this program: name a directory of modules with --modules"),
+                None => bail!("no module {name} in this program: {}", advice(name)),
             },
         };
         let file = format!("{name}.wasm");
@@ -161,11 +172,7 @@ impl Places {
             Some(path) => Ok(Place::File(path)),
             None => {
                 let looked: Vec<String> = directories.iter().map(|place| place.display().to_string()).collect();
-                bail!(
-                    "no module {file} in {}: build the modules with `make modules`, or name a directory of modules \
-                     with --modules",
-                    looked.join(", ")
-                )
+                bail!("no module {file} in {}: {}", looked.join(", "), advice(name))
             }
         }
     }

@@ -15,7 +15,7 @@ use podfence_scan::request;
 
 use super::Output;
 use super::answer::{Answer, Printer, Unseen};
-use crate::commands::modules::{Place, Places};
+use crate::commands::modules::Places;
 use crate::commands::{add_params, policy_documents, read_documents};
 use crate::text::{origin, printable};
 
@@ -170,10 +170,7 @@ impl Cluster<'_> {
                 if let Some(module) = modules.get(name) {
                     return Ok(Module::clone(module));
                 }
-                let place = match self.modules {
-                    Some(modules) => Place::File(modules.join(format!("{name}.wasm"))),
-                    None => Places::new(None).find(name).with_context(|| document.name.clone())?,
-                };
+                let place = Places::new(self.modules).find(name).with_context(|| document.name.clone())?;
                 let module = place.read().and_then(|bytes| host.load(&bytes).with_context(|| place.origin()));
                 let module = module.with_context(|| document.name.clone())?;
                 modules.insert(name.to_owned(), module.clone());
