@@ -218,9 +218,9 @@ impl Inspection {
         match metadata(bytes) {
             // Only Kubewarden reads it.
             Ok(None) if self.abi == Abi::Opa => {}
-            Ok(None) => {
-                self.notes.push(format!("no section {METADATA_SECTION}: annotate the module before you publish it"))
-            }
+            Ok(None) => self
+                .notes
+                .push(format!("no section {METADATA_SECTION}, which a registry needs: `podfence package` writes it")),
             Ok(Some(metadata)) => {
                 self.obstacles.extend(metadata_obstacles(&metadata, self.abi));
                 self.notes.extend(rule_notes(&metadata));

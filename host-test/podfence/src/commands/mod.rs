@@ -175,9 +175,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// A registry and a path in it: a host, with a port if need be, and components as OCI has them, without tag and digest.
 fn registry(text: &str) -> Result<String, String> {
-    if text.contains("://") {
-        return Err("expected no scheme: registry.example.com/podfence".to_owned());
-    }
     let (host, path) = text.split_once('/').map_or((text, None), |(host, path)| (host, Some(path)));
     let is_host = |letter: char| letter.is_ascii_alphanumeric() || ".-:[]".contains(letter);
     let is_component = |component: &str| {
@@ -190,7 +187,9 @@ fn registry(text: &str) -> Result<String, String> {
     };
     match !host.is_empty() && host.chars().all(is_host) && path.is_none_or(|path| path.split('/').all(is_component)) {
         true => Ok(text.to_owned()),
-        false => Err("expected a host and a path: registry.example.com/podfence".to_owned()),
+        false => Err("expected HOST/PATH without a scheme, a tag and capital letters in the path, such as \
+                      registry.example.com/podfence"
+            .to_owned()),
     }
 }
 

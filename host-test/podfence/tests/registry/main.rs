@@ -309,7 +309,17 @@ fn a_bill_of_materials_is_attached_once_and_comes_back() {
     let workplace = workplace();
     let push = ["push", "privileged.wasm", "--sbom", "--registry", &registry.place()];
     let missing = workplace.fails(2, &push);
-    assert!(missing.starts_with("error: privileged.cdx.json: "), "{missing}");
+    let expected =
+        "error: privileged.cdx.json: no such file, which --sbom attaches; `podfence sbom privileged.wasm` writes it\n";
+    assert_eq!(missing, expected);
+    for place in ["http://registry.example.com/podfence", "registry.example.com/Podfence"] {
+        let error = workplace.fails(2, &["push", "privileged.wasm", "--registry", place]);
+        let expected = format!(
+            "error: invalid value '{place}' for '--registry <HOST/PATH>': expected HOST/PATH without a scheme, a tag and \
+             capital letters in the path, such as registry.example.com/podfence\n"
+        );
+        assert!(error.starts_with(&expected), "{error}");
+    }
     let policies = format!("--policies={}", policies().display());
     let printed = workplace.run(&["sbom", "privileged.wasm", &policies]);
     assert_eq!((printed.code, printed.out.as_str()), (Some(0), "privileged.cdx.json\n"));

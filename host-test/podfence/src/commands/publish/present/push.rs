@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     modules: Vec<PathBuf>,
 
     /// The registry and the path before the names of policies, such as registry.example.com/podfence
-    #[arg(long = "registry", value_name = "HOST/PATH")]
+    #[arg(long = "registry", value_name = "HOST/PATH", value_parser = crate::commands::registry)]
     place: String,
 
     /// Attach the bills of materials that `podfence sbom` wrote beside the modules
@@ -80,9 +80,13 @@ impl Arguments {
             return Ok(None);
         }
         let path = bill_of(module);
+        let writes = format!("`podfence sbom {}` writes it", origin(module));
+        if !path.exists() {
+            bail!("{}: no such file, which --sbom attaches; {writes}", origin(&path));
+        }
         let bill = read(&path)?;
         if !is_of(&bill, artifact.module()) {
-            bail!("{} describes another module; `podfence sbom {}` writes it", origin(&path), origin(module));
+            bail!("{} describes another module; {writes}", origin(&path));
         }
         Ok(Some(bill))
     }
