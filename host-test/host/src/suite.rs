@@ -125,6 +125,9 @@ fn title(policy: &str, fixture: &str, form: &str) -> String {
     format!("{policy}: {fixture} ({form})")
 }
 
+/// Where there are policies to test.
+const IN_A_CLONE: &str = "run it in a clone of Podfence's repository, or name a directory of policies with --policies";
+
 /// Why the fixtures could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum SuiteError {
@@ -136,8 +139,11 @@ pub enum SuiteError {
         /// Why.
         source: io::Error,
     },
+    /// No directory of policies.
+    #[error("{}: no such directory; {IN_A_CLONE}", .0.display())]
+    NoDirectory(PathBuf),
     /// No policy at all.
-    #[error("{}: no directory in it holds fixtures.yaml", .0.display())]
+    #[error("{}: no directory in it holds fixtures.yaml; {IN_A_CLONE}", .0.display())]
     NoPolicies(PathBuf),
     /// A name given by the user.
     #[error("{}", unknown_policy(name, known.iter().map(String::as_str)))]
@@ -225,7 +231,10 @@ pub fn prepare(host: &Host, selection: &Selection) -> Result<Prepared, SuiteErro
 }
 
 fn policies_in(directory: &Path) -> Result<BTreeSet<String>, SuiteError> {
-    let names = discover(directory).map_err(|source| SuiteError::List { path: directory.to_owned(), source })?;
+    let names = discover(directory).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => SuiteError::NoDirectory(directory.to_owned()),
+        _ => SuiteError::List { path: directory.to_owned(), source },
+    })?;
     if names.is_empty() {
         return Err(SuiteError::NoPolicies(directory.to_owned()));
     }

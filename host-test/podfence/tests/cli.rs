@@ -533,7 +533,8 @@ fn test_says_what_is_missing() {
     let policy = workplace.path("policies/privileged");
     fs::create_dir_all(&policy).unwrap();
     let modules = workplace.path("target/policies");
-    let expected = "error: policies: no directory in it holds fixtures.yaml\n";
+    let in_a_clone = "run it in a clone of Podfence's repository, or name a directory of policies with --policies\n";
+    let expected = format!("error: policies: no directory in it holds fixtures.yaml; {in_a_clone}");
     assert_eq!(workplace.fails(2, &["test"]), expected);
 
     fs::write(policy.join("fixtures.yaml"), "").unwrap();
@@ -551,7 +552,7 @@ fn test_says_what_is_missing() {
     fs::write(modules.join("privileged.wasm"), "text").unwrap();
     let expected = "error: target/policies/privileged.wasm: not a wasm module: it does not start with the bytes `\\0asm` and version 1\n";
     assert_eq!(workplace.fails(2, &["test", "privileged"]), expected);
-    let expected = "error: nowhere: No such file or directory (os error 2)\n";
+    let expected = format!("error: nowhere: no such directory; {in_a_clone}");
     assert_eq!(workplace.fails(2, &["test", "--policies", "nowhere"]), expected);
 }
 
@@ -1291,7 +1292,9 @@ fn a_member_that_cannot_judge_is_no_verdict_of_its_group() {
 #[test]
 fn run_explains_documents_that_it_cannot_judge_by() {
     let workplace = workplace();
-    fs::create_dir(workplace.path("empty")).unwrap();
+    for directory in ["empty", "above/restricted", "above/baseline"] {
+        fs::create_dir_all(workplace.path(directory)).unwrap();
+    }
     for (name, text) in [
         ("absent.yaml", document("p", "protect", "absent", None)),
         ("privileged.yaml", document("p", "protect", "privileged", None)),
@@ -1299,6 +1302,7 @@ fn run_explains_documents_that_it_cannot_judge_by() {
         ("member.yaml", document("g", "protect", "accepts", Some("refuses"))),
         ("broken.yaml", "{kind: [".to_owned()),
         ("nothing.yaml", "# nothing\n".to_owned()),
+        ("server.yaml", "{kind: PolicyServer, metadata: {name: default}}\n".to_owned()),
     ] {
         workplace.write(name, text.as_bytes());
     }
@@ -1315,8 +1319,26 @@ fn run_explains_documents_that_it_cannot_judge_by() {
         ),
         ("refuses.yaml", "ClusterAdmissionPolicy/p: spec.settings: unknown key `x`"),
         ("member.yaml", "ClusterAdmissionPolicyGroup/g: spec.policies.refuses.settings: unknown key `x`"),
-        ("nothing.yaml", "nothing.yaml: no policies in it"),
-        ("empty", "empty: no policies in it"),
+        (
+            "nothing.yaml",
+            "nothing.yaml: no policies in it: found no documents; expected policies, of the kinds that --help lists for \
+             --policies",
+        ),
+        (
+            "empty",
+            "empty: no policies in it: found no documents in *.yaml, *.yml and *.json; expected policies, of \
+             the kinds that --help lists for --policies",
+        ),
+        (
+            "above",
+            "above: no policies in it: found only directories, which are not read; name one of them: above/baseline, \
+             above/restricted",
+        ),
+        (
+            "server.yaml",
+            "server.yaml: no policies in it: found PolicyServer/default; expected policies, of \
+             the kinds that --help lists for --policies",
+        ),
         ("nowhere", "nowhere: No such file or directory (os error 2)"),
         ("pod.yaml", "pod.yaml: Pod/web: expected a policy of Kubewarden or a group, of a namespace or of the cluster"),
     ] {
@@ -1340,7 +1362,9 @@ fn deploy_writes_into_an_empty_directory_only() {
     let text = fs::read_to_string(path).unwrap();
     let module = format!("  module: registry://localhost:5000/x/privileged:v{}\n", env!("CARGO_PKG_VERSION"));
     assert!(text.contains(&module), "{text}");
-    assert_eq!(workplace.fails(2, &arguments), "error: out/tree: is not empty\n");
+    let expected = "error: out/tree: is not empty, and files of another version in it would be applied with the new ones; \
+                    name a new directory with --out, or remove this one first\n";
+    assert_eq!(workplace.fails(2, &arguments), expected);
     for registry in ["https://a/b", "a//b", "localhost:5000/Fence", "a/b:v1", ""] {
         let error = workplace.fails(2, &["deploy", "--out", "other", "--registry", registry]);
         let expected = format!(

@@ -74,7 +74,11 @@ impl Arguments {
         let files = deploy::tree(&options);
         // What is left of another version would be applied with the rest.
         if fs::read_dir(&self.out).is_ok_and(|mut entries| entries.next().is_some()) {
-            bail!("{}: is not empty", origin(&self.out));
+            bail!(
+                "{}: is not empty, and files of another version in it would be applied with the new ones; name a new \
+                 directory with --out, or remove this one first",
+                origin(&self.out)
+            );
         }
         for (path, text) in &files {
             write(&self.out.join(path), text)?;

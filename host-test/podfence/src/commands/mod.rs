@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use podfence_cluster::documents;
@@ -32,7 +32,7 @@ use podfence_scan::read::{self, LARGEST_DOCUMENT, LARGEST_MODULE};
 use podfence_scan::request::{self, Sender};
 use serde_json::{Map, Value};
 
-use crate::text::{origin, visible};
+use crate::text::{origin, printable, visible};
 
 pub(crate) use modules::version;
 
@@ -265,6 +265,35 @@ fn built_documents(path: &Path, referring: &mut Vec<PathBuf>) -> Result<Vec<(Pat
         }
     }
     Ok(built)
+}
+
+/// That a file or a directory of policies has none in it: says what is there instead. `found` names documents of other
+/// kinds.
+fn no_policies(path: &Path, found: &[String]) -> anyhow::Error {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let mut directories: Vec<String> = entries.filter(|of| of.path().is_dir()).map(|of| origin(&of.path())).collect();
+    directories.sort();
+    let (found, directories) = (list(found), list(&directories));
+    let expected = "expected policies, of the kinds that --help lists for --policies";
+    let what = match (path.is_dir(), found.is_empty(), directories.is_empty()) {
+        (_, false, _) => format!("found {found}; {expected}"),
+        (true, true, false) => {
+            format!("found only directories, which are not read; name one of them: {directories}")
+        }
+        (true, true, true) => format!("found no documents in *.yaml, *.yml and *.json; {expected}"),
+        (false, true, _) => format!("found no documents; {expected}"),
+    };
+    anyhow!("{}: no policies in it: {}", origin(path), printable(&what))
+}
+
+/// The first texts of several, and how many more there are.
+fn list(texts: &[String]) -> String {
+    const MOST: usize = 10;
+    let mut shown = texts.iter().take(MOST).cloned().collect::<Vec<_>>().join(", ");
+    if texts.len() > MOST {
+        shown += &format!(" and {} more", texts.len() - MOST);
+    }
+    shown
 }
 
 fn read_requests(path: &Path, sender: &Sender) -> Result<Vec<AdmissionRequest>> {

@@ -16,7 +16,7 @@ use podfence_scan::request;
 use super::Output;
 use super::answer::{Answer, Printer, Unseen};
 use crate::commands::modules::Places;
-use crate::commands::{add_params, policy_documents, read_documents};
+use crate::commands::{add_params, no_policies, policy_documents, read_documents};
 use crate::text::{origin, printable};
 
 /// The policies of a cluster, and what is known of it.
@@ -118,7 +118,7 @@ impl Cluster<'_> {
         }
         let Read { mut documents, servers } = read;
         if documents.is_empty() && validating.is_empty() {
-            bail!("{}: no policies in it", origin(self.policies));
+            return Err(no_policies(self.policies, &servers));
         }
         if let Some(mode) = self.mode {
             documents.iter_mut().for_each(|document| document.mode = mode);

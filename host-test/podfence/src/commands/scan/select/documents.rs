@@ -12,7 +12,7 @@ use podfence_cluster::validating::{ReadError, Unbound, Validating, is_policy_of_
 use podfence_host::Mode;
 use serde_json::Value;
 
-use crate::commands::policy_documents;
+use crate::commands::{no_policies, policy_documents};
 use crate::text::origin;
 
 /// What there is in the documents.
@@ -53,10 +53,11 @@ impl Documents {
         let mut read = Documents::default();
         let mut unknown = Vec::new();
         for path in paths {
-            let mut is_policy = false;
+            let (mut is_policy, mut found) = (false, Vec::new());
             for (file, value) in policy_documents(path)? {
                 match kind_of(&value) {
                     Kind::Other => {
+                        found.push(title(&value));
                         read.others.push(value);
                         continue;
                     }
@@ -75,7 +76,7 @@ impl Documents {
                 is_policy = true;
             }
             if !is_policy {
-                bail!("{}: no policies in it", origin(path));
+                return Err(no_policies(path, &found));
             }
         }
         if unknown.is_empty() {

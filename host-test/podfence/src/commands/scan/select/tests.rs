@@ -310,7 +310,9 @@ metadata: {name: cel}
 fn what_holds_no_policy_is_an_error() {
     let place = Workplace::new("podfence");
     place.write("policies/a.yaml", "{apiVersion: v1, kind: Namespace, metadata: {name: shop}}");
-    assert!(error(&policies(&place)).ends_with("policies: no policies in it"));
+    let expected = "policies: no policies in it: found Namespace/shop; expected policies, of the kinds that --help lists \
+                    for --policies";
+    assert!(error(&policies(&place)).ends_with(expected));
     place.write("policies/b.yaml", CLUSTER_POLICY.replace("hostPorts", "hostPort"));
     let wrong = error(&policies(&place));
     assert!(wrong.starts_with("ClusterAdmissionPolicy/ports: spec.settings: "), "{wrong}");
