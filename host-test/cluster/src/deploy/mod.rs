@@ -33,8 +33,7 @@ const EXEMPT_NAMESPACES: [&str; 2] = ["kube-system", "kubewarden"];
 const NEEDS_SETTING: [(&str, &str); 1] = [("runtime-class", "allowedRuntimeClasses")];
 
 /// What each file starts with.
-const HEADER: &str =
-    "# Generated from the policies' metadata.yml by `podfence deploy`; `make bless` refreshes deploy/.\n";
+const HEADER: &str = "# Generated from the metadata of the policies by `podfence deploy`.\n";
 
 /// What is deployed, and where.
 #[derive(Debug, Clone, Default)]
