@@ -1032,6 +1032,10 @@ fn what_holds_a_pod_and_is_not_judged_is_no_success() {
     let entry: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(entry["verdict"], "not-judgeable");
     assert_eq!(entry["reason"], "Rollout is judged only with --kinds argo-rollouts");
+    let both = ["run", "--policies", "objects.yaml", "--kinds", "argo-rollouts,jobset", "-r", "pod.yaml"];
+    let expected = "error: --kinds cannot be used with --policies, whose rules and podSpecPaths say which kinds they \
+                    evaluate: add the kinds to the documents, as `podfence deploy --kinds argo-rollouts,jobset` does\n";
+    assert_eq!(workplace.fails(2, &both), expected);
 }
 
 #[test]

@@ -42,7 +42,10 @@ pub(crate) const DENIED: u8 = 1;
 /// The exit code when there is no verdict: bad input, a broken module, invalid settings.
 pub(crate) const COULD_NOT_JUDGE: u8 = 2;
 
-/// Runs Kubernetes pod-security policies as a Kubewarden policy-server does.
+/// Judges Kubernetes manifests by pod-security policies, and tests, deploys and publishes the policies.
+///
+/// `podfence scan` judges the files of a repository, and `podfence run` single requests, by the modules that a
+/// Kubewarden policy-server runs.
 #[derive(Parser)]
 #[command(version, propagate_version = true, after_help = "`podfence --version -v` lists the modules in this program.")]
 pub(crate) struct Cli {

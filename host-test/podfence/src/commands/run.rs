@@ -6,7 +6,7 @@ mod documents;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use podfence_cluster::documents::CONTROLLER_NAMESPACE;
 use podfence_cluster::published;
@@ -46,7 +46,7 @@ pub(super) struct Arguments {
 
     /// Policies and groups of Kubewarden, and ValidatingAdmissionPolicies with their bindings, as documents: a file, a
     /// directory of files, or `-` for standard input, such as the output of `kubectl kustomize`
-    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["module", "settings", "kinds", "allowed_to_mutate", "message"])]
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["module", "settings", "allowed_to_mutate", "message"])]
     policies: Option<PathBuf>,
 
     /// Where the modules of --policies are, each under the last part of its URL: NAME.wasm [default: in this program, or
@@ -137,6 +137,13 @@ impl Arguments {
         });
         let sender = Sender { namespace: self.namespace.clone(), user: self.user.clone(), groups: self.groups.clone() };
         if let Some(policies) = &self.policies {
+            let kinds = self.kinds.kinds.join(",");
+            if !kinds.is_empty() {
+                bail!(
+                    "--kinds cannot be used with --policies, whose rules and podSpecPaths say which kinds they evaluate: \
+                     add the kinds to the documents, as `podfence deploy --kinds {kinds}` does"
+                );
+            }
             let cluster = Cluster {
                 policies,
                 modules: self.modules.as_deref(),
