@@ -796,7 +796,8 @@ fn trusted_repos(of: &mut Translation<'_, '_, '_>) {
         let mut lists = Settings::new();
         for (name, effect) in [("allow", Effect::Stricter), ("reject", Effect::Weaker)] {
             let entries = list(group, name);
-            if entries.is_empty() {
+            let allows_any = name == "allow" && entries.iter().any(|entry| entry == "*");
+            if entries.is_empty() || allows_any {
                 continue;
             }
             let path = format!("{group}.{name}");
@@ -829,7 +830,8 @@ fn trusted(group: &str, entry: &str) -> Option<(String, &'static str)> {
     let plain = plain.map(|labels| labels.collect::<Vec<_>>().join(".")).collect::<Vec<_>>().join("/");
     let has_star = entry.contains('*');
     if group == "registries" {
-        let is_registry = is_image(&format!("{plain}/x")) && !entry.contains('/') && !entry.is_empty();
+        let is_host = entry.contains(['.', ':']) || entry == "localhost";
+        let is_registry = is_host && is_image(&format!("{plain}/x")) && !entry.contains('/');
         let difference = if has_star { "* covers one label of a registry" } else { "" };
         return is_registry.then(|| (entry.to_owned(), difference));
     }
@@ -890,6 +892,9 @@ mod tests {
             ("registries", "registry:5000", Some("registry:5000")),
             ("registries", "*.my-corp.com", Some("*.my-corp.com")),
             ("registries", "my-*.com", None),
+            ("registries", "*", None),
+            ("registries", "acme", None),
+            ("registries", "localhost", Some("localhost")),
             ("registries", "ghcr.io/acme", None),
             ("images", "nginx", Some("docker.io/library/nginx")),
             ("images", "nginx:1", Some("docker.io/library/nginx:1")),
