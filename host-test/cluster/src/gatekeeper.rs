@@ -4,7 +4,8 @@
 //! there for what only Linux has; and for pods in a user namespace of their own, whose root `users` allows.
 //!
 //! A template that a new policy covers is a new row of [`TEMPLATES`]. What the library means was read in its
-//! templates for PodSecurityPolicy, at 5c441fb, and in its general ones for images.
+//! templates for PodSecurityPolicy, at 5c441fb, and in its general ones for images, Services and bindings. Of these, what no
+//! setting can say is a condition of the policies that `migrate` writes.
 
 use serde_json::{Map, Value, json};
 
@@ -23,7 +24,7 @@ pub struct Template {
 /// A policy, and its settings as a constraint's parameters have them.
 struct Part {
     policy: &'static str,
-    /// Whether containers are exempt from it by their image. Nothing that only the pod says is there.
+    /// Whether containers are exempt from it by their image. Nothing that only the object as a whole says is there.
     has_exemptions: bool,
     settings: fn(&Parameters) -> Parameters,
 }
@@ -32,7 +33,7 @@ const fn of_containers(policy: &'static str, settings: fn(&Parameters) -> Parame
     Part { policy, has_exemptions: true, settings }
 }
 
-const fn of_pod(policy: &'static str, settings: fn(&Parameters) -> Parameters) -> Part {
+const fn of_object(policy: &'static str, settings: fn(&Parameters) -> Parameters) -> Part {
     Part { policy, has_exemptions: false, settings }
 }
 
@@ -45,7 +46,7 @@ const EXEMPT: &str = "exemptImages";
 /// The templates that are covered.
 ///
 /// Where a parameter is not given, Gatekeeper's default is said explicitly: it is not always ours.
-pub static TEMPLATES: [Template; 25] = [
+pub static TEMPLATES: [Template; 29] = [
     template(
         "K8sPSPAllowPrivilegeEscalationContainer",
         &[],
@@ -57,7 +58,7 @@ pub static TEMPLATES: [Template; 25] = [
         &[of_containers("users", users)],
     ),
     template("K8sPSPAppArmor", &["allowedProfiles"], &[of_containers("apparmor", apparmor)]),
-    template("K8sPSPAutomountServiceAccountTokenPod", &[], &[of_pod("service-account-token", |_| automount())]),
+    template("K8sPSPAutomountServiceAccountTokenPod", &[], &[of_object("service-account-token", |_| automount())]),
     template(
         "K8sPSPCapabilities",
         &["allowedCapabilities", "requiredDropCapabilities"],
@@ -68,16 +69,16 @@ pub static TEMPLATES: [Template; 25] = [
             ])
         })],
     ),
-    template("K8sPSPFSGroup", &["rule", "ranges"], &[of_pod("users", fs_group)]),
+    template("K8sPSPFSGroup", &["rule", "ranges"], &[of_object("users", fs_group)]),
     template(
         "K8sPSPFlexVolumes",
         &["allowedFlexVolumes"],
-        &[of_pod("flex-volumes", |given| object([("allowedFlexVolumes", list(given, "allowedFlexVolumes"))]))],
+        &[of_object("flex-volumes", |given| object([("allowedFlexVolumes", list(given, "allowedFlexVolumes"))]))],
     ),
     template(
         "K8sPSPForbiddenSysctls",
         &["allowedSysctls", "forbiddenSysctls"],
-        &[of_pod("sysctls", |given| {
+        &[of_object("sysctls", |given| {
             object([
                 ("allowedSysctls", or(given, "allowedSysctls", json!(["*"]))),
                 ("forbiddenSysctls", list(given, "forbiddenSysctls")),
@@ -87,9 +88,9 @@ pub static TEMPLATES: [Template; 25] = [
     template(
         "K8sPSPHostFilesystem",
         &["allowedHostPaths"],
-        &[of_pod("host-path", |given| object([("allowedHostPaths", list(given, "allowedHostPaths"))]))],
+        &[of_object("host-path", |given| object([("allowedHostPaths", list(given, "allowedHostPaths"))]))],
     ),
-    template("K8sPSPHostNamespace", &[], &[of_pod("host-namespaces", |_| namespaces(json!(true), false))]),
+    template("K8sPSPHostNamespace", &[], &[of_object("host-namespaces", |_| namespaces(json!(true), false))]),
     template(
         "K8sPSPHostNetworkingPorts",
         &["hostNetwork", "min", "max"],
@@ -98,7 +99,7 @@ pub static TEMPLATES: [Template; 25] = [
                 let range = json!({"min": or(given, "min", json!(0)), "max": or(given, "max", json!(65535))});
                 object([("hostPorts", json!([range]))])
             }),
-            of_pod("host-namespaces", |given| namespaces(or(given, "hostNetwork", json!(false)), true)),
+            of_object("host-namespaces", |given| namespaces(or(given, "hostNetwork", json!(false)), true)),
         ],
     ),
     template(
@@ -131,7 +132,7 @@ pub static TEMPLATES: [Template; 25] = [
     template(
         "K8sPSPVolumeTypes",
         &["volumes"],
-        &[of_pod("volumes", |given| {
+        &[of_object("volumes", |given| {
             let mut types = list(given, "volumes");
             for name in types.as_array_mut().into_iter().flatten() {
                 if let Some(known) = name.as_str() {
@@ -145,13 +146,13 @@ pub static TEMPLATES: [Template; 25] = [
     template(
         "K8sAllowedRepos",
         &["repos"],
-        &[of_pod("images", |given| object([("repos", list(given, "repos")), ("deniedTags", json!([]))]))],
+        &[of_object("images", |given| object([("repos", list(given, "repos")), ("deniedTags", json!([]))]))],
     ),
-    template("K8sAllowedReposv2", &["allowedImages"], &[of_pod("images", allowed_images)]),
+    template("K8sAllowedReposv2", &["allowedImages"], &[of_object("images", allowed_images)]),
     template(
         "K8sDisallowedRepos",
         &["repos"],
-        &[of_pod("images", |given| {
+        &[of_object("images", |given| {
             let denied = texts(given, "repos").flat_map(with_all_below).map(Value::from).collect();
             object([("denied", denied), ("deniedTags", json!([]))])
         })],
@@ -173,7 +174,30 @@ pub static TEMPLATES: [Template; 25] = [
         &[],
         &[of_containers("images", |_| object([("requireDigest", json!(true)), ("deniedTags", json!([]))]))],
     ),
+    template(
+        "K8sBlockLoadBalancer",
+        &[],
+        &[of_object("services", |_| services(&["ClusterIP", "NodePort", "ExternalName"], any_address()))],
+    ),
+    template(
+        "K8sBlockNodePort",
+        &[],
+        &[of_object("services", |_| services(&["ClusterIP", "LoadBalancer", "ExternalName"], any_address()))],
+    ),
+    template(
+        "K8sExternalIPs",
+        &["allowedIPs"],
+        &[of_object("services", |given| services(&SERVICE_TYPES, list(given, "allowedIPs")))],
+    ),
+    template(
+        "K8sDisallowAnonymous",
+        &["allowedRoles", "disallowAuthenticated"],
+        &[of_object("role-bindings", anonymous)],
+    ),
 ];
+
+/// The types that a Service can have.
+pub(crate) const SERVICE_TYPES: [&str; 4] = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
 
 /// A policy and its settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -316,6 +340,25 @@ fn automount() -> Parameters {
     ])
 }
 
+/// Each of the templates for Services sees to the type or to the addresses.
+pub(crate) fn services(types: &[&str], external_ips: Value) -> Parameters {
+    object([("allowedTypes", json!(types)), ("allowedExternalIPs", external_ips)])
+}
+
+/// The blocks that have all addresses.
+pub(crate) fn any_address() -> Value {
+    json!(["0.0.0.0/0", "::/0"])
+}
+
+/// The user `system:anonymous` is denied by any settings.
+fn anonymous(given: &Parameters) -> Parameters {
+    let mut groups = vec!["system:unauthenticated"];
+    if get(given, "disallowAuthenticated") == Some(&json!(true)) {
+        groups.push("system:authenticated");
+    }
+    object([("deniedRoles", json!([])), ("deniedGroups", json!(groups))])
+}
+
 /// Any spelling but that of `Unmasked` means `Default` there. `Unmasked` allows both.
 fn proc_mount(given: &Parameters) -> Parameters {
     let is_unmasked =
@@ -449,6 +492,7 @@ mod tests {
             })
         };
         let no_profile = json!({"allowedProfiles": [], "allowedLocalhostFiles": [], "required": true});
+        let types = |types| json!({"allowedTypes": types, "allowedExternalIPs": ["0.0.0.0/0", "::/0"]});
         let expected: [Vec<_>; TEMPLATES.len()] = [
             vec![("allow-privilege-escalation", json!({}))],
             vec![("users", any_user.clone())],
@@ -481,6 +525,10 @@ mod tests {
             vec![("images", json!({"denied": [], "deniedTags": []}))],
             vec![("images", json!({"deniedTags": ["latest"]}))],
             vec![("images", json!({"requireDigest": true, "deniedTags": []}))],
+            vec![("services", types(json!(["ClusterIP", "NodePort", "ExternalName"])))],
+            vec![("services", types(json!(["ClusterIP", "LoadBalancer", "ExternalName"])))],
+            vec![("services", json!({"allowedTypes": SERVICE_TYPES, "allowedExternalIPs": []}))],
+            vec![("role-bindings", json!({"deniedRoles": [], "deniedGroups": ["system:unauthenticated"]}))],
         ];
         for (template, expected) in TEMPLATES.iter().zip(expected) {
             assert_eq!(settings(template.kind, json!({})), expected, "{}", template.kind);

@@ -17,6 +17,13 @@ impl Condition {
     }
 }
 
+/// The condition that a Service is not of type `ExternalName`. The policy `services` accepts none that leads into the
+/// cluster, whatever its settings are, and other projects do not look at the name.
+pub(super) fn without_external_names() -> Condition {
+    const EXPRESSION: &str = "!has(object.spec) || !has(object.spec.type) || object.spec.type != 'ExternalName'";
+    Condition { name: "not-external-name", expression: EXPRESSION.to_owned() }
+}
+
 /// An expression of a selector.
 pub(super) fn expression(key: &str, operator: &str, values: impl IntoIterator<Item = impl Into<String>>) -> Value {
     let values: Vec<String> = values.into_iter().map(Into::into).collect();
@@ -108,6 +115,12 @@ pub(super) fn matches(subject: &str, patterns: &[&str]) -> String {
         })
         .collect();
     parts.join(" || ")
+}
+
+/// Whether a text is one of these.
+pub(super) fn is_in(subject: &str, texts: &[&str]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    format!("{subject} in [{}]", texts.join(", "))
 }
 
 /// The expression, negated.

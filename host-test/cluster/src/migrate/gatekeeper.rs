@@ -5,11 +5,11 @@ use podfence_host::Mode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::conditions::{Condition, expressions_of, matches, namespaces, not};
+use super::conditions::{Condition, expressions_of, is_in, matches, namespaces, not, without_external_names};
 use super::parameters::normalized;
 use super::read::read;
 use super::write::{Objects, Part, Scope, Writer};
-use super::{Effect, Named, rules, text, without_covered};
+use super::{API_SERVER, Effect, Named, OLD_VALUES, rules, text, without_covered};
 use crate::gatekeeper::{Parameters, equivalents, find};
 
 #[derive(Deserialize)]
@@ -75,6 +75,31 @@ struct Expansion {
     /// Replaces the action of the constraints.
     action: Option<String>,
 }
+
+/// A kind that a template evaluates.
+#[derive(PartialEq)]
+struct Evaluated {
+    group: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    is_namespaced: bool,
+}
+
+const fn namespaced(group: &'static str, kind: &'static str, plural: &'static str) -> Evaluated {
+    Evaluated { group, kind, plural, is_namespaced: true }
+}
+
+static PODS: [Evaluated; 1] = [namespaced("", "Pod", "pods")];
+static SERVICES: [Evaluated; 1] = [namespaced("", "Service", "services")];
+static BINDINGS: [Evaluated; 2] = [
+    namespaced("rbac.authorization.k8s.io", "RoleBinding", "rolebindings"),
+    Evaluated {
+        group: "rbac.authorization.k8s.io",
+        kind: "ClusterRoleBinding",
+        plural: "clusterrolebindings",
+        is_namespaced: false,
+    },
+];
 
 /// Writes the policies of constraints.
 pub(super) fn migrate(constraints: &[Named<'_>], others: &[Named<'_>], writer: &mut Writer<'_>) {
@@ -200,6 +225,12 @@ impl Migrated<'_> {
         let matched = spec.r#match.clone().unwrap_or_default();
         let Some(mut scope) = self.scope(document, &matched, writer)? else { return Ok(()) };
         (scope.mode, scope.warns) = spec.action(self, writer);
+        if !self.evaluates_pods() {
+            scope.conditions.extend(self.conditions(&parameters));
+            self.warn_of_object(&parameters, writer);
+            parts.iter().for_each(|part| writer.policy(&scope, part.policy, part));
+            return Ok(());
+        }
         self.warn_of_template(&parameters, &parts, writer);
         let kinds = |expansion: &Expansion, of: &Workload| {
             expansion.kinds.iter().any(|(group, kind)| of.group == group && of.kind == kind)
@@ -233,6 +264,69 @@ impl Migrated<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The kinds that the template evaluates.
+    fn evaluated(&self) -> &'static [Evaluated] {
+        match self.kind {
+            "K8sBlockLoadBalancer" | "K8sBlockNodePort" | "K8sExternalIPs" => &SERVICES,
+            "K8sDisallowAnonymous" => &BINDINGS,
+            _ => &PODS,
+        }
+    }
+
+    fn evaluates_pods(&self) -> bool {
+        *self.evaluated() == PODS
+    }
+
+    /// What no setting of the policy says, and the template looks at.
+    fn conditions(&self, parameters: &Parameters) -> Vec<Condition> {
+        if self.kind != "K8sDisallowAnonymous" {
+            return vec![without_external_names()];
+        }
+        let mut subjects = vec!["system:anonymous", "system:unauthenticated"];
+        if parameters.get("disallowAuthenticated") == Some(&json!(true)) {
+            subjects.push("system:authenticated");
+        }
+        let is_subject = is_in("subject.name", &subjects);
+        let expression = format!("has(object.subjects) && object.subjects.exists(subject, {is_subject})");
+        let mut conditions = vec![Condition { name: "subjects", expression }];
+        let roles = texts(parameters, "allowedRoles");
+        if !roles.is_empty() {
+            let expression = not(&is_in("object.roleRef.name", &roles));
+            conditions.push(Condition { name: "roles", expression });
+        }
+        conditions
+    }
+
+    /// Says where the policies do not decide as a template for objects of other kinds than Pod.
+    fn warn_of_object(&self, parameters: &Parameters, writer: &mut Writer<'_>) {
+        self.warn(writer, Effect::Weaker, "", OLD_VALUES);
+        self.warn(writer, Effect::Weaker, "", API_SERVER);
+        match self.kind {
+            "K8sExternalIPs" => {
+                let text = "externalIPs of a Service of type ExternalName are not evaluated: they have no effect";
+                self.warn(writer, Effect::Weaker, "", text);
+                if !texts(parameters, "allowedIPs").is_empty() {
+                    let text = "addresses are compared as addresses, where the template compared texts: 2001:db8::1 also \
+                                covers 2001:db8:0::1";
+                    self.warn(writer, Effect::Weaker, "spec.parameters.allowedIPs", text);
+                }
+            }
+            "K8sDisallowAnonymous" => {
+                let text = "the kind of a subject counts: a User or ServiceAccount with the name of one of these groups, \
+                            which is not that group, is accepted, and so is a Group system:anonymous";
+                self.warn(writer, Effect::Weaker, "", text);
+                let text = "the condition subjects limits the policy to bindings with such a subject; without it, it also \
+                            rejects the service account default as a subject";
+                self.warn(writer, Effect::Note, "", text);
+                if !texts(parameters, "allowedRoles").is_empty() {
+                    let text = "no setting of role-bindings exempts roles; the condition roles does";
+                    self.warn(writer, Effect::Note, "spec.parameters.allowedRoles", text);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Says where the policies do not decide as the template.
@@ -271,10 +365,8 @@ impl Migrated<'_> {
             let text = "Windows pods need no settings that only Linux has; the template rejected them";
             self.warn(writer, Effect::Weaker, "", text);
         }
-        let names = |list: &str| -> Vec<&str> {
-            parameters.get(list).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
-        };
-        let (allowed, required) = (names("allowedCapabilities"), names("requiredDropCapabilities"));
+        let (allowed, required) =
+            (texts(parameters, "allowedCapabilities"), texts(parameters, "requiredDropCapabilities"));
         let is_all = |name: &&str| name.eq_ignore_ascii_case("all");
         if required.iter().any(|name| !is_all(name) && (allowed.contains(&"*") || allowed.contains(name))) {
             let text = "a container could add a capability that it must drop; Podfence rejects such a container";
@@ -291,9 +383,6 @@ impl Migrated<'_> {
         let text = "image volumes are evaluated as well, references are normalized (nginx is docker.io/library/nginx:latest), and \
                     what cannot be read as an image is rejected";
         self.warn(writer, Effect::Stricter, "", text);
-        let entries = |list: &str| -> Vec<&str> {
-            parameters.get(list).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
-        };
         let is_of_hub = |entry: &&str| {
             let first = entry.split('/').next().unwrap_or_default();
             first == "docker.io" || !first.contains(['.', ':']) && first != "localhost"
@@ -304,15 +393,15 @@ impl Migrated<'_> {
         match self.kind {
             "K8sAllowedRepos" => {
                 self.warn(writer, Effect::Stricter, "spec.parameters.repos", PREFIX);
-                if entries("repos").iter().any(is_of_hub) {
+                if texts(parameters, "repos").iter().any(is_of_hub) {
                     self.warn(writer, Effect::Weaker, "spec.parameters.repos", HUB);
                 }
             }
-            "K8sAllowedReposv2" if entries("allowedImages").iter().any(is_of_hub) => {
+            "K8sAllowedReposv2" if texts(parameters, "allowedImages").iter().any(is_of_hub) => {
                 self.warn(writer, Effect::Weaker, "spec.parameters.allowedImages", HUB);
             }
             "K8sDisallowedRepos" => self.warn(writer, Effect::Weaker, "spec.parameters.repos", PREFIX),
-            "K8sDisallowedTags" if !entries("tags").contains(&"latest") => {
+            "K8sDisallowedTags" if !texts(parameters, "tags").contains(&"latest") => {
                 let text = "an image without a tag was rejected, and has the tag latest: this tag is denied as well";
                 self.warn(writer, Effect::Stricter, "spec.parameters.tags", text);
             }
@@ -320,15 +409,22 @@ impl Migrated<'_> {
         }
     }
 
-    /// Which pods are judged; `None` if there are none.
+    /// Which objects are judged; `None` if there are none.
     ///
     /// # Errors
     /// A selector is of another type.
     fn scope(&self, document: &Value, matched: &Match, writer: &mut Writer<'_>) -> Result<Option<Scope>, String> {
-        if !self.matches_pods(matched, writer) {
+        let kinds = self.kinds(matched, writer);
+        if kinds.is_empty() {
             return Ok(None);
         }
         let mut scope = Scope::new(vec![self.origin.to_owned()], text(document, "/metadata/name"));
+        if !self.evaluates_pods() {
+            let rules = kinds.iter().map(|of| rules::rule(of.group, &[of.plural], rules::BOTH)).collect();
+            scope.objects = Objects::Matched(rules);
+        }
+        // An object of the cluster is in no namespace, and every selector of namespaces matches it.
+        let of_cluster = if kinds.iter().all(|of| of.is_namespaced) { "" } else { "!has(request.namespace) || " };
         if let Some(selector) = &matched.namespace_selector {
             scope.namespaces =
                 expressions_of(selector).map_err(|problem| format!("spec.match.namespaceSelector.{problem}"))?;
@@ -340,7 +436,7 @@ impl Migrated<'_> {
         let is_pattern = |name: &&str| name.contains('*');
         let named: Vec<&str> = matched.namespaces.iter().flatten().map(String::as_str).collect();
         if named.iter().any(is_pattern) {
-            let expression = matches("request.namespace", &named);
+            let expression = format!("{of_cluster}{}", matches("request.namespace", &named));
             scope.conditions.push(Condition { name: "namespaces", expression });
         } else if !named.is_empty() {
             scope.namespaces.extend(namespaces("In", named));
@@ -348,7 +444,7 @@ impl Migrated<'_> {
         let excluded = matched.excluded_namespaces.iter().flatten().chain(&self.common.excluded).map(String::as_str);
         let (patterns, names): (Vec<&str>, Vec<&str>) = excluded.partition(is_pattern);
         if !patterns.is_empty() {
-            let expression = not(&matches("request.namespace", &patterns));
+            let expression = format!("{of_cluster}{}", not(&matches("request.namespace", &patterns)));
             scope.conditions.push(Condition { name: "excluded-namespaces", expression });
         }
         if !names.is_empty() {
@@ -362,34 +458,56 @@ impl Migrated<'_> {
         Ok(Some(scope))
     }
 
-    fn matches_pods(&self, matched: &Match, writer: &mut Writer<'_>) -> bool {
-        if matched.scope.as_deref() == Some("Cluster") {
-            let text = "pods are in namespaces, so the constraint evaluates none";
-            self.warn(writer, Effect::Note, "spec.match.scope", text);
-            return false;
+    /// The kinds that the constraint evaluates.
+    fn kinds(&self, matched: &Match, writer: &mut Writer<'_>) -> Vec<&'static Evaluated> {
+        let evaluated = self.evaluated();
+        let is_in_scope = |of: &&Evaluated| match matched.scope.as_deref() {
+            Some("Cluster") => !of.is_namespaced,
+            Some("Namespaced") => of.is_namespaced,
+            _ => true,
+        };
+        let in_scope: Vec<&Evaluated> = evaluated.iter().filter(is_in_scope).collect();
+        if in_scope.is_empty() {
+            let text = format!("a {} is in a namespace, so the constraint evaluates none", evaluated[0].kind);
+            self.warn(writer, Effect::Note, "spec.match.scope", &text);
+            return Vec::new();
         }
         if matched.source.as_deref() == Some("Generated") {
+            if !self.evaluates_pods() {
+                let text = "Gatekeeper expands workloads to pods, so the constraint evaluates nothing";
+                self.warn(writer, Effect::Note, "spec.match.source", text);
+                return Vec::new();
+            }
             let text = "Gatekeeper evaluated only the workloads that it expands; Podfence evaluates their pods as well";
             self.warn(writer, Effect::Stricter, "spec.match.source", text);
         }
-        let Some(kinds) = matched.kinds.as_deref().filter(|kinds| !kinds.is_empty()) else { return true };
+        let Some(kinds) = matched.kinds.as_deref().filter(|kinds| !kinds.is_empty()) else { return in_scope };
         // An empty list matches any, as one that is not there.
         let has = |list: &Option<Vec<String>>, name: &str| {
             list.as_ref().is_none_or(|list| list.is_empty() || list.iter().any(|of| of == name || of == "*"))
         };
         for name in kinds.iter().flat_map(|of| of.kinds.iter().flatten()) {
-            if name != "*" && name != "Pod" {
+            if name != "*" && evaluated.iter().all(|of| of.kind != name) {
                 let text = format!("the template let every {name} pass, and so do the policies");
                 self.warn(writer, Effect::Note, "spec.match.kinds", &text);
             }
         }
-        let is_matched = kinds.iter().any(|of| has(&of.api_groups, "") && has(&of.kinds, "Pod"));
-        if !is_matched {
-            let text = "the constraint matches no Pod, and the template evaluates no other kind";
-            self.warn(writer, Effect::Note, "spec.match.kinds", text);
+        let is_matched =
+            |of: &&Evaluated| kinds.iter().any(|kinds| has(&kinds.api_groups, of.group) && has(&kinds.kinds, of.kind));
+        let found: Vec<&Evaluated> = in_scope.into_iter().filter(is_matched).collect();
+        if found.is_empty() {
+            let names: Vec<&str> = evaluated.iter().map(|of| of.kind).collect();
+            let text =
+                format!("the constraint matches no {}, and the template evaluates no other kind", names.join(" or "));
+            self.warn(writer, Effect::Note, "spec.match.kinds", &text);
         }
-        is_matched
+        found
     }
+}
+
+/// The texts of a parameter that is a list.
+fn texts<'p>(parameters: &'p Parameters, list: &str) -> Vec<&'p str> {
+    parameters.get(list).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 /// The settings of `users` that have a rule.

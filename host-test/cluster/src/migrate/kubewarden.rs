@@ -6,14 +6,15 @@ use podfence_core::workload::WORKLOADS;
 use podfence_host::Mode;
 use serde_json::{Map, Value, json};
 
-use super::conditions::{expression, expressions_of, namespaces};
+use super::conditions::{Condition, expression, expressions_of, namespaces, without_external_names};
 use super::parameters::{Reader, is_image, is_known_profile, is_tag};
 use super::rules::{self, PODS, rule};
 use super::write::{MIGRATED_FROM, Part, Writer, object_name};
-use super::{Effect, is_exemption, text};
+use super::{API_SERVER, Effect, OLD_VALUES, is_exemption, text};
 use crate::documents::module_name;
-use crate::gatekeeper::object;
+use crate::gatekeeper::{any_address, object, services};
 use crate::policy::{Configured, Placement, failure_policy, mode_name, twin};
+use crate::published::{self, Published};
 
 type Settings = Map<String, Value>;
 
@@ -60,7 +61,7 @@ const fn official(
 }
 
 /// The names of the other settings are known to our policies, and what is left out is said as it was meant.
-static OFFICIAL: [Official; 16] = [
+static OFFICIAL: [Official; 18] = [
     official(
         "allow-privilege-escalation-psp",
         "allow-privilege-escalation",
@@ -84,6 +85,12 @@ static OFFICIAL: [Official; 16] = [
         ],
         capabilities,
     ),
+    official("disallow-service-loadbalancer", "services", &[], |of| {
+        without_type(of, &["ClusterIP", "NodePort", "ExternalName"]);
+    }),
+    official("disallow-service-nodeport", "services", &[], |of| {
+        without_type(of, &["ClusterIP", "LoadBalancer", "ExternalName"]);
+    }),
     official(
         "flexvolume-drivers-psp",
         "flex-volumes",
@@ -213,6 +220,8 @@ struct Translation<'t, 'r, 'o> {
     /// Expressions about namespaces and objects that settings become.
     namespaces: Vec<Value>,
     objects: Vec<Value>,
+    /// What has no setting of our policy.
+    conditions: Vec<Condition>,
     reader: &'t mut Reader<'r, 'o>,
 }
 
@@ -243,6 +252,7 @@ struct Translated {
     parts: Vec<Part>,
     namespaces: Vec<Value>,
     objects: Vec<Value>,
+    conditions: Vec<Condition>,
 }
 
 /// Translates the settings of an official policy.
@@ -271,12 +281,20 @@ fn translate(
     if official.settings.iter().any(|(_, of)| matches!(of, Type::Ranges)) {
         settings = reader.ids("", settings)?;
     }
-    let mut translation =
-        Translation { settings, is_mutating, more: Vec::new(), namespaces: Vec::new(), objects: Vec::new(), reader };
+    let mut translation = Translation {
+        settings,
+        is_mutating,
+        more: Vec::new(),
+        namespaces: Vec::new(),
+        objects: Vec::new(),
+        conditions: Vec::new(),
+        reader,
+    };
     (official.translate)(&mut translation);
-    let Translation { settings, more, namespaces, objects, .. } = translation;
+    let Translation { settings, more, namespaces, objects, conditions, .. } = translation;
     let parts = std::iter::once((official.policy, settings)).chain(more);
-    Ok(Translated { parts: parts.map(|(policy, settings)| Part::new(policy, settings)).collect(), namespaces, objects })
+    let parts = parts.map(|(policy, settings)| Part::new(policy, settings)).collect();
+    Ok(Translated { parts, namespaces, objects, conditions })
 }
 
 impl Type {
@@ -339,10 +357,11 @@ fn policy(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<(),
     let is_mutating = spec["mutating"] == true;
     let mut reader = Reader { origin, prefix: "spec.settings", writer };
     let translated = translate(official, &spec["settings"], is_mutating, &mut reader)?;
-    let Some(rules) = narrowed(&spec["rules"], origin, writer)? else { return Ok(()) };
+    let Some(rules) = narrowed(&spec["rules"], official.policy, origin, writer)? else { return Ok(()) };
     let mut matched = Matched::read(document, origin, writer)?;
     matched.namespaces.extend(translated.namespaces);
     matched.objects.extend(translated.objects);
+    matched.conditions.extend(translated.conditions.iter().map(Condition::written));
     for part in &translated.parts {
         let suffix = if part.policy == official.policy { String::new() } else { format!("-{}", part.policy) };
         let name = writer.unique(format!("podfence-{}{suffix}", object_name(text(document, "/metadata/name"))));
@@ -368,7 +387,12 @@ fn group(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<(), 
     let spec = &document["spec"];
     let members = spec["policies"].as_object().ok_or("spec.policies: expected an object")?;
     let mut expression = spec["expression"].as_str().ok_or("spec.expression: expected an expression")?.to_owned();
-    let Some(rules) = narrowed(&spec["rules"], origin, writer)? else { return Ok(()) };
+    let policies = || members.values().filter_map(|of| find(module_name(of["module"].as_str()?)?)).map(|of| of.policy);
+    if policies().any(evaluates_pods) && !policies().all(evaluates_pods) {
+        return Err("spec.policies: expected policies for pods or for Services, found both; keep this group".to_owned());
+    }
+    let rules = narrowed(&spec["rules"], policies().next().unwrap_or("privileged"), origin, writer)?;
+    let Some(rules) = rules else { return Ok(()) };
     let matched = Matched::read(document, origin, writer)?;
     let (mut written, mut configured) = (Map::new(), BTreeMap::new());
     let mut is_any_official = false;
@@ -400,6 +424,11 @@ fn group(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<(), 
         let translated = translate(official, &member["settings"], false, &mut reader)?;
         if !(translated.namespaces.is_empty() && translated.objects.is_empty()) {
             return Err(format!("{prefix}: its exceptions cannot be moved into one member; keep this group"));
+        }
+        if !translated.conditions.is_empty() {
+            let text = "a Service of type ExternalName with a name in the cluster was accepted, and is rejected: a member \
+                        of a group has no conditions";
+            writer.warn(Effect::Stricter, origin, &format!("spec.policies.{name}"), text);
         }
         let mut calls = Vec::new();
         for part in translated.parts {
@@ -460,6 +489,7 @@ struct Matched {
     mode: Mode,
     namespaces: Vec<Value>,
     objects: Vec<Value>,
+    conditions: Vec<Value>,
     /// What stays as it is.
     others: Map<String, Value>,
 }
@@ -515,14 +545,12 @@ impl Matched {
                 }
             }
         }
-        match &spec["matchConditions"] {
-            Value::Null => {}
-            Value::Array(conditions) if conditions.iter().all(is_condition) => {
-                others.insert("matchConditions".to_owned(), json!(conditions));
-            }
+        let conditions = match &spec["matchConditions"] {
+            Value::Null => Vec::new(),
+            Value::Array(conditions) if conditions.iter().all(is_condition) => conditions.clone(),
             other => return Err(format!("spec.matchConditions: expected names and expressions, found {other}")),
-        }
-        Ok(Matched { mode, namespaces, objects, others })
+        };
+        Ok(Matched { mode, namespaces, objects, conditions, others })
     }
 
     fn placement<'p>(&self, name: &'p str, rules: &Value, writer: &Writer<'_>) -> Placement<'p> {
@@ -546,6 +574,9 @@ impl Matched {
         for (field, value) in &self.others {
             spec[field] = value.clone();
         }
+        if !self.conditions.is_empty() {
+            spec["matchConditions"] = json!(self.conditions);
+        }
         if document["spec"]["message"].is_string() {
             spec["message"] = document["spec"]["message"].clone();
         }
@@ -561,32 +592,86 @@ impl Matched {
     }
 }
 
-/// Which requests we judge of those that the rules match, and those for the containers of `kubectl debug`; `None` if there
-/// are none.
+/// Whether one of our policies evaluates pods, and not objects of other kinds.
+fn evaluates_pods(policy: &str) -> bool {
+    published::find(policy).is_some_and(Published::evaluates_pods)
+}
+
+/// Where the requests are that a policy gets to see.
+const RULES: &str = "spec.rules";
+
+/// A rule's groups, resources, and those of its operations that we judge.
+fn read_rule(rule: &Value) -> [Vec<&str>; 3] {
+    let list =
+        |name: &str| -> Vec<&str> { rule[name].as_array().into_iter().flatten().filter_map(Value::as_str).collect() };
+    let given = list("operations");
+    let is_given = |of: &&str| given.contains(of) || given.contains(&"*");
+    let operations = rules::BOTH.iter().copied().filter(is_given).collect();
+    [list("apiGroups"), list("resources"), operations]
+}
+
+/// Which requests one of our policies judges of those that the rules match; `None` if there are none.
 ///
 /// # Errors
 /// They are not rules.
-fn narrowed(rules: &Value, origin: &str, writer: &mut Writer<'_>) -> Result<Option<Value>, String> {
-    const PATH: &str = "spec.rules";
+fn narrowed(rules: &Value, policy: &str, origin: &str, writer: &mut Writer<'_>) -> Result<Option<Value>, String> {
     let given = rules.as_array().ok_or("spec.rules: expected a list")?;
+    match evaluates_pods(policy) {
+        true => Ok(narrowed_to_pods(given, origin, writer)),
+        false => Ok(narrowed_to(policy, given, origin, writer)),
+    }
+}
+
+/// Which requests a policy for other objects than pods judges.
+fn narrowed_to(policy: &str, given: &[Value], origin: &str, writer: &mut Writer<'_>) -> Option<Value> {
+    let published = published::find(policy).and_then(|of| of.rules.as_array()).into_iter().flatten();
+    let known: Vec<(&str, &str)> = published
+        .flat_map(|rule| {
+            let [groups, resources, _] = read_rule(rule);
+            groups.into_iter().flat_map(move |group| resources.clone().into_iter().map(move |of| (group, of)))
+        })
+        .collect();
+    let names = known.iter().map(|(_, resource)| *resource).collect::<Vec<_>>().join(" and ");
+    let mut kept = Vec::new();
+    for given in given {
+        let [groups, resources, operations] = read_rule(given);
+        let is_wild = resources.contains(&"*") || resources.contains(&"*/*");
+        if is_wild || groups.contains(&"*") {
+            let text = format!("a rule with `*` is narrowed to {names}: the official policy let other kinds pass");
+            writer.warn(Effect::Note, origin, RULES, &text);
+        }
+        for other in resources.iter().filter(|of| !of.contains('*') && known.iter().all(|(_, known)| known != *of)) {
+            let text = format!("{other} is not one of {names}, and is left out: the official policy let it pass");
+            writer.warn(Effect::Note, origin, RULES, &text);
+        }
+        for (group, resource) in &known {
+            let of_group = groups.contains(group) || groups.contains(&"*");
+            if of_group && (is_wild || resources.contains(resource)) && !operations.is_empty() {
+                kept.push(rule(group, &[resource], &operations));
+            }
+        }
+    }
+    if kept.is_empty() {
+        let text = format!("no rule matches {names}, so the policy evaluates nothing");
+        writer.warn(Effect::Note, origin, RULES, &text);
+        return None;
+    }
+    Some(Value::Array(kept))
+}
+
+/// Which requests a policy for pods judges, and those for the containers of `kubectl debug`.
+fn narrowed_to_pods(given: &[Value], origin: &str, writer: &mut Writer<'_>) -> Option<Value> {
     let (mut kept, mut is_pods, mut is_debug, mut is_any) = (Vec::new(), false, false, false);
     for given in given {
-        let list = |name: &str| -> Vec<&str> {
-            given[name].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
-        };
-        let (groups, resources, operations) = (list("apiGroups"), list("resources"), list("operations"));
-        let operations: Vec<&str> = ["CREATE", "UPDATE"]
-            .into_iter()
-            .filter(|of| operations.contains(of) || operations.contains(&"*"))
-            .collect();
+        let [groups, resources, operations] = read_rule(given);
         let is_wild = resources.contains(&"*") || resources.contains(&"*/*");
         if is_wild || groups.contains(&"*") {
             let text = "a rule with `*` is narrowed to pods and workloads: the official policy let other kinds pass";
-            writer.warn(Effect::Note, origin, PATH, text);
+            writer.warn(Effect::Note, origin, RULES, text);
         }
         for other in resources.iter().filter(|of| !of.contains('*') && !is_known(of)) {
             let text = format!("{other} holds no pod, and is left out: the official policy let it pass");
-            writer.warn(Effect::Note, origin, PATH, &text);
+            writer.warn(Effect::Note, origin, RULES, &text);
         }
         is_debug |= resources.iter().any(|of| ["pods/ephemeralcontainers", "pods/*", "*/*"].contains(of));
         for group in ["", "apps", "batch"] {
@@ -603,22 +688,22 @@ fn narrowed(rules: &Value, origin: &str, writer: &mut Writer<'_>) -> Result<Opti
     }
     if !is_any && !is_debug {
         let text = "no rule matches a pod or a workload, so the policy evaluates nothing";
-        writer.warn(Effect::Note, origin, PATH, text);
-        return Ok(None);
+        writer.warn(Effect::Note, origin, RULES, text);
+        return None;
     }
     if !is_pods {
         let text = "no rule matched pods, so pods without a workload were not evaluated; rules for pods are added";
-        writer.warn(Effect::Stricter, origin, PATH, text);
+        writer.warn(Effect::Stricter, origin, RULES, text);
         kept.splice(0..0, rules::of_pods().as_array().cloned().unwrap_or_default());
     } else {
         if !is_debug {
             let text =
                 "the containers of kubectl debug were not evaluated; a rule for pods/ephemeralcontainers is added";
-            writer.warn(Effect::Stricter, origin, PATH, text);
+            writer.warn(Effect::Stricter, origin, RULES, text);
         }
         kept.push(rule("", &PODS[1..], &["UPDATE"]));
     }
-    Ok(Some(Value::Array(kept)))
+    Some(Value::Array(kept))
 }
 
 /// Whether a resource is a pod, or what pods are made from.
@@ -856,6 +941,16 @@ fn trusted(group: &str, entry: &str) -> Option<(String, &'static str)> {
         ""
     };
     Some((pattern, difference))
+}
+
+/// A Service of any type but one is accepted. Nothing else of it was looked at.
+fn without_type(of: &mut Translation<'_, '_, '_>, types: &[&str]) {
+    of.settings = services(types, any_address());
+    of.conditions.push(without_external_names());
+    let origin = of.reader.origin;
+    for text in [OLD_VALUES, API_SERVER] {
+        of.reader.writer.warn(Effect::Weaker, origin, "", text);
+    }
 }
 
 fn init_volumes(of: &mut Translation<'_, '_, '_>) {

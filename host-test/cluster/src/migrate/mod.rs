@@ -93,6 +93,12 @@ pub struct Warning {
     pub text: String,
 }
 
+/// How policies for other objects than pods read an update, where other projects evaluate the object as a whole.
+const OLD_VALUES: &str = "on UPDATE, what the object had before is not evaluated again";
+
+/// Whose requests the policies for other objects than pods leave alone.
+const API_SERVER: &str = "what the API server itself writes, as the user system:apiserver, is exempt";
+
 /// How many documents a message lists.
 const MOST_NAMED: usize = 8;
 

@@ -1,6 +1,7 @@
 //! Values of settings as their sources read them: what is not a value there is left out, so that one odd value does not
 //! void the rest.
 
+use podfence_core::Block;
 use serde_json::{Map, Value, json};
 
 use super::write::Writer;
@@ -97,6 +98,9 @@ impl Reader<'_, '_> {
                 self.images(name, value, Effect::Stricter, is_kept)?
             }
             "tags" => self.strings(name, value, is_tag)?,
+            // No Service has anything but addresses, so that a block in the list covers none.
+            "allowedIPs" => self.strings(name, value, |of| !of.contains('/') && Block::parse_any(of).is_some())?,
+            "allowedRoles" => self.strings(name, value, |_| true)?,
             "allowedSELinuxOptions" => self.objects(name, value, |of| of.values().all(Value::is_string))?,
             "runAsUser" | "runAsGroup" | "supplementalGroups" | "fsGroup" => match value {
                 Value::Object(ids) if name != "runAsUser" && !ids.contains_key("ranges") => {
@@ -105,7 +109,9 @@ impl Reader<'_, '_> {
                 Value::Object(ids) => json!(self.ids(name, ids)?),
                 other => return Err(self.wrong(name, "a rule and its ranges", &other)),
             },
-            "hostNetwork" if !value.is_boolean() => return Err(self.wrong(name, "a boolean", &value)),
+            "hostNetwork" | "disallowAuthenticated" if !value.is_boolean() => {
+                return Err(self.wrong(name, "a boolean", &value));
+            }
             "min" | "max" => match value.as_i64() {
                 Some(port) => json!(port.clamp(0, 65535)),
                 None => return Err(self.wrong(name, "a port", &value)),

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::published;
 
-const BOTH: &[&str] = &["CREATE", "UPDATE"];
+/// The operations that change what an object is.
+pub(super) const BOTH: &[&str] = &["CREATE", "UPDATE"];
 
 /// The resources that are pods themselves, and what only changes one.
 pub(super) const PODS: [&str; 2] = ["pods", "pods/ephemeralcontainers"];

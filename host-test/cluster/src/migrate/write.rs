@@ -11,7 +11,7 @@ use crate::deploy::module_url;
 use crate::gatekeeper::object;
 use crate::matching::NAMESPACE_NAME;
 use crate::policy::{Configured, Placement, twin};
-use crate::published;
+use crate::published::{self, Published};
 
 /// The annotation that names the source of a document.
 pub const MIGRATED_FROM: &str = "podfence.io/migrated-from";
@@ -93,6 +93,11 @@ impl Part {
         // Its default.
         as_member.shift_remove("mutate");
         Part { policy, settings, as_member }
+    }
+
+    /// Whether it evaluates pods, and not objects of other kinds.
+    pub(super) fn evaluates_pods(&self) -> bool {
+        published::find(self.policy).is_some_and(Published::evaluates_pods)
     }
 
     /// Whether it changes objects.
@@ -185,7 +190,9 @@ impl<'o> Writer<'o> {
             Objects::PodsAnd(others) => (rules::of_pods(), Some(others.clone())),
             Objects::Pods => (rules::of_pods(), self.options.workloads.then(rules::of_workloads)),
         };
-        self.warn_of_cluster(scope);
+        if of.evaluates_pods() {
+            self.warn_of_cluster(scope);
+        }
         let own = object_name(&scope.name);
         let parts: Vec<&str> = ["podfence", &own, part].into_iter().filter(|part| !part.is_empty()).collect();
         let name = self.unique(parts.join("-"));
