@@ -313,6 +313,10 @@ fn is_verb(granted: &str, wanted: &str) -> bool {
 
 /// Whether a resource of a rule is a wanted one: by its name, or `*/sub` for each with this subresource.
 fn is_resource(granted: &str, wanted: &str) -> bool {
+    // No request is for a resource with such a name.
+    if granted.ends_with('/') {
+        return false;
+    }
     if granted == wanted {
         return true;
     }
