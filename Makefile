@@ -43,6 +43,7 @@ OPA_CLIENTS := target/opa-clients
 OPA_LINK := -Clink-arg=--import-memory -Clink-arg=--export-memory -Clink-arg=--initial-memory=327680
 
 CONTROL_PLANE := $(addprefix target/control-plane/,kube-apiserver kube-controller-manager kubectl)
+FUNCTIONS := target/control-plane/functions
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -174,7 +175,7 @@ target/tools/bin/helm:
 	@echo 'helm'
 	@GOBIN=$(CURDIR)/$(@D) CGO_ENABLED=0 go install -trimpath -ldflags='-s -w' helm.sh/helm/v3/cmd/helm@v3.22.0
 
-control-plane: $(CONTROL_PLANE) ## Build kube-apiserver, kube-controller-manager and kubectl: target/control-plane
+control-plane: $(CONTROL_PLANE) $(FUNCTIONS) ## Build kube-apiserver, kube-controller-manager and kubectl: target/control-plane
 
 # The version of go.mod, which the binaries say by themselves in no other way.
 $(CONTROL_PLANE) &: host-test/control-plane/go.mod host-test/control-plane/go.sum
@@ -186,6 +187,12 @@ $(CONTROL_PLANE) &: host-test/control-plane/go.mod host-test/control-plane/go.su
 	done; \
 	CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "$$flags" -o ../../target/control-plane/ \
 		k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager k8s.io/kubernetes/cmd/kubectl
+
+# What says what Kubernetes' own functions make of objects.
+$(FUNCTIONS): host-test/control-plane/functions/main.go host-test/control-plane/go.mod host-test/control-plane/go.sum
+	@echo '$(notdir $@)'
+	@mkdir -p $(@D)
+	@cd host-test/control-plane && CGO_ENABLED=0 go build -mod=readonly -trimpath -o ../../$@ ./functions
 
 # What the reader's table holds is what kubectl reads today.
 reader-truth: control-plane

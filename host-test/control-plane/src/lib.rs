@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod control_plane;
 pub mod costs;
 pub mod deployed;
+pub mod functions;
 pub mod histories;
 pub mod http;
 pub mod kubelet;

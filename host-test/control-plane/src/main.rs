@@ -1,13 +1,15 @@
 //! `make cluster-test`: whether the policies are right in a living cluster.
 //!
 //! `cluster-test [FILTER]` runs the histories of the sets of policies whose names contain the filter; `standards` is
-//! the comparison with the built-in admission, `deployed` what `deploy/` and `podfence migrate` write, and `validating`
-//! the comparison of ValidatingAdmissionPolicies in the API server and in `podfence`. `costs` measures what admission
-//! costs, and tests nothing.
+//! the comparison with the built-in admission, `deployed` what `deploy/` and `podfence migrate` write, `validating` the
+//! comparison of ValidatingAdmissionPolicies in the API server and in `podfence`, and `functions` the comparison with
+//! Kubernetes' own functions. `costs` measures what admission costs, and tests nothing.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -21,7 +23,7 @@ use podfence_control_plane::histories::{self, Set, World};
 use podfence_control_plane::kubelet::Kubelet;
 use podfence_control_plane::refusals::REFUSALS;
 use podfence_control_plane::webhook::Webhook;
-use podfence_control_plane::{costs, deployed, samples, standards, validating};
+use podfence_control_plane::{costs, deployed, functions, samples, standards, validating};
 use podfence_fixtures::generated;
 use podfence_host::Mode;
 use podfence_scan::custom_kinds;
@@ -36,11 +38,20 @@ const DEPLOYED: &str = "deployed";
 /// The filter that runs the comparison of ValidatingAdmissionPolicies.
 const VALIDATING: &str = "validating";
 
+/// The filter that runs the comparison with Kubernetes' own functions, which needs no control plane.
+const FUNCTIONS: &str = "functions";
+
 /// The filter that measures what admission costs, and does nothing else.
 const COSTS: &str = "costs";
 
 /// How many random pods are compared, unless `PODFENCE_PODS` says it.
 const PODS: usize = 5000;
+
+/// How many objects of each kind are drawn for Kubernetes' own functions, unless `PODFENCE_PODS` says it.
+const OBJECTS: usize = 10_000;
+
+/// How many differences from these functions are shown: one mistake makes many.
+const MOST_SHOWN: usize = 20;
 
 /// Histories wait more than they work.
 const AT_ONCE: usize = 8;
@@ -61,17 +72,23 @@ fn run(filter: &str) -> Result<bool, StartError> {
     let start = Instant::now();
     let root = podfence_support::root();
     let binaries = root.join("target/control-plane");
+    let modules = Modules::load();
+    let mut problems = Vec::new();
+    if filter.is_empty() || filter == FUNCTIONS {
+        problems.extend(check_functions(&binaries.join("functions"), &modules)?);
+    }
+    if filter == FUNCTIONS {
+        return Ok(show(&problems, start));
+    }
     let plane = ControlPlane::start(&binaries, &binaries.join("run"), &validating::namespaces())?;
     let kubelet = Kubelet::start(&plane.client);
     let webhook = Webhook::start(&plane.authority)?;
-    let modules = Modules::load();
     prepare(&plane);
     println!("the control plane runs after {} s", start.elapsed().as_secs());
     let world = World { client: &plane.client, webhook: &webhook, kubelet: &kubelet, modules: &modules };
     if filter == COSTS {
         return show_costs(&world);
     }
-    let mut problems = Vec::new();
     if filter.is_empty() || filter == STANDARDS {
         problems.extend(check_standards(&world));
     }
@@ -87,11 +104,16 @@ fn run(filter: &str) -> Result<bool, StartError> {
     if filter.is_empty() || filter == VALIDATING {
         problems.extend(check_validating(&plane));
     }
-    for problem in &problems {
+    Ok(show(&problems, start))
+}
+
+/// Prints the problems; whether there are none.
+fn show(problems: &[String], start: Instant) -> bool {
+    for problem in problems {
         println!("FAILED {problem}");
     }
     println!("{} problems after {} s", problems.len(), start.elapsed().as_secs());
-    Ok(problems.is_empty())
+    problems.is_empty()
 }
 
 /// What pods and policies name: runtime classes, and a custom kind.
@@ -185,9 +207,39 @@ fn sets() -> Vec<Set> {
     sets
 }
 
+/// The number in a variable, or another one.
+fn number<N: FromStr>(variable: &str, otherwise: N) -> N {
+    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(otherwise)
+}
+
+fn check_functions(program: &Path, modules: &Modules) -> Result<Vec<String>, StartError> {
+    let start = Instant::now();
+    let (seed, count) = (number("PODFENCE_SEED", 0), number("PODFENCE_PODS", OBJECTS));
+    let found = functions::compare(program, modules, seed, count)
+        .map_err(|error| StartError(format!("{}: {error}; make control-plane builds it", program.display())))?;
+    println!("the policies and Kubernetes' own functions, seed {seed}, in {} s:", start.elapsed().as_secs());
+    for (kind, count) in &found.objects {
+        println!("{count:>6} {kind}");
+    }
+    println!("{:>6} that the API server does not take", found.invalid);
+    let mut problems = found.differences;
+    for (what, [not, is]) in &found.counts {
+        println!("{:>6} {what}: {is}", not + is);
+        if *not == 0 || *is == 0 {
+            problems.push(format!("{what}: {is} of {}", not + is));
+        }
+    }
+    let left_out = problems.len().saturating_sub(MOST_SHOWN);
+    problems.truncate(MOST_SHOWN);
+    if left_out > 0 {
+        problems.push(format!("and {left_out} more differences from Kubernetes' own functions"));
+    }
+    Ok(problems)
+}
+
 fn check_standards(world: &World<'_>) -> Vec<String> {
     let start = Instant::now();
-    let pods = std::env::var("PODFENCE_PODS").ok().and_then(|pods| pods.parse().ok()).unwrap_or(PODS);
+    let pods = number("PODFENCE_PODS", PODS);
     let found = match standards::compare(world.client, world.modules, pods) {
         Ok(found) => found,
         Err(late) => return vec![late.0],
