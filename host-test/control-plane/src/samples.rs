@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 /// The lists of containers that an object can be created with.
 const LISTS: [&str; 2] = ["initContainers", "containers"];
 
+/// An image that every policy lets in.
+const IMAGE: &str = "registry.example.com/app:1";
+
 /// A kind of objects that hold a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
@@ -133,7 +136,7 @@ pub fn good() -> Value {
 
 /// A container that every policy lets in, in a pod that it lets in.
 pub fn good_container(name: &str) -> Value {
-    json!({"name": name, "image": "registry.example.com/app:1", "securityContext": {
+    json!({"name": name, "image": IMAGE, "securityContext": {
         "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "privileged": false,
         "capabilities": {"drop": ["ALL"]},
     }})
@@ -145,7 +148,7 @@ pub fn good_container(name: &str) -> Value {
 /// The fixtures cannot be read.
 pub fn bad(policy: &str) -> Vec<Value> {
     let suite = Suite::load(&podfence_support::policies().join(policy)).unwrap_or_else(|error| panic!("{error}"));
-    let plain = json!({"metadata": {}, "spec": {"containers": [{"name": "app", "image": "nginx"}]}});
+    let plain = json!({"metadata": {}, "spec": {"containers": [{"name": "app", "image": IMAGE}]}});
     let rejected = suite.cases.into_iter().filter_map(|case| {
         let is_plain = case.request.is_empty() && case.settings.as_object().is_none_or(Map::is_empty);
         match (case.subject, case.expectation) {
@@ -182,7 +185,7 @@ fn complete(mut pod: Value) -> Value {
                 container["name"] = json!(format!("{}-{index}", list.to_lowercase()));
             }
             if has_no_image {
-                container["image"] = json!("nginx");
+                container["image"] = json!(IMAGE);
             }
         }
     }
