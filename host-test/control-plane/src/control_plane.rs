@@ -24,13 +24,14 @@ pub struct ControlPlane {
     pub authority: Authority,
     directory: PathBuf,
     binaries: PathBuf,
-    port: u16,
+    /// The URL of etcd.
+    etcd: String,
     // Controllers end first, and etcd last.
     children: Vec<Running>,
 }
 
-/// A child process that ends with us.
-struct Running(Child);
+/// A child process that ends when it is dropped.
+pub struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -85,11 +86,13 @@ impl ControlPlane {
         }
         let client = Arc::new(Client::new(port, ADMIN, authority.der())?);
         let (binaries, directory) = (binaries.to_owned(), directory.to_owned());
-        let mut of = ControlPlane { client, authority, directory, binaries, port, children: Vec::new() };
         let url = |port| format!("http://127.0.0.1:{port}");
         let (clients, peers) = (url(client_port), url(peer_port));
-        of.run(
+        let etcd = clients.clone();
+        let mut of = ControlPlane { client, authority, directory, binaries, etcd, children: Vec::new() };
+        let etcd = of.run(
             Path::new("etcd"),
+            "etcd",
             &[
                 "--data-dir=etcd",
                 &format!("--listen-client-urls={clients}"),
@@ -99,10 +102,14 @@ impl ControlPlane {
                 &format!("--initial-cluster=default={peers}"),
             ],
         )?;
-        of.start_api_server(&clients)?;
+        of.children.push(etcd);
+        let api_server = of.run_api_server(port, "kube-apiserver")?;
+        of.children.insert(0, api_server);
+        wait_for_api_server(&of.client, &mut of.children, &of.directory)?;
         let port = format!("--secure-port={controllers_port}");
-        of.run(
+        let controllers = of.run(
             &of.binaries.join("kube-controller-manager"),
+            "kube-controller-manager",
             &[
                 "--kubeconfig=controllers.kubeconfig",
                 "--authentication-kubeconfig=controllers.kubeconfig",
@@ -120,6 +127,7 @@ impl ControlPlane {
                 "--kube-api-burst=1000",
             ],
         )?;
+        of.children.insert(0, controllers);
         wait::until(
             || "the service account of default".to_owned(),
             || of.client.get("/api/v1/namespaces/default/serviceaccounts/default").is_done().then_some(()),
@@ -128,13 +136,27 @@ impl ControlPlane {
         Ok(of)
     }
 
-    fn start_api_server(&mut self, etcd: &str) -> Result<(), StartError> {
+    /// Starts one more API server over the same objects. As every one that starts, it makes what it misses.
+    ///
+    /// # Errors
+    /// It does not start, or does not become ready.
+    pub fn start_another(&self) -> Result<Running, StartError> {
+        let [port, ..] = free_ports()?;
+        let mut running = [self.run_api_server(port, "another-kube-apiserver")?];
+        let client = Client::new(port, ADMIN, self.authority.der())?;
+        wait_for_api_server(&client, &mut running, &self.directory)?;
+        let [running] = running;
+        Ok(running)
+    }
+
+    fn run_api_server(&self, port: u16, name: &str) -> Result<Running, StartError> {
         self.run(
             &self.binaries.join("kube-apiserver"),
+            name,
             &[
-                &format!("--etcd-servers={etcd}"),
+                &format!("--etcd-servers={}", self.etcd),
                 "--bind-address=127.0.0.1",
-                &format!("--secure-port={}", self.port),
+                &format!("--secure-port={port}"),
                 "--service-cluster-ip-range=10.0.0.0/24",
                 // There is no address that others could reach it by.
                 "--endpoint-reconciler-type=none",
@@ -147,25 +169,13 @@ impl ControlPlane {
                 "--authorization-mode=Node,RBAC",
                 "--allow-privileged=true",
                 "--audit-policy-file=audit.yaml",
-                "--audit-log-path=audit.log",
+                &format!("--audit-log-path={}", self.audit_log_of(name).display()),
             ],
-        )?;
-        let (client, children) = (&self.client, &mut self.children);
-        let start = || {
-            if let Some(ended) = children.iter_mut().find_map(|Running(child)| child.try_wait().transpose()) {
-                return Some(ended.map(Some));
-            }
-            let ready = client.try_send("GET", "/readyz", "application/json", None);
-            ready.is_ok_and(|reply| reply.is_done()).then_some(Ok(None))
-        };
-        match wait::until(|| "the API server".to_owned(), start).map_err(|late| StartError(late.0))?? {
-            None => Ok(()),
-            Some(status) => Err(StartError(format!("{status}: the logs are in {}", self.directory.display()))),
-        }
+        )
     }
 
-    fn run(&mut self, program: &Path, arguments: &[&str]) -> Result<(), StartError> {
-        let name = program.file_name().unwrap_or_default().to_string_lossy();
+    /// Runs a program with a log of this name.
+    fn run(&self, program: &Path, name: &str, arguments: &[&str]) -> Result<Running, StartError> {
         let log = File::create(self.directory.join(format!("{name}.log")))?;
         let child = Command::new(program)
             .args(arguments)
@@ -175,13 +185,16 @@ impl ControlPlane {
             .stderr(log)
             .spawn()
             .map_err(|error| StartError(format!("{}: {error}", program.display())))?;
-        self.children.insert(0, Running(child));
-        Ok(())
+        Ok(Running(child))
     }
 
     /// The audit log: an event as JSON a line.
     pub fn audit_log(&self) -> PathBuf {
-        self.directory.join("audit.log")
+        self.audit_log_of("kube-apiserver")
+    }
+
+    fn audit_log_of(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.audit.log"))
     }
 
     /// kubectl of the same version, as the administrator.
@@ -189,6 +202,21 @@ impl ControlPlane {
         let mut command = Command::new(self.binaries.join("kubectl"));
         command.env("KUBECONFIG", self.directory.join("kubeconfig"));
         command
+    }
+}
+
+/// Waits until an API server is ready, or one of the processes has ended.
+fn wait_for_api_server(client: &Client, children: &mut [Running], directory: &Path) -> Result<(), StartError> {
+    let start = || {
+        if let Some(ended) = children.iter_mut().find_map(|Running(child)| child.try_wait().transpose()) {
+            return Some(ended.map(Some));
+        }
+        let ready = client.try_send("GET", "/readyz", "application/json", None);
+        ready.is_ok_and(|reply| reply.is_done()).then_some(Ok(None))
+    };
+    match wait::until(|| "the API server".to_owned(), start).map_err(|late| StartError(late.0))?? {
+        None => Ok(()),
+        Some(status) => Err(StartError(format!("{status}: the logs are in {}", directory.display()))),
     }
 }
 

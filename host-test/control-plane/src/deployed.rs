@@ -102,7 +102,7 @@ fn kustomize(found: &mut Found, kubectl: impl Fn() -> Command) {
             let written = fs::create_dir_all(path.parent().unwrap_or(&path)).and_then(|()| fs::write(&path, text));
             written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
-        for choice in ["policies", "baseline", "restricted", "baseline-group", "restricted-group"] {
+        for choice in ["policies", "guards", "baseline", "restricted", "baseline-group", "restricted-group"] {
             for mode in [Mode::Monitor, Mode::Protect] {
                 let directory = format!("{}/{choice}", policy::mode_name(mode));
                 let output = kubectl().arg("kustomize").arg(root.join(&directory)).output().expect("kubectl runs");

@@ -11,6 +11,7 @@ pub mod control_plane;
 pub mod costs;
 pub mod deployed;
 pub mod functions;
+pub mod guards;
 pub mod histories;
 pub mod http;
 pub mod kubelet;

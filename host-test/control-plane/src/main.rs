@@ -2,8 +2,9 @@
 //!
 //! `cluster-test [FILTER]` runs the histories of the sets of policies whose names contain the filter; `standards` is
 //! the comparison with the built-in admission, `deployed` what `deploy/` and `podfence migrate` write, `validating` the
-//! comparison of ValidatingAdmissionPolicies in the API server and in `podfence`, and `functions` the comparison with
-//! Kubernetes' own functions. `costs` measures what admission costs, and tests nothing.
+//! comparison of ValidatingAdmissionPolicies in the API server and in `podfence`, `guards` the policies for other objects
+//! than pods, and `functions` the comparison with Kubernetes' own functions. `costs` measures what admission costs, and
+//! tests nothing.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use podfence_control_plane::histories::{self, Set, World};
 use podfence_control_plane::kubelet::Kubelet;
 use podfence_control_plane::refusals::REFUSALS;
 use podfence_control_plane::webhook::Webhook;
-use podfence_control_plane::{costs, deployed, functions, samples, standards, validating};
+use podfence_control_plane::{costs, deployed, functions, guards, samples, standards, validating};
 use podfence_fixtures::generated;
 use podfence_host::Mode;
 use podfence_scan::custom_kinds;
@@ -37,6 +38,9 @@ const DEPLOYED: &str = "deployed";
 
 /// The filter that runs the comparison of ValidatingAdmissionPolicies.
 const VALIDATING: &str = "validating";
+
+/// The filter that runs the policies for other objects than pods.
+const GUARDS: &str = "guards";
 
 /// The filter that runs the comparison with Kubernetes' own functions, which needs no control plane.
 const FUNCTIONS: &str = "functions";
@@ -98,11 +102,15 @@ fn run(filter: &str) -> Result<bool, StartError> {
         println!("{} checks of what is deployed and migrated, in {} s", found.checks, start.elapsed().as_secs());
         problems.extend(found.problems);
     }
-    if ![STANDARDS, DEPLOYED, VALIDATING].contains(&filter) {
+    if ![STANDARDS, DEPLOYED, VALIDATING, GUARDS].contains(&filter) {
         problems.extend(check_histories(&world, filter));
     }
     if filter.is_empty() || filter == VALIDATING {
         problems.extend(check_validating(&plane));
+    }
+    // The last one: it takes away what makes the cluster.
+    if filter.is_empty() || filter == GUARDS {
+        problems.extend(check_guards(&world, &plane));
     }
     Ok(show(&problems, start))
 }
@@ -140,8 +148,7 @@ fn prepare(plane: &ControlPlane) {
     plane.client.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition);
 }
 
-/// Settings with which a policy changes objects; none for one that does not, or, as `service-account-token`, does not
-/// change Pods.
+/// Settings with which a policy changes Pods; none for one that changes nothing, or templates alone.
 fn mutating_settings(policy: &str) -> Option<Value> {
     match policy {
         "capabilities" => Some(json!({"mutate": true, "defaultAddCapabilities": ["NET_BIND_SERVICE"]})),
@@ -235,6 +242,24 @@ fn check_functions(program: &Path, modules: &Modules) -> Result<Vec<String>, Sta
         problems.push(format!("and {left_out} more differences from Kubernetes' own functions"));
     }
     Ok(problems)
+}
+
+fn check_guards(world: &World<'_>, plane: &ControlPlane) -> Vec<String> {
+    let start = Instant::now();
+    let found = guards::check(world, plane);
+    println!("policies for other objects than pods, in {} s:", start.elapsed().as_secs());
+    let mut problems = found.problems;
+    for (policy, [accepted, rejected, invalid]) in &found.written {
+        println!("{accepted:>6} {policy}: let in; {rejected} rejected, {invalid} that the API server does not take");
+        if *accepted < 20 || *rejected < 20 {
+            problems.push(format!("guards: {policy}: {accepted} let in, {rejected} rejected, {invalid} not taken"));
+        }
+    }
+    println!("written by the cluster itself, and let in:");
+    for (what, [all, exempt]) in &found.own {
+        println!("{all:>6} {what}; {exempt} of them are refused to others");
+    }
+    problems
 }
 
 fn check_standards(world: &World<'_>) -> Vec<String> {
@@ -332,13 +357,43 @@ fn check_histories(world: &World<'_>, filter: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use podfence_control_plane::samples::Kind;
+    use podfence_core::Policy;
+    use podfence_reference::compare;
     use podfence_reference::opinions::OPINIONS;
+    use podfence_scan::AdmissionRequest;
+    use podfence_scan::request::{GroupVersionKind, Metadata, creation};
+
+    /// The reply of the policy to the creation of an object, as the API server completes it.
+    fn changed(policy: &Policy, kind: Kind, pod: &Value, settings: &Value) -> Option<Value> {
+        let mut pod = pod.clone();
+        for (field, value) in
+            [("serviceAccountName", "a"), ("serviceAccount", "a"), ("schedulerName", "default-scheduler")]
+        {
+            pod["spec"][field] = json!(value);
+        }
+        let object = kind.object("a", &pod, "bad");
+        let of = Metadata { name: Some("a"), namespace: Some("default"), uid: None };
+        let request = creation(GroupVersionKind::new(&kind.api_version(), kind.kind), &of, 0);
+        let request = AdmissionRequest { object: Some(object), ..request };
+        let reply = compare::reply(policy, &json!({"request": request, "settings": settings}).to_string());
+        let reply: Value = serde_json::from_str(&reply).expect("a reply is JSON");
+        reply.get("mutated_object").cloned()
+    }
 
     #[test]
-    fn every_policy_that_changes_objects_does_so() {
-        for opinion in OPINIONS.iter().filter(|opinion| opinion.policy.name != "service-account-token") {
-            let name = opinion.policy.name;
-            assert_eq!(mutating_settings(name).is_some(), opinion.mutate.is_some(), "{name}");
+    fn every_policy_that_changes_pods_does_so() {
+        for opinion in OPINIONS.iter().filter(|opinion| opinion.mutate.is_some()) {
+            let (policy, name) = (opinion.policy, opinion.policy.name);
+            let settings = mutating_settings(name).unwrap_or_else(|| json!({"mutate": true}));
+            let bad = samples::bad(name);
+            let changes =
+                |kind: &str| bad.iter().any(|pod| changed(policy, samples::kind(kind), pod, &settings).is_some());
+            assert!(changes("Deployment"), "{name}");
+            assert_eq!(changes("Pod"), mutating_settings(name).is_some(), "{name}");
+        }
+        for opinion in OPINIONS.iter().filter(|opinion| opinion.mutate.is_none()) {
+            assert_eq!(mutating_settings(opinion.policy.name), None, "{}", opinion.policy.name);
         }
     }
 
