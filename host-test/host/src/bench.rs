@@ -138,6 +138,20 @@ impl Percentiles {
     }
 }
 
+/// Starting a host with modules: it compiles each, and makes its first instance.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StartUp {
+    /// The number of modules.
+    pub modules: usize,
+    /// One module after another, on one core: the median in milliseconds.
+    pub ms: f64,
+    /// The same with as many no-op modules.
+    pub no_op_ms: f64,
+    /// The first divided by the second.
+    pub to_no_op: f64,
+}
+
 /// Why there are no figures.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
@@ -174,7 +188,7 @@ pub fn bench(candidates: &[Candidate], effort: Effort, mut progress: impl FnMut(
         return Err(BenchError::Nothing);
     }
     let meter = Meter::new()?;
-    let host = Host::new(Limits { memory: 1 << 30, ..Limits::default() })?;
+    let host = new_host()?;
     let mut subjects = Vec::with_capacity(candidates.len());
     for candidate in candidates {
         let subject = Subject::new(&host, &meter, candidate).map_err(|source| named(candidate, source))?;
@@ -187,6 +201,42 @@ pub fn bench(candidates: &[Candidate], effort: Effort, mut progress: impl FnMut(
         progress();
     }
     Ok(subjects.into_iter().map(Subject::figures).collect())
+}
+
+/// Starting a host with all of these candidates, and with as many no-op modules, in turns.
+///
+/// # Errors
+/// When a module cannot be loaded or instantiated.
+pub fn start_up(candidates: &[Candidate], rounds: usize) -> Result<StartUp, BenchError> {
+    if candidates.is_empty() || rounds == 0 {
+        return Err(BenchError::Nothing);
+    }
+    let no_ops = vec![no_op(Vec::new()); candidates.len()];
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..rounds.min(COMPILATIONS) {
+        theirs.push(start(&no_ops)?);
+        ours.push(start(candidates)?);
+    }
+    let [ms, no_op_ms] = [ours, theirs].map(|times| Percentiles::of(times).p50 / 1_000.0);
+    Ok(StartUp { modules: candidates.len(), ms, no_op_ms, to_no_op: ms / no_op_ms })
+}
+
+/// Starts a host with these modules; returns the nanoseconds that it took.
+fn start(candidates: &[Candidate]) -> Result<u64, BenchError> {
+    let start = Instant::now();
+    let host = new_host()?;
+    let mut modules = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        let module = load(&host, candidate).map_err(|error| named(candidate, error.into()))?;
+        module.instantiate().map_err(|error| named(candidate, error.into()))?;
+        modules.push(module);
+    }
+    Ok(nanoseconds_since(start))
+}
+
+/// With generous limits, as a [`Meter`].
+fn new_host() -> Result<Host, HostError> {
+    Host::new(Limits { memory: 1 << 30, ..Limits::default() })
 }
 
 fn named(candidate: &Candidate, source: MeasureError) -> BenchError {
@@ -325,5 +375,17 @@ mod tests {
     fn nothing_is_measured_of_nothing() {
         let effort = Effort { rounds: 1, turn: Duration::ZERO };
         assert!(matches!(bench(&[], effort, || {}), Err(BenchError::Nothing)));
+        assert!(matches!(start_up(&[], 1), Err(BenchError::Nothing)));
+        assert!(matches!(start_up(&[no_op(Vec::new())], 0), Err(BenchError::Nothing)));
+    }
+
+    #[test]
+    fn start_up_is_that_of_all_modules_against_as_many_no_op_modules() {
+        let candidates = vec![no_op(Vec::new()); 3];
+        let StartUp { modules, ms, no_op_ms, to_no_op } = start_up(&candidates, 1).unwrap();
+        assert_eq!((modules, to_no_op), (3, ms / no_op_ms));
+        let trap = wat::parse_str(include_str!("../tests/hostile/trap-in-init.wat")).unwrap();
+        let trap = Candidate { name: "trap".to_owned(), bytes: trap, payload: Vec::new() };
+        assert_eq!(start_up(&[no_op(Vec::new()), trap], 1).unwrap_err().to_string(), "trap");
     }
 }

@@ -504,6 +504,8 @@ fn bench_compares_with_the_no_op_module_and_with_another() {
     }
     assert_eq!(figures["toVs"]["fuel"], 1.0);
     assert!(figures["toNoOp"]["fresh"]["p50"].is_number());
+    assert_eq!(report["startUp"]["modules"], 1);
+    assert!(report["startUp"]["toNoOp"].is_number());
 }
 
 #[test]
@@ -512,6 +514,8 @@ fn bench_shows_tables() {
     let (out, error) = workplace.ends(&["bench", "accepts.wasm", "--rounds", "1", "--large"], 0);
     assert!(out.starts_with("payload 20"), "{out}");
     assert!(out.contains("\nmultiples of the no-op module\n"), "{out}");
+    assert!(out.contains("\nstart-up of all modules: "), "{out}");
+    assert!(out.ends_with(" ms of as many no-op modules\n"), "{out}");
     assert!(!out.contains('\u{1b}'), "{out}");
     assert_eq!(error, "");
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use comfy_table::{Cell, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 use podfence_fixtures::generated;
-use podfence_host::bench::{Candidate, Effort, Figures, Percentiles, Ratios, bench, no_op, sum};
+use podfence_host::bench::{Candidate, Effort, Figures, Percentiles, Ratios, StartUp, bench, no_op, start_up, sum};
 use podfence_host::evaluate::validate_payload;
 use podfence_host::sample::{self, Size};
 use podfence_scan::AdmissionRequest;
@@ -34,8 +34,9 @@ Examples:
 ///
 /// Modules take turns, so that the ratios of one run are reliable on a noisy machine. Works on any waPC policy, also on
 /// one that needs WASI. "fresh" is a new instance for each call, as in a policy-server; "reused" is one instance for
-/// all calls. For several modules, it also shows the sum: the cost of calling one after the other. With --scan,
-/// measures `podfence scan` instead, step by step and against other commands.
+/// all calls. For several modules, it also shows the sum: the cost of calling one after the other. "start-up" is
+/// compiling all modules and making an instance of each, as a policy-server does when it starts. With --scan, measures
+/// `podfence scan` instead, step by step and against other commands.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -107,6 +108,7 @@ struct Report<'a> {
     /// All modules added up, if there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     sum: Option<Row<'a>>,
+    start_up: StartUp,
 }
 
 #[derive(Serialize)]
@@ -128,10 +130,11 @@ impl Arguments {
         let effort = Effort { rounds: self.rounds as usize, turn: TURN };
         let bar = self.bar();
         let figures = bench(&candidates, effort, || bar.inc(1))?;
+        let others = figures.len() - self.modules.len();
+        let start_up = start_up(&candidates[others..], effort.rounds)?;
         bar.finish_and_clear();
-        let modules = figures.iter().skip(figures.len() - self.modules.len());
-        let sum = sum(modules).filter(|_| self.modules.len() > 1);
-        let report = self.report(&figures, sum.as_ref());
+        let sum = sum(figures.iter().skip(others)).filter(|_| self.modules.len() > 1);
+        let report = self.report(&figures, sum.as_ref(), start_up);
         let mut out = anstream::stdout().lock();
         match self.output {
             Output::Human => report.write(&mut out)?,
@@ -207,7 +210,7 @@ impl Arguments {
         }
     }
 
-    fn report<'a>(&self, figures: &'a [Figures], sum: Option<&'a Figures>) -> Report<'a> {
+    fn report<'a>(&self, figures: &'a [Figures], sum: Option<&'a Figures>, start_up: StartUp) -> Report<'a> {
         let (no_op, rest) = figures.split_first().expect("the no-op module is first");
         let (vs, modules) = match (&self.vs, rest) {
             (Some(_), [vs, modules @ ..]) => (Some(vs), modules),
@@ -218,7 +221,8 @@ impl Arguments {
             to_no_op: figures.ratios_to(no_op),
             to_vs: vs.map(|vs| figures.ratios_to(vs)),
         };
-        Report { rounds: self.rounds, no_op, vs, modules: modules.iter().map(row).collect(), sum: sum.map(row) }
+        let modules = modules.iter().map(row).collect();
+        Report { rounds: self.rounds, no_op, vs, modules, sum: sum.map(row), start_up }
     }
 }
 
@@ -248,7 +252,12 @@ impl Report<'_> {
             writeln!(out, "\nmultiples of {}", visible(&vs.name))?;
             writeln!(out, "{}", self.ratios_table(|row| row.to_vs))?;
         }
-        Ok(())
+        let StartUp { ms, no_op_ms, to_no_op, .. } = self.start_up;
+        let times = ratio(to_no_op);
+        writeln!(
+            out,
+            "\nstart-up of all modules: {ms:.1} ms, {times} times the {no_op_ms:.1} ms of as many no-op modules"
+        )
     }
 
     fn write_markdown(&self, path: &Path) -> Result<()> {
