@@ -94,6 +94,7 @@ pub struct Pod<'v> {
 impl<'v> Pod<'v> {
     /// Makes the view of what is at a place. `workload` has the fields outside of the place, and `old` is the spec of a
     /// Pod before an update.
+    #[expect(clippy::too_many_arguments, reason = "each is known at another time")]
     pub(crate) fn new(
         place: &'v Located<'v>,
         spec: Object<'v>,
