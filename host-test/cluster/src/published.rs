@@ -80,7 +80,7 @@ pub struct UnknownPolicy(pub String);
 /// A policy by the name that a user wrote.
 ///
 /// # Errors
-/// There is none of this name.
+/// No policy has this name.
 pub fn named(policy: &str) -> Result<&'static Published, UnknownPolicy> {
     find(policy).ok_or_else(|| UnknownPolicy(policy.to_owned()))
 }

@@ -20,7 +20,9 @@
 
 mod reference;
 
-use podfence_core::{Field, Pod, Rule, Settings, String, Vec, Violations, common::EXEMPT_IMAGES, problem, types};
+use podfence_core::{
+    Field, Pod, Rule, Settings, String, Vec, Violations, common::EXEMPT_IMAGES, concat, problem, types,
+};
 
 use reference::{Reference, is_ambiguous, is_tag};
 
@@ -190,7 +192,7 @@ impl Listing {
         let mut patterns = Vec::new();
         let stem = entry.strip_suffix('/').unwrap_or(entry);
         if self.entries != Entries::Patterns {
-            patterns.push([stem, "/**"].concat());
+            patterns.push(concat(&[stem, "/**"]));
         }
         let is_whole = self.entries == Entries::Prefixes && stem.len() == entry.len();
         if self.entries == Entries::Patterns || is_whole {

@@ -1,7 +1,7 @@
 //! References to images, and patterns of them, by the grammar that container runtimes share (that of the project
 //! distribution).
 
-use podfence_core::{String, split};
+use podfence_core::{String, concat, split};
 
 /// The registry of references that name none.
 const HUB: &str = "docker.io";
@@ -70,7 +70,7 @@ impl<'t> Reference<'t> {
         }
         let is_of_hub = is_short || hub.is_some();
         let is_official = is_of_hub && !matches!(path, "" | "**") && parts(path, b'/').1.is_none();
-        let path = [if is_official { "library/" } else { "" }, path].concat();
+        let path = concat(&[if is_official { "library/" } else { "" }, path]);
         Some(Self { is_short, tag, digest, registry: if is_of_hub { HUB } else { registry }, path })
     }
 

@@ -20,8 +20,8 @@
 #![cfg_attr(not(test), no_std)]
 
 use podfence_core::{
-    Block, Element, Field, Kind, List, Object, Range, Resource, Rule, Settings, String, Vec, Violations, json, split,
-    types,
+    Block, Element, Field, Kind, List, Object, Range, Resource, Rule, Settings, String, Vec, Violations, concat, json,
+    split, types,
 };
 
 podfence_core::fields! {
@@ -544,7 +544,7 @@ pub fn validate(settings: &Settings<'_>) -> Result<(), String> {
     for entry in settings.get(ALLOWED_PORTS).unwrap_or_default().objects() {
         let Port { protocol, numbers } = allowed_port(entry);
         if numbers.is_none() || !PROTOCOLS.contains(&protocol) {
-            return Err([ALLOWED_PORTS.path, ": ", EXPECTED, ", in ", entry.raw()].concat());
+            return Err(concat(&[ALLOWED_PORTS.path, ": ", EXPECTED, ", in ", entry.raw()]));
         }
     }
     Ok(())

@@ -198,7 +198,7 @@ struct Condition<'v> {
 }
 
 impl Condition<'_> {
-    /// Whether a label with its key meets it; `None` is no such label.
+    /// Whether a label with its key meets it; `None` stands for a missing label.
     fn is_met(&self, value: Option<&str>) -> bool {
         let is_in = value.is_some_and(|value| self.values.contains(&value));
         match self.operator {
