@@ -109,7 +109,8 @@ struct ShownIf {
 /// The settings in the list at a path, which ends in `[*].`; or, if it is empty, those outside of lists. Those that stand
 /// for another project's are left out: each has one of ours beside it.
 fn settings(declarations: &[Declaration], list: &str) -> Vec<Setting> {
-    let inside = |of: &&Declaration| of.path.strip_prefix(list).is_some_and(|path| !path.contains("[*]"));
+    // What is in an object of any members is a part of the object.
+    let inside = |of: &&Declaration| of.path.strip_prefix(list).is_some_and(|path| !path.contains('*'));
     let declared = declarations.iter().filter(inside).filter(|of| of.docs.project.is_empty());
     let setting = |of: &Declaration| Setting {
         path: &of.path[list.len()..],

@@ -104,13 +104,14 @@ pub use violation::{Rule, Violations};
 /// Makes a policy of a check: the constant `POLICY`, the exports of its module, and its tests.
 ///
 /// It stands in a crate that declares its `fields!` and `settings!`. `mutate` and `validate` (of the settings) are
-/// optional. A policy that evaluates objects of its own kinds, `on` which it is, gets a [`CheckObject`]; `exempt_users`
-/// are those that write such objects in every cluster.
+/// optional. A policy that `evaluates_resizes` is asked about updates that change nothing of a Pod but its resources, and
+/// its rules name `pods/resize`. A policy that evaluates objects of its own kinds, `on` which it is, gets a
+/// [`CheckObject`]; `exempt_users` are those that write such objects in every cluster.
 #[macro_export]
 macro_rules! policy {
     (
         name: $name:literal, check: $check:path $(, mutate: $mutate:path)? $(, validate: $validate:path)?
-        $(, is_built_in: $is_built_in:literal)? $(,)?
+        $(, is_built_in: $is_built_in:literal)? $(, evaluates_resizes: $evaluates_resizes:literal)? $(,)?
     ) => {
         /// This policy.
         pub static POLICY: $crate::Policy = {
@@ -125,6 +126,7 @@ macro_rules! policy {
                 false $(|| $is_built_in)?,
                 FIELDS,
             )
+            $(.evaluating_resizes($evaluates_resizes))?
         };
 
         $crate::policy!(@module $name);

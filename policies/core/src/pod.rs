@@ -184,6 +184,25 @@ impl<'v> Pod<'v> {
         })
     }
 
+    /// Those of [`Self::containers`] in which a field is new: all of them, unless the pod is running and had a container of
+    /// this name with the same text there in the same list. For a policy that evaluates resizes: for others, only names
+    /// and images are read of the old pod.
+    pub fn containers_with_new<T>(&self, field: Field<T>) -> impl Iterator<Item = Container<'v>> + '_ {
+        let old = self.old.map(|old| ROLES.map(|role| named_texts(old, role, field.id)));
+        self.containers().filter(move |container| {
+            let old = old.as_ref().and_then(|old| old.get(container.role as usize));
+            let text = container.object.find(field.id).unwrap_or_default().raw();
+            old.is_none_or(|old| !text::is_in(old, &(container.name, text)))
+        })
+    }
+
+    /// Whether a field of the spec is new: always, unless the pod is running and had the same text there. For a policy that
+    /// evaluates resizes.
+    pub fn has_new<T>(&self, field: Field<T>) -> bool {
+        let text = |spec: Object<'v>| spec.find(field.id).unwrap_or_default().raw();
+        self.old.is_none_or(|old| !text::is(text(old), text(self.spec)))
+    }
+
     /// A field of the spec; `None` if it is not set.
     pub fn get<T: FieldType>(&self, field: Field<T>) -> Option<T::Value<'v>> {
         self.spec.get(field)
@@ -234,6 +253,16 @@ pub(crate) fn named_images(spec: Object<'_>, role: Role) -> Vec<(&str, &str)> {
     }
     text::sort(&mut images);
     images
+}
+
+/// The names of the containers in a list, each with the text of a field, sorted.
+fn named_texts(spec: Object<'_>, role: Role, field: u32) -> Vec<(&str, &str)> {
+    let mut texts = Vec::new();
+    for container in spec.list(role.list()).objects() {
+        text::push(&mut texts, container.word(NAME), container.find(field).unwrap_or_default().raw());
+    }
+    text::sort(&mut texts);
+    texts
 }
 
 /// The members to set in one object of a pod.

@@ -29,7 +29,7 @@ use crate::{
 pub type CheckObject = for<'v> fn(&Resource<'v>, &Settings<'_>, &mut Violations<'v>);
 
 /// Looks for violations in a pod. Pure: no JSON, no host calls.
-pub type Check = for<'v> fn(&Pod<'v>, &Settings<'_>, &mut Violations<'v>);
+pub type Check = for<'v> fn(&Pod<'v>, &Settings<'v>, &mut Violations<'v>);
 
 /// Makes the changes that settings ask for.
 pub type Mutate = for<'v> fn(&Pod<'v>, &Settings<'_>, &mut Edits<'v>);
@@ -91,6 +91,9 @@ pub struct Policy {
     pub mutate: Option<Mutation>,
     /// Its verdicts and texts are those of the built-in PodSecurity admission.
     pub is_built_in: bool,
+    /// Its check is asked about each update that changes something of a Pod's containers or resources, and compares them
+    /// with the old ones itself.
+    pub evaluates_resizes: bool,
     /// The fields that it reads.
     #[cfg(feature = "docs")]
     pub fields: &'static [Declaration],
@@ -116,9 +119,16 @@ impl Policy {
             target,
             mutate,
             is_built_in,
+            evaluates_resizes: false,
             #[cfg(feature = "docs")]
             fields,
         }
+    }
+
+    /// This policy, which evaluates resizes if it is `true`.
+    #[doc(hidden)]
+    pub const fn evaluating_resizes(self, evaluates_resizes: bool) -> Self {
+        Self { evaluates_resizes, ..self }
     }
 
     /// The kinds whose objects it evaluates as they are; empty if it evaluates pods.
@@ -442,14 +452,14 @@ fn evaluate_each<'a>(
     let mut old = Decoded::default();
     if is_update {
         let nodes = match subject {
-            Subject::Pod => &BASE,
-            Subject::PersistentVolume => policy.nodes,
+            Subject::Pod if !policy.evaluates_resizes => &BASE,
+            Subject::Pod | Subject::PersistentVolume => policy.nodes,
             _ => &[],
         };
         match request.old_object(locations, nodes) {
             Ok(object) => old = object,
             // What cannot be read of it is no reason to keep the new object out: it counts as changed.
-            Err(_) if is_template => {}
+            Err(_) if is_template || policy.evaluates_resizes => {}
             Err(problem) => return Err(problem.into()),
         }
     }
@@ -461,7 +471,7 @@ fn evaluate_each<'a>(
                 && is_template
                 && let Ok(texts) = request.object_texts(locations)
                 && !texts.places.is_empty()
-                && !update::runs_something_new(subject, texts.places, old)
+                && !update::runs_something_new(policy.evaluates_resizes, subject, texts.places, old)
             {
                 return Err(Stop::Skipped(UNCHANGED));
             }
@@ -480,7 +490,8 @@ fn evaluate_each<'a>(
     let editable = !(is_update && matches!(subject, Subject::Pod));
     let mut pods = Vec::new();
     for place in places {
-        if is_update && !update::runs_something_new(subject, core::slice::from_ref(place), old) {
+        let place_alone = core::slice::from_ref(place);
+        if is_update && !update::runs_something_new(policy.evaluates_resizes, subject, place_alone, old) {
             skipped = UNCHANGED;
             continue;
         }
@@ -575,7 +586,7 @@ fn evaluate_edited(request: &ParsedRequest<'_>, edited: &str) -> Result<Option<S
     Ok(rejection(policy, check, &pods, settings))
 }
 
-fn found_in<'v>(check: Check, pods: &[Pod<'v>], settings: &Settings) -> Violations<'v> {
+fn found_in<'v>(check: Check, pods: &[Pod<'v>], settings: &Settings<'v>) -> Violations<'v> {
     let mut found = Violations::default();
     for pod in pods {
         found.enter(pod.place);
@@ -584,7 +595,7 @@ fn found_in<'v>(check: Check, pods: &[Pod<'v>], settings: &Settings) -> Violatio
     found
 }
 
-fn rejection<'v>(policy: &Policy, check: Check, pods: &[Pod<'v>], settings: &Settings) -> Option<String> {
+fn rejection<'v>(policy: &Policy, check: Check, pods: &[Pod<'v>], settings: &Settings<'v>) -> Option<String> {
     refusal(policy, found_in(check, pods, settings), settings)
 }
 

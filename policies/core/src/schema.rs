@@ -172,6 +172,13 @@ impl Declaration {
         }
     }
 
+    /// The lists of containers that have this field, of a field of containers.
+    #[cfg(feature = "docs")]
+    pub fn lists(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let except = self.docs.except;
+        LISTS.into_iter().map(|list| list.path).filter(move |list| *list != except)
+    }
+
     /// This field as a restricted one, with the allowed values.
     pub const fn allowing(self, allowed: &'static str) -> Self {
         self.documented(Docs { allowed, ..Docs::NONE })
@@ -222,6 +229,8 @@ pub struct Docs {
     pub text: &'static str,
     /// Of a field: the allowed values, which makes it a restricted field; empty if a check only reads it.
     pub allowed: &'static str,
+    /// Of a field of containers: the list of containers in which it is not evaluated; empty if it is in all.
+    pub except: &'static str,
     /// Of a setting: the project whose policy has it, if it exists for that policy's settings alone; else empty. Forms
     /// do not ask for it.
     pub project: &'static str,
@@ -237,14 +246,15 @@ pub struct Docs {
 impl Docs {
     /// Nothing is documented.
     pub const NONE: Self =
-        Self { text: "", allowed: "", project: "", stands_for: "", shown_if: ("", &[]), mutates_if: "" };
+        Self { text: "", allowed: "", except: "", project: "", stands_for: "", shown_if: ("", &[]), mutates_if: "" };
 }
 
 /// Declares the fields that a policy reads, as constants and as the table `FIELDS`. Of a policy that evaluates objects of
 /// its own kinds, all have the scope `Object`.
 ///
 /// `allowed` makes a field a restricted one: it gets a row in the documentation, and the fixtures must reject
-/// something there. A field without it is only read.
+/// something there. A field without it is only read. `except` names a list of containers in which Kubernetes refuses the
+/// field, so that it is not evaluated there.
 ///
 /// ```
 /// podfence_core::fields! {
@@ -256,7 +266,7 @@ impl Docs {
 /// ```
 #[macro_export]
 macro_rules! fields {
-    ($($(#[doc = $doc:literal])* $name:ident: $type:ident = $scope:ident $path:literal $(, allowed $allowed:literal)?;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident: $type:ident = $scope:ident $path:literal $(, allowed $allowed:literal)? $(, except $except:literal)?;)*) => {
         $(
             #[doc = concat!("`", $path, "`")]
             $(#[doc = $doc])*
@@ -267,6 +277,7 @@ macro_rules! fields {
             $name.declared($crate::Scope::$scope).documented($crate::Docs {
                 text: concat!($($doc, "\n"),*),
                 allowed: concat!($($allowed)?),
+                except: concat!($($except)?),
                 ..$crate::Docs::NONE
             })
         ),*];

@@ -15,15 +15,21 @@ use crate::{
 /// it does.
 ///
 /// - Of a pod, only the containers and their images count: the API server lets nobody change the rest of what a
-///   policy reads, and controllers write to pods that are older than the policy.
+///   policy reads, and controllers write to pods that are older than the policy. For a policy that evaluates resizes, all
+///   that it reads counts.
 /// - Of what holds a template, the template counts, byte by byte: the API server writes both objects with one encoder.
 /// - Of a PersistentVolume, what the policy reads counts: the rest of the spec is written when it is bound.
-pub(crate) fn runs_something_new(subject: Subject, new: &[Located<'_>], old: Decoded<'_>) -> bool {
+pub(crate) fn runs_something_new(
+    evaluates_resizes: bool,
+    subject: Subject,
+    new: &[Located<'_>],
+    old: Decoded<'_>,
+) -> bool {
     new.iter().any(|new| {
         let Some(old) = old.places.iter().find(|old| is(old.path, new.path)) else { return true };
         match subject {
-            Subject::Pod => changes_containers(spec(new), spec(old)),
-            Subject::PersistentVolume => !spec(new).has_same_values(spec(old)),
+            Subject::Pod if !evaluates_resizes => changes_containers(spec(new), spec(old)),
+            Subject::Pod | Subject::PersistentVolume => !spec(new).has_same_values(spec(old)),
             Subject::Workload(_) | Subject::Custom => !is(new.raw, old.raw),
         }
     })

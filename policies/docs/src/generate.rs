@@ -131,12 +131,12 @@ pub(crate) fn readme(policy: &Policy, suite: &Suite, dir: &Path) -> Result<Strin
 }
 
 fn places(field: &Declaration) -> String {
-    const CONTAINERS: &str = "spec.{initContainers,containers,ephemeralContainers}[*]";
+    let containers = format!("spec.{{{}}}[*]", field.lists().collect::<Vec<_>>().join(","));
     let path = field.path;
     match field.scope {
         Scope::Pod => format!("`spec.{path}`"),
-        Scope::Container => format!("`{CONTAINERS}.{path}`"),
-        Scope::Both => format!("`spec.{path}`, `{CONTAINERS}.{path}`"),
+        Scope::Container => format!("`{containers}.{path}`"),
+        Scope::Both => format!("`spec.{path}`, `{containers}.{path}`"),
         Scope::Metadata => format!("`metadata.{path}`"),
         Scope::PersistentVolume => format!("`spec.{path}` of a PersistentVolume"),
         Scope::Workload => format!("`{path}` of a workload"),

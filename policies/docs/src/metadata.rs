@@ -95,7 +95,8 @@ impl<'p> Facts<'p> {
     /// Returns the rules of the policy: every kind that it reads, and, of pods, the subresource through which
     /// `kubectl debug` adds containers.
     ///
-    /// No rule has `pods/resize`: it changes neither containers nor images, so it would always be accepted.
+    /// Rules have `pods/resize` only if the policy evaluates resizes: it changes neither containers nor images, so others
+    /// would always accept it.
     pub(crate) fn rules(&self) -> Vec<Rule> {
         let own = self.policy.kinds().iter().map(|kind| (kind.group, kind.plural));
         if own.len() != 0 {
@@ -109,7 +110,9 @@ impl<'p> Facts<'p> {
         }
         // A separate rule without CREATE: the audit scanner skips such a rule, but would refuse the policy for a
         // subresource in another rule.
-        rules.push(Rule::new("", "pods/ephemeralcontainers".to_owned(), vec!["UPDATE"]));
+        let mut changes = Rule::new("", "pods/ephemeralcontainers".to_owned(), vec!["UPDATE"]);
+        changes.resources.extend(self.policy.evaluates_resizes.then(|| "pods/resize".to_owned()));
+        rules.push(changes);
         rules
     }
 

@@ -59,7 +59,8 @@ impl Facts<'_> {
 /// Returns the questions for the settings in the list at a path, which ends in `[*].`; or, if it is empty, for those
 /// outside of lists.
 fn questions(settings: &[Declaration], list: &str, group: Option<&'static str>) -> Vec<Question> {
-    let inside = |setting: &&Declaration| setting.path.strip_prefix(list).is_some_and(|path| !path.contains("[*]"));
+    // What is in an object of any members is asked for as the object.
+    let inside = |setting: &&Declaration| setting.path.strip_prefix(list).is_some_and(|path| !path.contains('*'));
     let asked = settings.iter().filter(|setting| setting.docs.project.is_empty()).filter(inside);
     let question = |setting: &Declaration| Question {
         variable: setting.path[list.len()..].to_owned(),

@@ -94,6 +94,9 @@ struct Recommendation {
     url: String,
 }
 
+/// The policies that evaluate resizes of pods.
+const EVALUATE_RESIZES: [&str; 1] = ["resources"];
+
 struct Files {
     policy: String,
     metadata: Metadata,
@@ -218,8 +221,9 @@ fn the_rules_name_the_kinds_that_are_evaluated() {
             }
         }
         assert_eq!(found, expected, "{policy}");
-        let sub_resource = is_of_pods.then_some("pods/ephemeralcontainers UPDATE");
-        assert_eq!(sub_resources, Vec::from_iter(sub_resource), "{policy}");
+        let debug = is_of_pods.then_some("pods/ephemeralcontainers UPDATE");
+        let resize = EVALUATE_RESIZES.contains(&&*policy).then_some("pods/resize UPDATE");
+        assert_eq!(sub_resources, Vec::from_iter(debug.into_iter().chain(resize)), "{policy}");
         let rules: Vec<RuleWithOperations> = serde_saphyr::from_str(&package.annotations["kubewarden/rules"]).unwrap();
         assert_eq!(rules, metadata.rules, "{policy}");
     }
