@@ -194,12 +194,13 @@ $(FUNCTIONS): host-test/control-plane/functions/main.go host-test/control-plane/
 	@mkdir -p $(@D)
 	@cd host-test/control-plane && CGO_ENABLED=0 go build -mod=readonly -trimpath -o ../../$@ ./functions
 
-# What the reader's table holds is what kubectl reads today.
+# What the tables of the reader and of quantities hold is what kubectl and Kubernetes read today.
 reader-truth: control-plane
 	@set -e; cd host-test/scan/tests/reading; again=$(CURDIR)/target/control-plane/reading; \
 	rm -rf $$again; mkdir -p $$again; cp recorded.jsonl mutants.jsonl $$again; \
 	(cd record && go run . $$again/recorded.jsonl $$again/mutants.jsonl); \
 	for table in recorded.jsonl mutants.jsonl; do diff $$table $$again/$$table; done
+	@cd policies/resources/tests/record && go run . | diff ../quantities.tsv -
 	@PATH=$(CURDIR)/target/control-plane:$$PATH cargo test --locked --quiet --release -p podfence-scan --test reading a_kubectl
 
 soak: modules ## Compare a million requests for each policy with its opinion (half an hour)

@@ -487,7 +487,7 @@ const GOOD_POD: &str = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec:
     automountServiceAccountToken: false, hostUsers: false, \
     securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}, containers: [{name: nginx, \
     image: 'nginx:1.29', securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, \
-    capabilities: {drop: [ALL]}}}]}}";
+    capabilities: {drop: [ALL]}}, resources: {requests: {cpu: 100m, memory: 64Mi}, limits: {memory: 64Mi}}}]}}";
 
 #[test]
 fn what_is_deployed_lets_good_pods_in_and_what_is_left_out_does_not() {

@@ -139,7 +139,7 @@ pub fn good_container(name: &str) -> Value {
     json!({"name": name, "image": IMAGE, "securityContext": {
         "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "privileged": false,
         "capabilities": {"drop": ["ALL"]},
-    }})
+    }, "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"memory": "1Mi"}}})
 }
 
 /// Pods that a policy may reject with its default settings: a pod that says nothing, and those of its fixtures.

@@ -35,13 +35,17 @@ pub struct Fields {
     pub kinds: &'static [Kind],
     /// The users that are exempt from it whatever the settings say.
     pub exempt_users: &'static [&'static str],
+    /// Whether all that it reads of a Pod counts in an update, and not images alone.
+    pub evaluates_resizes: bool,
 }
 
 impl Fields {
     /// The trees of one policy.
     pub fn new(policy: &Policy, values: &[Values]) -> Self {
         let (kinds, exempt_users) = (policy.kinds(), policy.exempt_users());
-        Self { kinds, exempt_users, ..Self::of(policy.fields, values) }
+        let fields = Self::of(policy.fields, values);
+        let old_pod = if policy.evaluates_resizes { fields.pod.clone() } else { fields.old_pod };
+        Self { kinds, exempt_users, evaluates_resizes: policy.evaluates_resizes, old_pod, ..fields }
     }
 
     /// The trees of these fields and those that every policy reads.
@@ -67,6 +71,7 @@ impl Fields {
             object,
             kinds: &[],
             exempt_users: &[],
+            evaluates_resizes: false,
         }
     }
 }
@@ -74,6 +79,7 @@ impl Fields {
 fn pod(entries: &[Declaration], values: &[Values]) -> Node {
     let mut container = Node::new(JsonType::ObjectList);
     container.insert_all(entries, &[Scope::Container, Scope::Both], values);
+    container.is_field = true;
     let mut spec = Node::new(JsonType::Object);
     spec.insert_all(entries, &[Scope::Pod, Scope::Both], values);
     for list in LISTS {
@@ -119,7 +125,7 @@ impl Node {
     }
 
     /// The node of a key.
-    fn member(&self, key: &str) -> Option<&Node> {
+    pub fn member(&self, key: &str) -> Option<&Node> {
         let exact = self.members.iter().find(|(known, _)| !known.ends_with('*') && known == key);
         let by_prefix =
             |(known, _): &&(String, Node)| known.strip_suffix('*').is_some_and(|start| key.starts_with(start));

@@ -67,7 +67,10 @@ fn add_matching(draw: &mut Draw, prefix: &str, member: &Node, mood: Mood, member
     for _ in 0..count {
         let names = if draw.percent(mood.odd) { odd_names } else { names };
         let name = draw.one(names);
-        let value = value(draw, member, mood);
+        let value = match member.json_type {
+            JsonType::Any if prefix.is_empty() => Some(json!(draw.one(&["0", "1", "2k", "x"]))),
+            _ => value(draw, member, mood),
+        };
         members.extend(value.map(|value| (format!("{prefix}{name}"), value)));
     }
 }

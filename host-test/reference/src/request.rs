@@ -211,6 +211,7 @@ fn read<'v>(fields: &'v Fields, request: &'v Value, settings: &'v Value) -> Resu
                 old.iter().for_each(|old| root.mismatches(old.pod, "", &mut mismatches));
                 if mismatches.is_empty() { Ok(old) } else { Err(mismatches) }
             });
+            let old = if fields.evaluates_resizes { Ok(old.unwrap_or_default()) } else { old };
             old.map_err(|problems| {
                 let mut problems: Vec<String> =
                     problems.iter().map(|problem| format!("request.oldObject: {problem}")).collect();
@@ -225,6 +226,7 @@ fn read<'v>(fields: &'v Fields, request: &'v Value, settings: &'v Value) -> Resu
     let is_new = |place: &Place<'_>| {
         let Some(old) = old.iter().find(|old| old.path == place.path) else { return true };
         match () {
+            () if fields.evaluates_resizes && is_pod => spec_texts(fields, place.pod) != spec_texts(fields, old.pod),
             () if is_pod => changes_containers(place.pod, old.pod),
             () if is_volume => {
                 fields.volume_paths.iter().any(|path| written(get(place.pod, path)) != written(get(old.pod, path)))
@@ -499,6 +501,13 @@ fn walk<'v>(
         },
     }
     Ok(())
+}
+
+/// What the policy reads of the spec of a Pod, as texts.
+fn spec_texts(fields: &Fields, pod: &Value) -> Vec<(String, String)> {
+    let mut texts = Vec::new();
+    fields.pod.member("spec").into_iter().for_each(|spec| spec.texts(get(pod, "spec"), "", &mut texts));
+    texts
 }
 
 /// Whether an update of a Pod changes an image or adds an ephemeral container.

@@ -185,15 +185,21 @@ fn old_pod(draw: &mut Draw, pod: &Value, root: &Node) -> Value {
         else {
             continue;
         };
-        match draw.below(6) {
+        match draw.below(8) {
             0 => drop(containers.pop()),
             1 => containers.reverse(),
-            2 => containers.iter_mut().filter(|container| container.is_object()).for_each(|container| {
+            2 => containers.iter_mut().filter_map(Value::as_object_mut).for_each(|container| {
+                container.shift_remove("resources");
+            }),
+            3 => containers.iter_mut().filter(|container| container.is_object()).for_each(|container| {
                 let image = draw.one(&["nginx", "registry.example.com/app:1", ""]);
                 container["image"] = json!(image);
             }),
             _ => {}
         }
+    }
+    if draw.percent(10) {
+        old.get_mut("spec").and_then(Value::as_object_mut).map(|spec| spec.shift_remove("resources"));
     }
     if draw.percent(10) { pods::draw(draw, root) } else { old }
 }

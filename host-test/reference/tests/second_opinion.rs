@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use podfence_core::Scope;
 use podfence_reference::compare::{Class, MANY, Oracle};
-use podfence_reference::opinion::{LISTS, Opinion};
+use podfence_reference::opinion::Opinion;
 
 mod policies {
     podfence_reference::test_policies!(super::agrees);
@@ -46,7 +46,7 @@ fn restricted(opinion: &Opinion) -> BTreeSet<String> {
             paths.insert(format!("spec.{path}"));
         }
         if matches!(entry.scope, Scope::Container | Scope::Both) {
-            paths.extend(LISTS.map(|list| format!("spec.{list}[*].{path}")));
+            paths.extend(entry.lists().map(|list| format!("spec.{list}[*].{path}")));
         }
         if entry.scope == Scope::Metadata {
             paths.insert(format!("metadata.{path}"));
