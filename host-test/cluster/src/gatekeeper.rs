@@ -4,7 +4,7 @@
 //! there for what only Linux has; and for pods in a user namespace of their own, whose root `users` allows.
 //!
 //! A template that a new policy covers is a new row of [`TEMPLATES`]. What the library means was read in its
-//! templates for PodSecurityPolicy, at 5c441fb, and in its general ones for images, Services and bindings. Of these, what no
+//! templates for PodSecurityPolicy, at 5c441fb, and in its general ones for images, resources, Services and bindings. Of these, what no
 //! setting can say is a condition of the policies that `migrate` writes.
 
 use serde_json::{Map, Value, json};
@@ -46,7 +46,7 @@ const EXEMPT: &str = "exemptImages";
 /// The templates that are covered.
 ///
 /// Where a parameter is not given, Gatekeeper's default is said explicitly: it is not always ours.
-pub static TEMPLATES: [Template; 29] = [
+pub static TEMPLATES: [Template; 33] = [
     template(
         "K8sPSPAllowPrivilegeEscalationContainer",
         &[],
@@ -193,6 +193,24 @@ pub static TEMPLATES: [Template; 29] = [
         "K8sDisallowAnonymous",
         &["allowedRoles", "disallowAuthenticated"],
         &[of_object("role-bindings", anonymous)],
+    ),
+    template(
+        "K8sContainerLimits",
+        &["cpu", "memory"],
+        &[of_containers("resources", |given| most_of(given, "limits", "requests"))],
+    ),
+    template(
+        "K8sContainerRequests",
+        &["cpu", "memory"],
+        &[of_containers("resources", |given| most_of(given, "requests", "limits"))],
+    ),
+    template("K8sContainerRatios", &["ratio", "cpuRatio"], &[of_containers("resources", ratios)]),
+    template(
+        "K8sRequiredResources",
+        &["limits", "requests"],
+        &[of_containers("resources", |given| {
+            object([("required", json!({"requests": list(given, "requests"), "limits": list(given, "limits")}))])
+        })],
     ),
 ];
 
@@ -452,6 +470,30 @@ pub(crate) fn with_all_below(entry: &str) -> Vec<String> {
     }
 }
 
+/// Requires both resources in a list, and nothing in the other one.
+fn most_of(given: &Parameters, list: &str, other: &str) -> Parameters {
+    let most = ["cpu", "memory"].into_iter().filter_map(|name| Some((name.to_owned(), get(given, name)?.clone())));
+    let most: Parameters = most.collect();
+    let mut settings = object([("required", json!({list: ["cpu", "memory"], other: []}))]);
+    if !most.is_empty() {
+        settings.insert("max".to_owned(), json!({list: most}));
+    }
+    settings
+}
+
+/// The ratio of cpu is the other one unless it has its own. Without a request or a limit there is none.
+fn ratios(given: &Parameters) -> Parameters {
+    let both = json!(["cpu", "memory"]);
+    let mut settings = object([("required", json!({"requests": both, "limits": both}))]);
+    let (ratio, of_cpu) = (get(given, "ratio"), get(given, "cpuRatio").or(get(given, "ratio")));
+    let ratios = [("cpu", of_cpu), ("memory", ratio)];
+    let ratios: Parameters = ratios.into_iter().filter_map(|(name, of)| Some((name.to_owned(), of?.clone()))).collect();
+    if !ratios.is_empty() {
+        settings.insert("maxRatio".to_owned(), Value::Object(ratios));
+    }
+    settings
+}
+
 /// A rule for users or groups. Ranges that it does not read mean nothing there; our policy refuses them.
 fn ids(given: &Parameters) -> Value {
     let rule = or(given, "rule", json!("RunAsAny"));
@@ -529,6 +571,10 @@ mod tests {
             vec![("services", types(json!(["ClusterIP", "LoadBalancer", "ExternalName"])))],
             vec![("services", json!({"allowedTypes": SERVICE_TYPES, "allowedExternalIPs": []}))],
             vec![("role-bindings", json!({"deniedRoles": [], "deniedGroups": ["system:unauthenticated"]}))],
+            vec![("resources", json!({"required": {"requests": [], "limits": ["cpu", "memory"]}}))],
+            vec![("resources", json!({"required": {"requests": ["cpu", "memory"], "limits": []}}))],
+            vec![("resources", json!({"required": {"requests": ["cpu", "memory"], "limits": ["cpu", "memory"]}}))],
+            vec![("resources", json!({"required": {"requests": [], "limits": []}}))],
         ];
         for (template, expected) in TEMPLATES.iter().zip(expected) {
             assert_eq!(settings(template.kind, json!({})), expected, "{}", template.kind);
@@ -661,6 +707,25 @@ mod tests {
         assert_eq!(allowed(json!(["nginx", "*"])), json!({"deniedTags": []}));
         let tags = one("K8sDisallowedTags", json!({"tags": ["dev"], "exemptImages": ["a"]}));
         assert_eq!(tags, json!({"deniedTags": ["dev", "latest"], "exempt": {"images": ["a"]}}));
+    }
+
+    #[test]
+    fn resources_have_bounds_where_the_template_reads_them() {
+        let limits = one("K8sContainerLimits", json!({"memory": "1Gi", "exemptImages": ["a"]}));
+        let expected = json!({
+            "required": {"limits": ["cpu", "memory"], "requests": []}, "max": {"limits": {"memory": "1Gi"}},
+            "exempt": {"images": ["a"]},
+        });
+        assert_eq!(limits, expected);
+        let requests = one("K8sContainerRequests", json!({"cpu": "200m", "memory": "1Gi"}));
+        assert_eq!(requests["max"], json!({"requests": {"cpu": "200m", "memory": "1Gi"}}));
+        for (parameters, expected) in [
+            (json!({"ratio": "2"}), json!({"cpu": "2", "memory": "2"})),
+            (json!({"ratio": "1", "cpuRatio": "10"}), json!({"cpu": "10", "memory": "1"})),
+            (json!({"cpuRatio": "10"}), json!({"cpu": "10"})),
+        ] {
+            assert_eq!(one("K8sContainerRatios", parameters)["maxRatio"], expected);
+        }
     }
 
     #[test]

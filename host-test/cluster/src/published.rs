@@ -30,6 +30,9 @@ const MUTATING_SETTINGS: &str = "podfence.mutatingSettings";
 /// The annotation that lists its controls: `seccompProfile`.
 const CONTROLS: &str = "podfence.controls";
 
+/// The subresource through which the resources of a pod are changed.
+pub(crate) const RESIZE: &str = "pods/resize";
+
 /// What is published about a policy.
 #[derive(Debug)]
 pub struct Published {
@@ -122,6 +125,12 @@ impl Published {
     pub fn evaluates_pods(&self) -> bool {
         let rules = self.rules.as_array().into_iter().flatten();
         rules.filter_map(|rule| rule["resources"].as_array()).flatten().any(|resource| resource == "pods")
+    }
+
+    /// Whether it evaluates changes of a pod's resources.
+    pub(crate) fn evaluates_resizes(&self) -> bool {
+        let rules = self.rules.as_array().into_iter().flatten();
+        rules.filter_map(|rule| rule["resources"].as_array()).flatten().any(|resource| resource == RESIZE)
     }
 
     /// The settings that make it change objects, each with the value that does; `None` for any value.

@@ -9,7 +9,7 @@ use super::conditions::{Condition, expressions_of, is_in, matches, namespaces, n
 use super::parameters::normalized;
 use super::read::read;
 use super::write::{Objects, Part, Scope, Writer};
-use super::{API_SERVER, Effect, Named, OLD_VALUES, rules, text, without_covered};
+use super::{API_SERVER, Effect, Named, OLD_VALUES, resources, rules, text, without_covered};
 use crate::gatekeeper::{Parameters, equivalents, find};
 
 #[derive(Deserialize)]
@@ -331,6 +331,9 @@ impl Migrated<'_> {
 
     /// Says where the policies do not decide as the template.
     fn warn_of_template(&self, parameters: &Parameters, parts: &[Part], writer: &mut Writer<'_>) {
+        if parts.iter().any(|part| part.policy == "resources") {
+            return resources::DIFFERENCES.iter().for_each(|(effect, text)| self.warn(writer, *effect, "", text));
+        }
         let text =
             "Gatekeeper let updates of pods pass, and so the containers of kubectl debug; Podfence evaluates them";
         self.warn(writer, Effect::Stricter, "", text);
@@ -519,6 +522,10 @@ fn forbids_nothing(part: &Part) -> bool {
     match part.policy {
         "users" => RULES.iter().all(|field| settings.get(*field).is_none_or(|of| of["rule"] == "RunAsAny")),
         "host-namespaces" => settings.values().all(|allowed| *allowed == true),
+        "resources" => {
+            let has_bounds = settings.contains_key("max") || settings.contains_key("maxRatio");
+            !has_bounds && settings["required"] == json!({"requests": [], "limits": []})
+        }
         "images" => {
             let has = |name: &str| settings.get(name).is_some_and(|list| *list != json!([]));
             let allows_some = ["allowed", "repos", "requireDigest"].iter().any(|name| settings.contains_key(*name));

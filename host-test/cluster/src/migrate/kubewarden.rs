@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::conditions::{Condition, expression, expressions_of, namespaces, without_external_names};
 use super::parameters::{Reader, is_image, is_known_profile, is_tag};
+use super::resources;
 use super::rules::{self, PODS, rule};
 use super::write::{MIGRATED_FROM, Part, Writer, object_name};
 use super::{API_SERVER, Effect, OLD_VALUES, is_exemption, text};
@@ -47,6 +48,8 @@ enum Type {
     Ports,
     /// A rule with its ranges.
     Ids,
+    /// Quantities of one resource.
+    Resource,
     /// Ranges that belong to the setting `rule` beside them, with which they are read.
     Ranges,
 }
@@ -61,7 +64,7 @@ const fn official(
 }
 
 /// The names of the other settings are known to our policies, and what is left out is said as it was meant.
-static OFFICIAL: [Official; 18] = [
+static OFFICIAL: [Official; 19] = [
     official(
         "allow-privilege-escalation-psp",
         "allow-privilege-escalation",
@@ -91,6 +94,12 @@ static OFFICIAL: [Official; 18] = [
     official("disallow-service-nodeport", "services", &[], |of| {
         without_type(of, &["ClusterIP", "LoadBalancer", "ExternalName"]);
     }),
+    official(
+        "container-resources",
+        "resources",
+        &[("cpu", Type::Resource), ("memory", Type::Resource), ("ignoreImages", Type::Patterns)],
+        |of| of.settings = resources::of_kubewarden(&mut of.settings, of.reader),
+    ),
     official(
         "flexvolume-drivers-psp",
         "flex-volumes",
@@ -308,6 +317,7 @@ impl Type {
             Type::Integer => expected(value.is_i64(), "an integer"),
             Type::Text => expected(value.is_string(), "a string"),
             Type::Ranges => expected(value.is_array(), "a list"),
+            Type::Resource => resources::read(name, value, reader),
             Type::Texts => reader.strings(name, value, |_| true),
             Type::Profiles => reader.strings(name, value, is_known_profile),
             Type::Patterns => reader.strings(name, value, is_exemption),
@@ -365,7 +375,7 @@ fn policy(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<(),
     for part in &translated.parts {
         let suffix = if part.policy == official.policy { String::new() } else { format!("-{}", part.policy) };
         let name = writer.unique(format!("podfence-{}{suffix}", object_name(text(document, "/metadata/name"))));
-        let placement = matched.placement(&name, &rules, writer);
+        let placement = matched.placement(&name, &rules::of(part.policy, rules.clone()), writer);
         let written = placement.policy(&Configured {
             policy: part.policy,
             module: writer.module(part.policy),
@@ -452,6 +462,7 @@ fn group(origin: &str, document: &Value, writer: &mut Writer<'_>) -> Result<(), 
         return Err("spec.policies: no policy of Podfence replaces any of them; keep this group".to_owned());
     }
     let name = writer.unique(format!("podfence-{}", object_name(text(document, "/metadata/name"))));
+    let rules = configured.values().fold(rules, |rules, member| rules::of(member.policy, rules));
     let placement = matched.placement(&name, &rules, writer);
     let message = format!("rejected by {name}");
     let mut document_of = placement.group(&configured, &expression, &message);

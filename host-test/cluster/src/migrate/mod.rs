@@ -13,6 +13,7 @@ pub(crate) mod psa;
 mod psp;
 mod rbac;
 mod read;
+mod resources;
 mod rules;
 mod write;
 

@@ -5,7 +5,7 @@ use podfence_core::Block;
 use serde_json::{Map, Value, json};
 
 use super::write::Writer;
-use super::{Effect, is_exemption, is_plain_path};
+use super::{Effect, is_exemption, is_plain_path, resources};
 use crate::gatekeeper::{Parameters, Template, object, volume_type};
 
 /// The types of volumes that the policy knows, and any.
@@ -51,6 +51,7 @@ pub(super) fn normalized(
         let is_kept = |entry: &str| is_image(entry.strip_suffix('/').unwrap_or(entry));
         parameters.insert("repos".to_owned(), reader.images("repos", repos, effect, is_kept)?);
     }
+    resources::normalized(template.kind, &mut parameters, &mut reader)?;
     match template.kind {
         // Without a rule its suite lets every pod pass.
         "K8sPSPFSGroup" => reader.ids("", parameters),

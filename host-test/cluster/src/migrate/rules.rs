@@ -3,7 +3,7 @@
 use podfence_core::workload::{WORKLOADS, Workload};
 use serde_json::{Value, json};
 
-use crate::published;
+use crate::published::{self, Published, RESIZE};
 
 /// The operations that change what an object is.
 pub(super) const BOTH: &[&str] = &["CREATE", "UPDATE"];
@@ -33,6 +33,18 @@ fn kept(is_kept: impl Fn(&str) -> bool) -> Value {
     }
     rules.retain(|rule| rule["resources"].as_array().is_some_and(|resources| !resources.is_empty()));
     Value::Array(rules)
+}
+
+/// The same for a policy: those that evaluate resizes of pods match them where they match other changes of pods.
+pub(super) fn of(policy: &str, mut rules: Value) -> Value {
+    let is_asked = published::find(policy).is_some_and(Published::evaluates_resizes);
+    for resources in rules.as_array_mut().into_iter().flatten().filter_map(|rule| rule["resources"].as_array_mut()) {
+        let has = |name: &str| resources.iter().any(|resource| resource == name);
+        if is_asked && has(PODS[1]) && !has(RESIZE) {
+            resources.push(json!(RESIZE));
+        }
+    }
+    rules
 }
 
 /// Those about workloads of some kinds.

@@ -190,6 +190,7 @@ impl<'o> Writer<'o> {
             Objects::PodsAnd(others) => (rules::of_pods(), Some(others.clone())),
             Objects::Pods => (rules::of_pods(), self.options.workloads.then(rules::of_workloads)),
         };
+        let rules = rules::of(of.policy, rules);
         if of.evaluates_pods() {
             self.warn_of_cluster(scope);
         }
