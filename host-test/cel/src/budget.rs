@@ -12,6 +12,7 @@ use cel::common::types::{CelBytes, CelList, CelMap, CelOptional, CelString};
 use cel::common::value::Val;
 use regex::Regex;
 
+use crate::held::{HeldList, HeldMap};
 use crate::re2;
 use crate::reading::At;
 
@@ -103,7 +104,27 @@ pub(crate) fn weight(value: &dyn Val) -> u64 {
     total
 }
 
+/// The same, of which everything is counted.
+pub(crate) fn whole_weight(value: &dyn Val) -> u64 {
+    let mut total = 0;
+    add_weight(value, u64::MAX, &mut total);
+    total
+}
+
+/// What it costs to walk text.
+pub(crate) fn weight_of_text(text: &str) -> u64 {
+    1 + bytes(text.len())
+}
+
 fn add_weight(value: &dyn Val, limit: u64, total: &mut u64) {
+    if let Some(list) = value.downcast_ref::<HeldList>() {
+        *total += list.weight();
+        return;
+    }
+    if let Some(map) = value.downcast_ref::<HeldMap>() {
+        *total += map.weight();
+        return;
+    }
     *total += 1;
     if let Some(text) = value.downcast_ref::<CelString>() {
         *total += bytes(text.inner().len());

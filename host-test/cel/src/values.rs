@@ -10,7 +10,7 @@ use cel::common::types::{
 use cel::common::value::Val;
 use serde_json::Value;
 
-use crate::held::Held;
+use crate::held::{HeldList, HeldMap};
 
 /// A JSON value as the evaluator holds it.
 pub(crate) fn from_json(value: Value) -> Box<dyn Val> {
@@ -22,18 +22,19 @@ pub(crate) fn from_json(value: Value) -> Box<dyn Val> {
             None => Box::new(CelDouble::from(number.as_f64().unwrap_or(f64::NAN))),
         },
         Value::String(text) => Box::new(CelString::from(text)),
-        Value::Array(elements) => {
-            Box::new(Held::new(CelList::from(elements.into_iter().map(from_json).collect::<Vec<_>>())))
-        }
-        Value::Object(members) => {
-            let entries = members.into_iter().map(|(key, value)| (CelMapKey::from(key), from_json(value)));
-            Box::new(Held::new(CelMap::from(entries.collect::<HashMap<_, _>>())))
-        }
+        Value::Array(elements) => Box::new(HeldList::of(elements)),
+        Value::Object(members) => Box::new(HeldMap::of(members)),
     }
 }
 
 /// A copy that borrows nothing.
 pub(crate) fn owned(value: &dyn Val) -> Box<dyn Val> {
+    if let Some(list) = value.downcast_ref::<HeldList>() {
+        return list.clone_as_boxed();
+    }
+    if let Some(map) = value.downcast_ref::<HeldMap>() {
+        return map.clone_as_boxed();
+    }
     if let Some(text) = value.downcast_ref::<CelString>() {
         return Box::new(CelString::from(text.inner().to_owned()));
     }
@@ -41,11 +42,12 @@ pub(crate) fn owned(value: &dyn Val) -> Box<dyn Val> {
         return Box::new(CelBytes::from(data.inner().to_vec()));
     }
     if let Some(list) = value.downcast_ref::<CelList>() {
-        return Box::new(CelList::from(list.inner().iter().map(|element| owned(element.as_ref())).collect::<Vec<_>>()));
+        let elements: Vec<Box<dyn Val>> = list.inner().iter().map(|element| owned(element.as_ref())).collect();
+        return Box::new(HeldList::new(CelList::from(elements)));
     }
     if let Some(map) = value.downcast_ref::<CelMap>() {
         let entries = map.inner().iter().map(|(key, value)| (owned_key(key), owned(value.as_ref())));
-        return Box::new(CelMap::from(entries.collect::<HashMap<_, _>>()));
+        return Box::new(HeldMap::new(CelMap::from(entries.collect::<HashMap<_, _>>())));
     }
     if let Some(optional) = value.downcast_ref::<CelOptional>() {
         return Box::new(optional.option().map_or_else(CelOptional::none, |inner| CelOptional::of(owned(inner))));
