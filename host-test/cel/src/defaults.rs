@@ -50,9 +50,10 @@ fn object<'a>(fields: &'a mut Fields, name: &str) -> Option<&'a mut Fields> {
 
 /// `Always` for the tag `latest`, written or not.
 fn pull_policy(fields: &mut Fields, policy: &str, image: &str) {
-    let reference = text(fields, image);
-    let pull = if is_latest(reference) { "Always" } else { "IfNotPresent" };
-    set_absent(fields, policy, json!(pull));
+    if absent(fields, policy) {
+        let pull = if is_latest(text(fields, image)) { "Always" } else { "IfNotPresent" };
+        fields.insert(policy.to_owned(), json!(pull));
+    }
 }
 
 /// Whether a reference names the tag `latest`, or neither a tag nor a digest. What is not a reference names none.

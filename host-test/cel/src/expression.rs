@@ -1,6 +1,5 @@
 //! One expression: compiled, then evaluated for many inputs.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cel::common::ast::{Expr, IdedExpr, SourceInfo, operators};
@@ -172,17 +171,14 @@ impl Expression {
     ) -> T {
         let mut elements = 0;
         let evaluated = budget::within(budget, &self.0.patterns, || {
-            let mut names =
-                Names { inputs, variables: HashMap::new(), failed: HashMap::new(), missed: Mutex::default() };
+            let mut names = Names { inputs, variables: Vec::new(), missed: Mutex::default() };
             for (name, variable) in &self.0.variables {
-                match variable.resolve(&names, |value| spend(2 * weight(value)).map(|()| values::owned(value))) {
-                    Ok(Ok(value)) => drop(names.variables.insert(format!("variables.{name}"), value)),
-                    Ok(Err(error)) => drop(names.failed.insert(format!("variables.{name}"), words(&error))),
-                    Err(error) => {
-                        let reason = variable.explain(&names, &error);
-                        names.failed.insert(format!("variables.{name}"), reason);
-                    }
-                }
+                let copied = |value: &dyn Val| spend(2 * weight(value)).map(|()| values::owned(value));
+                let value = match variable.resolve(&names, copied) {
+                    Ok(copy) => copy.map_err(|error| words(&error)),
+                    Err(error) => Err(variable.explain(&names, &error)),
+                };
+                names.variables.push((name, value));
                 names.forget();
             }
             budget::narrow(at);
@@ -315,13 +311,18 @@ fn located(finding: Finding, source: &SourceInfo, text: &str) -> CompileError {
 /// What the names of an expression stand for.
 struct Names<'a> {
     inputs: &'a Inputs,
-    variables: HashMap<String, Box<dyn Val>>,
-    failed: HashMap<String, String>,
+    /// The variables, each with its value or why it has none.
+    variables: Vec<(&'a str, Result<Box<dyn Val>, String>)>,
     /// The variable that an evaluation asked for and that has no value.
     missed: Mutex<Option<String>>,
 }
 
 impl Names<'_> {
+    fn variable(&self, name: &str) -> Option<Result<&dyn Val, &str>> {
+        let (_, value) = self.variables.iter().rev().find(|(known, _)| *known == name)?;
+        Some(value.as_ref().map(AsRef::as_ref).map_err(String::as_str))
+    }
+
     /// Forgets which variable the evaluation before asked for.
     fn forget(&self) {
         self.missed().take();
@@ -333,9 +334,8 @@ impl Names<'_> {
 
     fn explain(&self, error: &ExecutionError) -> String {
         let missed = self.missed();
-        match (error, missed.as_ref().and_then(|name| Some((name, self.failed.get(name)?)))) {
-            (ExecutionError::UndeclaredReference(_), Some((name, reason))) => {
-                let name = name.strip_prefix("variables.").unwrap_or(name);
+        match (error, missed.as_ref().and_then(|name| Some((name, self.variable(name)?)))) {
+            (ExecutionError::UndeclaredReference(_), Some((name, Err(reason)))) => {
                 format!("composited variable {name:?} fails to evaluate: {reason}")
             }
             _ => words(error),
@@ -345,11 +345,17 @@ impl Names<'_> {
 
 impl VariableResolver for Names<'_> {
     fn resolve<'b>(&'b self, name: &str) -> Option<CowVal<'b, 'b>> {
-        let found = self.inputs.get(name).or_else(|| self.variables.get(name).map(AsRef::as_ref));
-        if found.is_none() && self.failed.contains_key(name) {
-            self.missed().get_or_insert_with(|| name.to_owned());
+        if let Some(found) = self.inputs.get(name) {
+            return Some(CowVal::Borrowed(found));
         }
-        found.map(CowVal::Borrowed)
+        let name = name.strip_prefix("variables.")?;
+        match self.variable(name)? {
+            Ok(value) => Some(CowVal::Borrowed(value)),
+            Err(_) => {
+                self.missed().get_or_insert_with(|| name.to_owned());
+                None
+            }
+        }
     }
 }
 

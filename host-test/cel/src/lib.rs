@@ -34,7 +34,7 @@ mod unsupported;
 mod values;
 
 pub use conditions::{Conditions, ConditionsError, Outcome};
-pub use decode::{Decoded, decoded};
+pub use decode::{Decoded, Decoder, decoded};
 pub use environment::{Environment, Returns};
 pub use error::{CompileError, EvaluationError, Problem};
 pub use expression::{Answer, Budget, Expression};

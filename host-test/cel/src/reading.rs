@@ -248,14 +248,14 @@ pub(crate) type At = (u64, usize);
 impl Reading {
     /// The longest part that an object has, in the elements that the loops are at.
     pub fn place(&self, object: &Value, at: &[At]) -> Place {
-        let (mut best, mut most) = (Place::default(), (0, 0));
+        let (mut best, mut most) = (None, (0, 0));
         for part in &self.parts {
-            let Some((place, found)) = follow(part, object, at) else { continue };
-            if found > most {
-                (best, most) = (place, found);
+            match follow(part, object, at, |_| {}) {
+                Some(found) if found > most => (best, most) = (Some(part), found),
+                _ => {}
             }
         }
-        best
+        best.map(|part| place(part, object, at)).unwrap_or_default()
     }
 }
 
@@ -273,44 +273,62 @@ pub struct Place {
 /// How many steps of a path an object has, after how many of them are elements that a loop is at.
 type Found = (usize, usize);
 
+/// A step that an object has, and the value that it leads to.
+struct Taken<'a> {
+    to: To<'a>,
+    value: &'a Value,
+}
+
+enum To<'a> {
+    Field(&'a str),
+    Element(usize),
+}
+
 /// Follows a path as far as the object has it. None if it leads to another element than the one that a loop is at.
-fn follow(path: &[Step], object: &Value, at: &[At]) -> Option<(Place, Found)> {
-    let (mut value, mut place, mut loops, mut length) = (object, Place::default(), 0, 0);
+fn follow<'a>(path: &'a [Step], object: &'a Value, at: &[At], mut take: impl FnMut(Taken<'a>)) -> Option<Found> {
+    let (mut value, mut loops, mut length) = (object, 0, 0);
     for step in path {
-        let next = match (step, value) {
-            (Step::Field(name), Value::Object(members)) => members.get(name).map(|next| (field(name), next)),
-            (Step::Index(index), Value::Array(elements)) => element(elements, *index),
+        let (to, next) = match (step, value) {
+            (Step::Field(name), Value::Object(members)) => (To::Field(name), members.get(name)),
+            (Step::Index(index), Value::Array(elements)) => (To::Element(*index), elements.get(*index)),
             (Step::Each { of, behind }, Value::Array(elements)) => {
                 match at.iter().find(|(node, _)| Some(*node) == *of) {
                     Some((_, index)) => {
                         let before = behind.iter().map(|list| elements_of(list, object)).sum();
                         let index = index.checked_sub(before).filter(|index| *index < elements.len())?;
                         loops += 1;
-                        element(elements, index)
+                        (To::Element(index), elements.get(index))
                     }
-                    None if elements.len() == 1 => element(elements, 0),
-                    None => None,
+                    None => (To::Element(0), elements.first().filter(|_| elements.len() == 1)),
                 }
             }
-            _ => None,
+            _ => break,
         };
-        let Some((text, next)) = next else { break };
-        if place.path.ends_with("ontainers") && text.starts_with('[') {
-            place.container = next["name"].as_str().map(str::to_owned);
-        }
-        let dot = if place.path.is_empty() || text.starts_with('[') { "" } else { "." };
-        place.path = format!("{}{dot}{text}", place.path);
+        let Some(next) = next else { break };
+        take(Taken { to, value: next });
         length += 1;
         value = next;
     }
-    if length > 0 && !value.is_object() && !value.is_array() {
-        place.value = value.clone();
-    }
-    Some((place, (loops, length)))
+    Some((loops, length))
 }
 
-fn element(elements: &[Value], index: usize) -> Option<(String, &Value)> {
-    elements.get(index).map(|next| (format!("[{index}]"), next))
+/// The part of the object that a path leads to.
+fn place(path: &[Step], object: &Value, at: &[At]) -> Place {
+    let (mut place, mut last) = (Place::default(), None);
+    follow(path, object, at, |Taken { to, value }| {
+        match to {
+            To::Element(index) => {
+                if place.path.ends_with("ontainers") {
+                    place.container = value["name"].as_str().map(str::to_owned);
+                }
+                place.path.push_str(&format!("[{index}]"));
+            }
+            To::Field(name) => push_field(&mut place.path, name),
+        }
+        last = Some(value);
+    });
+    place.value = last.filter(|value| !value.is_object() && !value.is_array()).cloned().unwrap_or_default();
+    place
 }
 
 /// How many elements a list of the object has.
@@ -323,11 +341,15 @@ fn elements_of(path: &[Step], object: &Value) -> usize {
     list.and_then(Value::as_array).map_or(0, Vec::len)
 }
 
-/// A key as policies write it: in quotes where it is not a simple name.
-fn field(name: &str) -> String {
+/// Adds a key as policies write it: in quotes where it is not a simple name.
+fn push_field(path: &mut String, name: &str) {
     let is_simple = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
-    match !name.is_empty() && name.chars().all(is_simple) {
-        true => name.to_owned(),
-        false => format!("[{}]", Value::from(name)),
+    if name.is_empty() || !name.chars().all(is_simple) {
+        path.push_str(&format!("[{}]", Value::from(name)));
+        return;
     }
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
 }

@@ -32,7 +32,7 @@ fn as_the_api_server() {
     let scenarios = support::corpus_path("cel-scenarios").with_file_name("cel-scenarios.json");
     let scenarios: Vec<Value> = serde_json::from_str(&fs::read_to_string(scenarios).expect("a file")).expect("JSON");
     let raw = inputs(&scenarios, |object| object.clone());
-    let defaulted = inputs(&scenarios, |object| decoded(object.clone()).object);
+    let defaulted = inputs(&scenarios, |object| decoded(object).object);
     let mut counts = Counts { taken: 0, agreed: 0, real_taken: 0, real_agreed: 0, refused_by_both: 0 };
     let (mut wrong, mut differing) = (Vec::new(), Vec::new());
     for row in &rows {

@@ -8,7 +8,7 @@ fn as_the_api_server_shows_them() {
     let mut differences = Vec::new();
     for line in include_str!("decode/recorded.jsonl").lines() {
         let row: Value = serde_json::from_str(line).expect("JSON");
-        let found = decoded(row["manifest"].clone());
+        let found = decoded(&row["manifest"]);
         assert!(found.known, "{line}");
         compare("", &found.object, &row["shown"], &mut differences);
     }

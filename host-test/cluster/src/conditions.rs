@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 pub use podfence_cel::Inputs;
-use podfence_cel::{Outcome, decoded};
+use podfence_cel::{Decoder, Outcome, decoded};
 use podfence_scan::AdmissionRequest;
 use podfence_scan::request::GroupVersionKind;
 use serde_json::{Value, json};
@@ -79,15 +79,19 @@ impl Conditions {
 /// What conditions read of a request: the objects decoded, with their defaults, and with what an API server fills in
 /// before it calls a webhook. An object of a kind that is not in its own types is as it is written.
 pub fn inputs(request: &AdmissionRequest) -> Inputs {
-    inputs_of(request, fill_in)
+    let object = request.object.as_ref().map(|object| {
+        let mut object = decoded(object).object;
+        if request.operation == "CREATE" {
+            fill_in(&mut object, request);
+        }
+        object
+    });
+    inputs_of(request, object)
 }
 
-fn inputs_of(request: &AdmissionRequest, complete: impl Fn(&mut Value, &AdmissionRequest)) -> Inputs {
-    let shown = |object: &Option<Value>| object.clone().map(|object| decoded(object).object);
-    let (mut object, old_object) = (shown(&request.object), shown(&request.old_object));
-    if let Some(object) = object.as_mut().filter(|_| request.operation == "CREATE") {
-        complete(object, request);
-    }
+/// The inputs with an object as it is shown.
+fn inputs_of(request: &AdmissionRequest, object: Option<Value>) -> Inputs {
+    let old_object = request.old_object.as_ref().map(|object| decoded(object).object);
     let mut envelope = without_objects(request);
     // A manifest comes without options; `kubectl create` sends these.
     if request.operation == "CREATE" {
@@ -119,22 +123,56 @@ fn without_objects(request: &AdmissionRequest) -> AdmissionRequest {
 }
 
 /// The same for a validation, which sees the object as it is about to be stored: with what the server itself says of it.
-pub fn stored_inputs(request: &AdmissionRequest) -> Inputs {
+pub(crate) fn stored_inputs(request: &AdmissionRequest) -> Inputs {
     let mut request = Cow::Borrowed(request);
     // A Namespace is in itself there.
     if request.kind == GroupVersionKind::new("v1", "Namespace") {
         let request = request.to_mut();
         request.namespace.clone_from(&request.name);
     }
-    // It is the server's to say.
-    let has_status = request.object.as_ref().is_some_and(|object| object.get("status").is_some());
-    if request.operation == "CREATE" && has_status && is_built_in(&request.kind) {
-        request.to_mut().object.as_mut().and_then(Value::as_object_mut).map(|object| object.shift_remove("status"));
+    let object = request.object.as_ref().map(|object| {
+        let mut object = stored(Decoder::of_manifest(object), &request).decode_value(object);
+        if request.operation == "CREATE" {
+            fill_in(&mut object, &request);
+            store(&mut object, &request);
+        }
+        object
+    });
+    inputs_of(&request, object)
+}
+
+/// The same for the creation of an object that is still text, and no Namespace. `is_converted` is whether the request is
+/// of an API that is not the one of the text.
+pub(crate) fn created_inputs(
+    request: &AdmissionRequest,
+    json: &str,
+    is_converted: bool,
+) -> Result<Inputs, serde_json::Error> {
+    let api_version = api_version(&request.kind);
+    let decoder = stored(Decoder::of(&api_version, &request.kind.kind), request);
+    let mut object = decoder.decode(&mut serde_json::Deserializer::from_str(json))?;
+    if let Some(members) = object.as_object_mut().filter(|_| is_converted) {
+        members.insert("apiVersion".to_owned(), json!(api_version));
     }
-    inputs_of(&request, |object, request| {
-        fill_in(object, request);
-        store(object, request);
-    })
+    fill_in(&mut object, request);
+    store(&mut object, request);
+    Ok(inputs_of(request, Some(object)))
+}
+
+/// `apiVersion` of objects of a kind.
+fn api_version(kind: &GroupVersionKind) -> String {
+    match kind.group.as_str() {
+        "" => kind.version.clone(),
+        group => format!("{group}/{}", kind.version),
+    }
+}
+
+/// A decoder that leaves out the status of a new object, which is the server's to say.
+fn stored(decoder: Decoder, request: &AdmissionRequest) -> Decoder {
+    match request.operation == "CREATE" && is_built_in(&request.kind) {
+        true => decoder.without_status(),
+        false => decoder,
+    }
 }
 
 /// Fills in what the API server sets when it stores a new object. What a manifest says of that does not count.

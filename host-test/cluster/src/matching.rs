@@ -155,8 +155,18 @@ impl Matching {
         request: &'r AdmissionRequest,
         namespaces: &Namespaces,
     ) -> Result<Option<Cow<'r, AdmissionRequest>>, UnknownLabel> {
+        self.sees_selected(request, |selector| selects_one(selector, request), namespaces)
+    }
+
+    /// The same, where it is known which selectors take an object of the request.
+    pub(crate) fn sees_selected<'r>(
+        &self,
+        request: &'r AdmissionRequest,
+        is_selected: impl FnOnce(&LabelSelector) -> bool,
+        namespaces: &Namespaces,
+    ) -> Result<Option<Cow<'r, AdmissionRequest>>, UnknownLabel> {
         let Some(request) = self.ruled(request) else { return Ok(None) };
-        let is_selected = self.object_selector.as_ref().is_none_or(|selector| selects_one(selector, &request));
+        let is_selected = self.object_selector.as_ref().is_none_or(is_selected);
         Ok((is_selected && self.is_in_namespace(&request, namespaces)?).then_some(request))
     }
 
@@ -171,14 +181,17 @@ impl Matching {
         labels: &BTreeMap<String, String>,
         namespaces: &Namespaces,
     ) -> Result<bool, UnknownLabel> {
-        let is_selected = |selector| selects(selector, |key| labels.get(key).map(String::as_str));
-        let is_seen = self.ruled(request).is_some() && self.object_selector.as_ref().is_none_or(is_selected);
-        Ok(is_seen && self.is_in_namespace(request, namespaces)?)
+        let is_selected = |selector: &_| selects(selector, |key| labels.get(key).map(String::as_str));
+        self.sees_selected(request, is_selected, namespaces).map(|seen| seen.is_some())
     }
 
     /// The version that the rules name of what a request is about, if they name no other one, and it is not known here
     /// how to convert to it.
-    pub(crate) fn needs_conversion(&self, request: &AdmissionRequest) -> Option<String> {
+    pub(crate) fn needs_conversion(
+        &self,
+        request: &AdmissionRequest,
+        is_selected: impl FnOnce(&LabelSelector) -> bool,
+    ) -> Option<String> {
         if self.is_exact || self.ruled(request).is_some() {
             return None;
         }
@@ -187,7 +200,7 @@ impl Matching {
             rule_matches_in(version, rule, request).then(|| version.clone())
         };
         let is_excluded = self.excluded.iter().any(|rule| rule_matches(rule, request));
-        let is_selected = || self.object_selector.as_ref().is_none_or(|selector| selects_one(selector, request));
+        let is_selected = || self.object_selector.as_ref().is_none_or(is_selected);
         self.rules.iter().find_map(of_version).filter(|_| !is_excluded && is_selected())
     }
 
@@ -290,7 +303,7 @@ fn texts(value: &Value) -> BTreeMap<String, String> {
 }
 
 /// Whether a selector takes one of the objects of a request.
-fn selects_one(selector: &LabelSelector, request: &AdmissionRequest) -> bool {
+pub(crate) fn selects_one(selector: &LabelSelector, request: &AdmissionRequest) -> bool {
     let mut objects = [&request.object, &request.old_object].into_iter().flatten();
     objects.any(|object| selects(selector, |key| label_of(object, key)))
 }

@@ -5,6 +5,7 @@ mod params;
 mod read;
 mod response;
 mod review;
+mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ pub use podfence_cel::Place;
 pub use read::{ReadError, Unbound, is_policy_of_api_server};
 pub use response::IGNORED;
 pub use review::{Answer, Decision, Denied};
+pub use subject::Creation;
 
 use crate::matching::{Matching, Namespaces};
 

@@ -34,7 +34,7 @@ impl Params {
         if let Some(known) = self.0.iter().find(|of| of.kind == kind && of.name == name && of.namespace == namespace) {
             return known.object != *object;
         }
-        let shown = Shared::new(decoded(object.clone()).object);
+        let shown = Shared::new(decoded(object).object);
         let at = self.0.partition_point(|of| (&of.namespace, &of.name) < (&namespace, &name));
         self.0.insert(at, Param { kind, namespace, name, object: object.clone(), shown });
         false

@@ -1,16 +1,17 @@
 //! What the API server makes of a request with its own policies.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use podfence_cel::{Answer as Evaluated, Budget, EvaluationError, Inputs, Outcome, Place, Shared};
 use podfence_scan::AdmissionRequest;
 use serde_json::Value;
 
+use super::subject::{Creation, Subject};
 use super::{
     AUDIT_ANNOTATIONS, Actions, Binding, MATCH_CONDITIONS, PARAM_REF, Policy, Validating, Validation, control_of,
 };
-use crate::conditions;
 use crate::matching::{Namespaces, UnknownLabel};
 
 /// How long a message is at most that an expression makes, in bytes.
@@ -81,19 +82,46 @@ impl Validating {
     /// Judges a request, as it comes to the policies after those that change objects: one answer for each binding by
     /// which a policy gets to see it, unless one of its conditions is false.
     pub fn review<'p>(&'p self, request: &AdmissionRequest, namespaces: &Namespaces) -> Vec<Answer<'p>> {
+        // What the request holds was read.
+        self.judge(&Subject::Request(request), namespaces).unwrap_or_default()
+    }
+
+    /// The same for a request whose object is text, which is decoded while it is read.
+    ///
+    /// # Errors
+    /// The object is nested too deeply.
+    pub fn review_creation<'p>(
+        &'p self,
+        creation: Creation<'_>,
+        namespaces: &Namespaces,
+    ) -> Result<Vec<Answer<'p>>, serde_json::Error> {
+        if !is_namespace(creation.request) {
+            return self.judge(&Subject::Creation(creation, OnceCell::new()), namespaces);
+        }
+        let object = serde_json::from_str(creation.json)?;
+        let request = AdmissionRequest { object: Some(object), ..creation.request.clone() };
+        self.judge(&Subject::Request(&request), namespaces)
+    }
+
+    fn judge<'p>(
+        &'p self,
+        subject: &Subject<'_>,
+        namespaces: &Namespaces,
+    ) -> Result<Vec<Answer<'p>>, serde_json::Error> {
+        let request = subject.request();
         let mut answers = Vec::new();
         if is_never_judged(request) {
-            return answers;
+            return Ok(answers);
         }
         // What is shown of the request, and of the same as one of today's API.
         let mut shown: [Option<Inputs>; 2] = [None, None];
         let mut namespace: Option<Option<Shared>> = None;
         for policy in self.policies.iter().filter(|policy| !policy.bindings.is_empty()) {
             let seen =
-                match policy.matching.sees(request, namespaces) {
+                match subject.seen_by(&policy.matching, namespaces) {
                     Ok(Some(seen)) => seen,
                     Ok(None) => {
-                        answers.extend(policy.matching.needs_conversion(request).map(|version| Answer {
+                        answers.extend(subject.needs_conversion(&policy.matching).map(|version| Answer {
                             failure: Some(conversion(request, &version)),
                             ..policy.answer(None)
                         }));
@@ -105,17 +133,21 @@ impl Validating {
                     }
                 };
             let is_converted = matches!(seen, Cow::Owned(_));
-            let inputs = shown[usize::from(is_converted)].get_or_insert_with(|| conditions::stored_inputs(&seen));
+            let shown = &mut shown[usize::from(is_converted)];
+            if shown.is_none() {
+                *shown = Some(subject.inputs(&seen)?);
+            }
+            let Some(inputs) = shown else { continue };
             for binding in &policy.bindings {
                 let namespace = namespace.get_or_insert_with(|| {
                     let name = request.namespace.as_deref().filter(|name| !name.is_empty() && !is_namespace(request));
                     name.map_or_else(|| Some(Shared::new(Value::Null)), |name| namespaces.object(name).map(Shared::new))
                 });
-                let at = Asking { all: self, policy, binding, request, inputs, namespaces };
+                let at = Asking { all: self, policy, binding, subject, inputs, namespaces };
                 answers.extend(at.ask(namespace.as_ref()));
             }
         }
-        answers
+        Ok(answers)
     }
 }
 
@@ -158,7 +190,7 @@ struct Asking<'a, 'p> {
     all: &'p Validating,
     policy: &'p Policy,
     binding: &'p Binding,
-    request: &'a AdmissionRequest,
+    subject: &'a Subject<'a>,
     inputs: &'a Inputs,
     namespaces: &'a Namespaces,
 }
@@ -167,13 +199,13 @@ impl<'p> Asking<'_, 'p> {
     /// Judges; `namespace` is None if nothing is known of it.
     fn ask(&self, namespace: Option<&Shared>) -> Option<Answer<'p>> {
         let mut answer = self.policy.answer(Some(self.binding));
-        match self.binding.matching.as_ref().map(|of| of.sees(self.request, self.namespaces)) {
+        match self.binding.matching.as_ref().map(|of| self.subject.seen_by(of, self.namespaces)) {
             None | Some(Ok(Some(_))) => {}
             Some(Ok(None)) => return None,
             Some(Err(unknown)) => return Some(Answer { failure: Some(unknowable(&unknown)), ..answer }),
         }
         if namespace.is_none() && self.policy.reads_namespace() {
-            let name = self.request.namespace.as_deref().unwrap_or_default();
+            let name = self.subject.request().namespace.as_deref().unwrap_or_default();
             let failure = format!("it reads namespaceObject, and the namespace {name:?} is not known");
             return Some(Answer { failure: Some(failure), ..answer });
         }
@@ -220,7 +252,7 @@ impl<'p> Asking<'_, 'p> {
     fn params(&self) -> Result<Vec<Option<&Shared>>, String> {
         match (&self.policy.param_kind, &self.binding.params) {
             (Some(kind), Some(reference)) => {
-                let namespace = self.request.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+                let namespace = self.subject.request().namespace.as_deref().filter(|namespace| !namespace.is_empty());
                 Ok(self.all.params.of(kind, reference, namespace)?.into_iter().map(Some).collect())
             }
             _ => Ok(vec![None]),
@@ -235,10 +267,11 @@ impl<'p> Asking<'_, 'p> {
                 Ok(_) => (message(validation, inputs, &mut budget), Denied::As(self.binding.actions)),
                 Err(problem) => (without_value(&validation.text, &problem), self.policy.failed(self.binding.actions)),
             };
-            let object = self.request.object.as_ref().or(self.request.old_object.as_ref());
             let decision = Decision {
                 index: Some(index),
-                place: object
+                place: self
+                    .subject
+                    .object()
                     .map(|object| validation.expression.place(inputs, object, &mut budget))
                     .unwrap_or_default(),
                 reason: validation.reason.clone().unwrap_or_else(|| INVALID.to_owned()),

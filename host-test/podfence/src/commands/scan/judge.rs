@@ -7,7 +7,7 @@ use podfence_cluster::conditions::{self, Call, Conditions, Inputs};
 use podfence_cluster::expression::Expression;
 use podfence_cluster::matching::{Matching, Namespaces, UnknownLabel};
 use podfence_cluster::pod_security::{Levels, Standard};
-use podfence_cluster::validating::{self, Denied, Validating};
+use podfence_cluster::validating::{self, Creation, Denied, Validating};
 use podfence_host::Reused;
 use podfence_host::evaluate::{CreationText, Failure, ValidationResponse, mutation_refused};
 use podfence_scan::AdmissionRequest;
@@ -327,7 +327,7 @@ struct Asking<'a, 'j> {
     is_text_set: bool,
 }
 
-impl Asking<'_, '_> {
+impl<'j> Asking<'_, 'j> {
     /// Asks a policy, if it gets to see the object.
     fn offer(&mut self, policy: &Policy, tally: &mut Tally) {
         let sees = self.judge.sees(&policy.matching, policy.has_custom_kinds, self.request, self.object, self.known);
@@ -357,13 +357,11 @@ impl Asking<'_, '_> {
 
     /// Asks the policies that the API server evaluates itself.
     fn ask_validating(&mut self, tally: &mut Tally) {
-        let json = self.mutated.as_ref().map_or(self.object.json.as_str(), |mutated| mutated.get());
-        let Ok(object) = serde_json::from_str(json) else {
+        let Ok(answers) = self.validated() else {
             let verdict = Verdict::new(VALIDATING, Severity::Error);
             return tally.add(Answer::Failed("the object is nested too deeply".to_owned()), || verdict);
         };
-        let request = AdmissionRequest { object: Some(object), ..self.request.clone() };
-        for answer in self.judge.validating.review(&request, &self.judge.namespaces) {
+        for answer in answers {
             if let Some(why) = answer.skipped {
                 tally.skip(why);
                 continue;
@@ -391,6 +389,17 @@ impl Asking<'_, '_> {
                 tally.add_once(Verdict { severity, violations: vec![violation], ..verdict() });
             }
         }
+    }
+
+    fn validated(&self) -> serde_json::Result<Vec<validating::Answer<'j>>> {
+        let Judge { validating, namespaces, .. } = self.judge;
+        let Some(mutated) = &self.mutated else {
+            let Object { labels, json, .. } = self.object;
+            return validating.review_creation(Creation { request: self.request, labels, json }, namespaces);
+        };
+        let object = serde_json::from_str(mutated.get())?;
+        let request = AdmissionRequest { object: Some(object), ..self.request.clone() };
+        Ok(validating.review(&request, namespaces))
     }
 
     /// Whether an API server would call a policy that sees the object.
