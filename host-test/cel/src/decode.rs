@@ -85,7 +85,7 @@ struct Types {
 /// A type with fields.
 struct Object {
     name: &'static str,
-    /// In the order of their names.
+    /// In the order of [`order`].
     fields: Vec<Field>,
     /// The places of those that have a value where nothing is written.
     implied: Vec<usize>,
@@ -93,15 +93,21 @@ struct Object {
 
 impl Object {
     fn new(name: &'static str, mut fields: Vec<Field>) -> Object {
-        fields.sort_by_key(|field| field.name);
+        fields.sort_by_key(|field| order(field.name));
         let is_implied = |field: &Field| field.always || field.default.is_some();
         let implied = (0..fields.len()).filter(|place| is_implied(&fields[*place])).collect();
         Object { name, fields, implied }
     }
 
     fn field(&self, name: &str) -> Option<&Field> {
-        self.fields.binary_search_by(|field| field.name.cmp(name)).ok().map(|place| &self.fields[place])
+        let place = self.fields.binary_search_by_key(&order(name), |field| order(field.name));
+        place.ok().map(|place| &self.fields[place])
     }
+}
+
+/// The order of names in which they are found fastest: few have the same length.
+fn order(name: &str) -> (usize, &str) {
+    (name.len(), name)
 }
 
 struct Field {
@@ -244,7 +250,8 @@ impl Decode {
     }
 
     fn object<'de, A: MapAccess<'de>>(self, object: &'static Object, mut source: A) -> Result<Value, A::Error> {
-        let mut members = Map::new();
+        // Most objects have some fields, and the implied ones.
+        let mut members = Map::with_capacity(4 + object.implied.len());
         while let Some(field) = source.next_key_seed(FieldOf(object))? {
             let Some(field) = field.filter(|field| Some(field.name) != self.without) else {
                 source.next_value::<IgnoredAny>()?;

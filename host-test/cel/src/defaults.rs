@@ -58,10 +58,13 @@ fn pull_policy(fields: &mut Fields, policy: &str, image: &str) {
 
 /// Whether a reference names the tag `latest`, or neither a tag nor a digest. What is not a reference names none.
 fn is_latest(reference: &str) -> bool {
-    let Some(parts) = REFERENCE.captures(reference) else { return false };
-    match (parts.name("tag"), parts.name("digest")) {
-        (Some(tag), _) => tag.as_str() == "latest",
-        (None, digest) => digest.is_none(),
+    if !REFERENCE.is_match(reference) {
+        return false;
+    }
+    let (path, digest) = reference.split_once('@').map_or((reference, None), |(path, digest)| (path, Some(digest)));
+    match path.rsplit('/').next().and_then(|name| name.split_once(':')) {
+        Some((_, tag)) => tag == "latest",
+        None => digest.is_none(),
     }
 }
 
@@ -70,8 +73,8 @@ static REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
     let label = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
     let part = r"[a-z0-9]+(?:(?:\.|__|_|-+)[a-z0-9]+)*";
     let registry = format!(r"(?:{label}(?:\.{label})*(?::[0-9]+)?/)?");
-    let tag = "(?::(?<tag>[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}))?";
-    let digest = "(?:@(?<digest>[a-zA-Z][a-zA-Z0-9+._-]*:[0-9a-fA-F]{32,}))?";
+    let tag = "(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?";
+    let digest = "(?:@[a-zA-Z][a-zA-Z0-9+._-]*:[0-9a-fA-F]{32,})?";
     Regex::new(&format!("^{registry}{part}(?:/{part})*{tag}{digest}$")).expect("a regular expression")
 });
 

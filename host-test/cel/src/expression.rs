@@ -1,5 +1,6 @@
 //! One expression: compiled, then evaluated for many inputs.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cel::common::ast::{Expr, IdedExpr, SourceInfo, operators};
@@ -7,7 +8,6 @@ use cel::common::types::{CelBool, CelString};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use cel::{Context, ExecutionError, Value};
-use serde_json::Value as Json;
 
 use crate::budget::{self, Patterns, spend, weight};
 use crate::check::{self, Finding, Reads};
@@ -17,7 +17,7 @@ use crate::error::{CompileError, EvaluationError, Problem};
 use crate::inputs::Inputs;
 use crate::library::ENVIRONMENT;
 use crate::limits::{BUDGET, DEPTH, ELEMENTS, SHALLOW, TEXT};
-use crate::reading::{self, At, Place, Reading};
+use crate::reading::{self, At, Place, Reading, Written};
 use crate::rewrite::rewrite;
 use crate::stack;
 use crate::tree;
@@ -124,8 +124,12 @@ impl Expression {
     /// The part of an object to look at, where the expression is not true for it: the longest that the expression reads
     /// and the object has, in the first element that fails where the expression asks for all. Empty if there is none.
     /// The object need not be the one that is shown to expressions: places are sought in files.
-    pub fn place(&self, inputs: &Inputs, object: &Json, budget: &mut Budget) -> Place {
-        let place = || self.0.reading.place(object, &budget.lend(|left| self.failing(inputs, left)));
+    pub fn place<'a>(&self, inputs: &Inputs, object: impl Into<Written<'a>>, budget: &mut Budget) -> Place {
+        let object = match object.into() {
+            Written::Value(object) => Cow::Borrowed(object),
+            Written::Text(text) => Cow::Owned(self.0.reading.read(text)),
+        };
+        let place = || self.0.reading.place(&object, &budget.lend(|left| self.failing(inputs, left)));
         self.on_a_stack(place).unwrap_or_default()
     }
 

@@ -40,4 +40,4 @@ pub use error::{CompileError, EvaluationError, Problem};
 pub use expression::{Answer, Budget, Expression};
 pub use inputs::{Inputs, Shared};
 pub use limits::TEXT as LONGEST_EXPRESSION;
-pub use reading::Place;
+pub use reading::{Place, Written};

@@ -1,8 +1,11 @@
 //! Which parts of the object an expression reads, and which of them decides that it is not true: for the place of a
 //! finding.
 
+use std::fmt;
+
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
-use serde_json::Value;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 use crate::environment::Environment;
 use crate::macros::RESULT;
@@ -245,7 +248,32 @@ fn together(parts: impl IntoIterator<Item = Vec<Part>>) -> Vec<Part> {
 /// Which element a loop is at.
 pub(crate) type At = (u64, usize);
 
+/// An object as it is written.
+#[derive(Debug, Clone, Copy)]
+pub enum Written<'a> {
+    /// As a value.
+    Value(&'a Value),
+    /// As JSON.
+    Text(&'a str),
+}
+
+impl<'a> From<&'a Value> for Written<'a> {
+    fn from(value: &'a Value) -> Self {
+        Written::Value(value)
+    }
+}
+
 impl Reading {
+    /// What places need of an object that is text. `null` if it cannot be read.
+    pub fn read(&self, text: &str) -> Value {
+        let lists = self.parts.iter().flatten().filter_map(|step| match step {
+            Step::Each { behind, .. } => Some(behind),
+            _ => None,
+        });
+        let parts = self.parts.iter().chain(lists.flatten()).map(Vec::as_slice).collect();
+        Parts(parts).deserialize(&mut serde_json::Deserializer::from_str(text)).unwrap_or_default()
+    }
+
     /// The longest part that an object has, in the elements that the loops are at.
     pub fn place(&self, object: &Value, at: &[At]) -> Place {
         let (mut best, mut most) = (None, (0, 0));
@@ -256,6 +284,112 @@ impl Reading {
             }
         }
         best.map(|part| place(part, object, at)).unwrap_or_default()
+    }
+}
+
+/// Reads the parts of a value to which these paths lead, and the names of elements. Lists keep their lengths.
+struct Parts<'p>(Vec<&'p [Step]>);
+
+impl<'p> Parts<'p> {
+    /// Where the paths lead whose first step is a wanted one.
+    fn after(&self, is_wanted: impl Fn(&Step) -> bool) -> Vec<&'p [Step]> {
+        let rest = |path: &&'p [Step]| path.split_first().filter(|(step, _)| is_wanted(step)).map(|(_, rest)| rest);
+        self.0.iter().filter_map(rest).collect()
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Parts<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Value, D::Error> {
+        source.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Parts<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::from(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut source: A) -> Result<Value, A::Error> {
+        let mut elements = Vec::new();
+        loop {
+            let parts = self.after(|step| match step {
+                Step::Field(_) => false,
+                Step::Index(index) => *index == elements.len(),
+                Step::Each { .. } => true,
+            });
+            let element = match parts.is_empty() {
+                true => source.next_element::<IgnoredAny>()?.map(|_| Value::Null),
+                false => source.next_element_seed(Parts(parts))?,
+            };
+            match element {
+                Some(element) => elements.push(element),
+                None => return Ok(Value::Array(elements)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(member) = source.next_key_seed(Member(&self))? {
+            match member {
+                Some((name, parts)) => drop(members.insert(name, source.next_value_seed(parts)?)),
+                None => drop(source.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// Reads the name of a member, with what is wanted of it; `None` if nothing is.
+struct Member<'m, 'p>(&'m Parts<'p>);
+
+impl<'de, 'p> DeserializeSeed<'de> for Member<'_, 'p> {
+    type Value = Option<(String, Parts<'p>)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, source: D) -> Result<Self::Value, D::Error> {
+        source.deserialize_str(self)
+    }
+}
+
+impl<'p> Visitor<'_> for Member<'_, 'p> {
+    type Value = Option<(String, Parts<'p>)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        let parts = self.0.after(|step| matches!(step, Step::Field(field) if field == name));
+        let is_wanted = !parts.is_empty() || name == "name";
+        Ok(is_wanted.then(|| (name.to_owned(), Parts(parts))))
     }
 }
 

@@ -69,6 +69,10 @@ fn rewrite_select(mut select: SelectExpr) -> Expr {
     }
     // A field of a name is borrowed; one of a loop's variable may be copied out of an optional.
     let copies = !is_name(&select.operand);
+    if is_object(&select.operand) {
+        let name = std::mem::take(&mut *select.operand);
+        *select.operand = chosen(name);
+    }
     let mut selected = node(Expr::Select(select));
     if copies {
         around("@walk", &mut selected);
@@ -79,12 +83,33 @@ fn rewrite_select(mut select: SelectExpr) -> Expr {
 /// Whether a node is `a.b.c`, of a variable that is not of a loop.
 fn is_name(operand: &IdedExpr) -> bool {
     match &operand.expr {
-        Expr::Ident(name) => {
-            matches!(name.as_str(), "object" | "oldObject" | "request" | "namespaceObject" | "params" | "variables")
-        }
+        Expr::Ident(name) => name == "variables" || is_object(operand),
         Expr::Select(select) => is_name(&select.operand),
+        Expr::Call(call) if call.func_name == operators::CONDITIONAL => match call.args.as_slice() {
+            // As `chosen` makes it.
+            [always, name, never] => {
+                let is_literal =
+                    matches!(&always.expr, Expr::Literal(LiteralValue::Boolean(always)) if *always.inner());
+                is_literal && is_object(name) && matches!(never.expr, Expr::Literal(LiteralValue::Null))
+            }
+            _ => false,
+        },
         _ => false,
     }
+}
+
+/// Whether a node is the name of a value, which has no other names below it.
+fn is_object(operand: &IdedExpr) -> bool {
+    let names = ["object", "oldObject", "request", "namespaceObject", "params"];
+    matches!(&operand.expr, Expr::Ident(name) if names.contains(&name.as_str()))
+}
+
+/// What stands for a name whose fields are read: `true ? a : null`. Of `a.b.c`, the evaluator would look for values with
+/// the names `a.b.c` and `a.b` first.
+fn chosen(name: IdedExpr) -> IdedExpr {
+    let literal = |value| node(Expr::Literal(value));
+    let arguments = vec![literal(LiteralValue::Boolean(true.into())), name, literal(LiteralValue::Null)];
+    call(operators::CONDITIONAL, arguments)
 }
 
 fn rewrite_call(mut found: CallExpr) -> Expr {

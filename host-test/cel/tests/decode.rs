@@ -1,7 +1,7 @@
 //! Compares objects with what the API server's own decoder and defaults make of them: `decode/recorded.jsonl`.
 
-use podfence_cel::decoded;
-use serde_json::Value;
+use podfence_cel::{Decoder, decoded};
+use serde_json::{Value, json};
 
 #[test]
 fn as_the_api_server_shows_them() {
@@ -11,8 +11,38 @@ fn as_the_api_server_shows_them() {
         let found = decoded(&row["manifest"]);
         assert!(found.known, "{line}");
         compare("", &found.object, &row["shown"], &mut differences);
+        let decoder = Decoder::of_manifest(&row["manifest"]);
+        let text = row["manifest"].to_string();
+        let of_text = decoder.decode(&mut serde_json::Deserializer::from_str(&text)).expect("JSON");
+        assert_eq!(of_text, found.object, "{line}");
     }
     assert_eq!(differences, Vec::<String>::new());
+}
+
+#[test]
+fn of_two_members_of_one_name_the_last_one_counts() {
+    let cases = [
+        (r#"{"replicas": 2, "replicas": null}"#, json!(1)),
+        (r#"{"replicas": null, "replicas": 2}"#, json!(2)),
+        (r#"{"replicas": 2, "replicas": 3}"#, json!(3)),
+    ];
+    for (spec, expected) in cases {
+        let text = format!(r#"{{"apiVersion": "apps/v1", "kind": "Deployment", "spec": {spec}}}"#);
+        let decoder = Decoder::of("apps/v1", "Deployment");
+        let found = decoder.decode(&mut serde_json::Deserializer::from_str(&text)).expect("JSON");
+        assert_eq!(found["spec"]["replicas"], expected, "{spec}");
+    }
+}
+
+#[test]
+fn a_status_may_be_left_out_of_every_kind() {
+    for (api_version, kind) in [("v1", "Pod"), ("apps/v1", "Deployment"), ("example.com/v1", "Thing")] {
+        let bare = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}});
+        let mut manifest = bare.clone();
+        manifest["status"] = json!({"phase": "Running", "replicas": 3});
+        let decoder = Decoder::of_manifest(&manifest).without_status();
+        assert_eq!(decoder.decode_value(&manifest), decoder.decode_value(&bare), "{kind}");
+    }
 }
 
 /// Adds the paths at which two values differ.

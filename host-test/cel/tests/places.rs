@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use podfence_cel::{Answer, Budget, Environment, Expression, Inputs, Returns};
+use podfence_cel::{Answer, Budget, Environment, Expression, Inputs, Returns, Written};
 use serde_json::{Value, json};
 
 fn object() -> Value {
@@ -66,10 +66,14 @@ fn the_longest_part_that_is_read_and_there() {
     ];
     let (environment, object) = (environment(), object());
     let inputs = Inputs::new(&json!({}), Some(&object), None).with_params(&json!({"most": 10}));
+    let written = object.to_string();
     let found = cases.map(|(text, expected)| {
         let expression = Expression::compile(text, &environment).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_ne!(expression.evaluate(&inputs), Ok(Answer::Bool(true)), "{text}");
-        (text, expression.place(&inputs, &object, &mut Budget::of_binding()).path, expected)
+        let place = expression.place(&inputs, &object, &mut Budget::of_binding());
+        let of_text = expression.place(&inputs, Written::Text(&written), &mut Budget::of_binding());
+        assert_eq!(of_text, place, "{text}");
+        (text, place.path, expected)
     });
     let different: Vec<_> = found.iter().filter(|(_, found, expected)| found != expected).collect();
     assert_eq!(different, Vec::<&(&str, String, &str)>::new(), "(expression, found, expected)");

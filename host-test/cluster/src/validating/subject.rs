@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use podfence_cel::Inputs;
+use podfence_cel::{Inputs, Written};
 use podfence_scan::AdmissionRequest;
 use serde_json::Value;
 
@@ -27,9 +27,12 @@ pub struct Creation<'a> {
 pub(super) enum Subject<'a> {
     /// The request holds it.
     Request(&'a AdmissionRequest),
-    /// It is text, and is read as a whole only if a place is sought in it.
+    /// It is text, which is read for places as a whole, once, if it is long.
     Creation(Creation<'a>, OnceCell<Option<Value>>),
 }
+
+/// How many bytes of text are read for each place anew, and no more of them than the place needs.
+const SHORT: usize = 16 << 10;
 
 impl<'a> Subject<'a> {
     pub fn request(&self) -> &'a AdmissionRequest {
@@ -68,10 +71,13 @@ impl<'a> Subject<'a> {
     }
 
     /// The object, or the one that is deleted, as it is written.
-    pub fn object(&self) -> Option<&Value> {
+    pub fn object(&self) -> Option<Written<'_>> {
         match self {
-            Subject::Request(request) => request.object.as_ref().or(request.old_object.as_ref()),
-            Subject::Creation(of, read) => read.get_or_init(|| serde_json::from_str(of.json).ok()).as_ref(),
+            Subject::Request(request) => request.object.as_ref().or(request.old_object.as_ref()).map(Written::from),
+            Subject::Creation(of, _) if of.json.len() <= SHORT => Some(Written::Text(of.json)),
+            Subject::Creation(of, read) => {
+                read.get_or_init(|| serde_json::from_str(of.json).ok()).as_ref().map(Written::from)
+            }
         }
     }
 }

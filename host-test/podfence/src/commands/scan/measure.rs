@@ -50,8 +50,11 @@ pub(in crate::commands) struct Figures {
     steps: Vec<Step>,
     /// How many times as fast two threads are as one, by the clock.
     two_threads: f64,
-    /// Commands as wholes, this one in two forms first.
+    /// Commands as wholes, this one in its forms first.
     commands: Vec<Measured>,
+    /// What policies add, if there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    with_policies: Option<WithPolicies>,
     start: Start,
     memory: Memory,
 }
@@ -75,6 +78,16 @@ struct Measured {
     per_object: f64,
     /// What the first command costs as a multiple of it.
     scan_to_it: f64,
+}
+
+/// What a scan with policies costs, as a multiple of the same without them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WithPolicies {
+    /// Of files in memory, in this process.
+    scan: f64,
+    /// As a command, with its start and its output.
+    command: f64,
 }
 
 /// A scan of one pod from standard input, in milliseconds.
@@ -130,10 +143,11 @@ impl Bench<'_> {
         let mut memory = Memory { one_pod: 0, once: 0, ten_times: 0, findings: 0 };
         own.start()?;
         memory.one_pod = largest_child()?;
-        own.scan(&[&directory], "json")?;
+        let forms = self.forms();
+        own.scan(&[&directory], &forms[0])?;
         memory.once = largest_child()?;
         let ten = other_names(&directory, 10).with_context(|| origin(self.directory))?;
-        own.scan(&ten.iter().map(PathBuf::as_path).collect::<Vec<_>>(), "json")?;
+        own.scan(&ten.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &forms[0])?;
         memory.ten_times = largest_child()?;
 
         let bytes: Vec<Cow<'_, [u8]>> =
@@ -179,7 +193,7 @@ impl Bench<'_> {
         let mut steps = [Duration::MAX; STEPS.len()];
         let mut threads = [Duration::MAX; 2];
         let mut start = [Duration::MAX; 2];
-        let mut commands = vec![Duration::MAX; OWN.len() + self.beside.len()];
+        let mut commands = vec![Duration::MAX; forms.len() + self.beside.len()];
         for _ in 0..self.rounds {
             let count = || texts.iter().map(|text| yaml::events(text)).sum::<usize>();
             least(&mut steps[0], on_processors(count)?);
@@ -199,10 +213,10 @@ impl Bench<'_> {
             own.start()?;
             least(&mut start[0], before.0.elapsed());
             least(&mut start[1], of_children()?.saturating_sub(before.1));
-            let (ours, theirs) = commands.split_at_mut(OWN.len());
-            for (time, format) in ours.iter_mut().zip(OWN) {
+            let (ours, theirs) = commands.split_at_mut(forms.len());
+            for (time, form) in ours.iter_mut().zip(&forms) {
                 let before = of_children()?;
-                own.scan(&[self.directory], format)?;
+                own.scan(&[self.directory], form)?;
                 least(time, of_children()?.saturating_sub(before));
             }
             for (time, command) in theirs.iter_mut().zip(self.beside) {
@@ -214,8 +228,8 @@ impl Bench<'_> {
         }
 
         let per_object = |time: Duration| time.as_secs_f64() * 1e6 / objects as f64;
-        let own_names = OWN.map(|format| format!("podfence scan --jobs 1 --format {format}"));
-        let names = own_names.into_iter().chain(self.beside.iter().cloned());
+        let own_names = forms.iter().map(|form| format!("podfence scan --jobs 1 {}", form.join(" ")));
+        let names = own_names.chain(self.beside.iter().cloned());
         Ok(Figures {
             rounds: self.rounds,
             files: inputs.len(),
@@ -237,9 +251,26 @@ impl Bench<'_> {
                     scan_to_it: ratio(commands[0], time),
                 })
                 .collect(),
+            with_policies: with_policies.is_some().then(|| WithPolicies {
+                scan: ratio(steps[3], steps[2]),
+                command: ratio(commands[forms.len() - 1], commands[0]),
+            }),
             start: Start { by_the_clock: milliseconds(start[0]), on_processors: milliseconds(start[1]) },
             memory,
         })
+    }
+
+    /// How this command is measured: as programs and as people read it, and with the policies, if there are any.
+    fn forms(&self) -> Vec<Vec<String>> {
+        let texts = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let mut forms = vec![texts(&["--format", "json"]), texts(&["--format", "human"])];
+        if !self.policies.is_empty() {
+            let mut form = texts(&["--format", "json", "--enforce", "baseline", "--warn", "restricted"]);
+            let paths = self.policies.iter().map(|path| path.to_string_lossy().into_owned());
+            form.extend(paths.flat_map(|path| ["--policies".to_owned(), path]));
+            forms.push(form);
+        }
+        forms
     }
 
     fn inputs(&self) -> Result<Vec<Input>> {
@@ -255,9 +286,6 @@ impl Bench<'_> {
         Ok(walk.find()?.inputs)
     }
 }
-
-/// In which formats this command is measured.
-const OWN: [&str; 2] = ["json", "human"];
 
 /// This command as others call it.
 struct Own<'o> {
@@ -281,8 +309,8 @@ impl Own<'_> {
         ended("podfence scan", child.wait()?)
     }
 
-    fn scan(&self, paths: &[&Path], format: &str) -> Result<()> {
-        let status = self.command().args(["--format", format]).args(paths).stdin(Stdio::null()).status();
+    fn scan(&self, paths: &[&Path], form: &[String]) -> Result<()> {
+        let status = self.command().args(form).args(paths).stdin(Stdio::null()).status();
         ended("podfence scan", status.context("podfence scan")?)
     }
 }
@@ -391,6 +419,12 @@ impl Figures {
         writeln!(out, "{}", self.steps_table())?;
         writeln!(out, "\ntwo threads are {:.2} times as fast as one", self.two_threads)?;
         writeln!(out, "\n{}", self.commands_table())?;
+        if let Some(WithPolicies { scan, command }) = &self.with_policies {
+            writeln!(
+                out,
+                "\nwith --policies, the scan takes {scan:.2} times as long, and the command {command:.2} times"
+            )?;
+        }
         let Start { by_the_clock, on_processors } = start;
         writeln!(out, "\nstart: {by_the_clock:.0} ms for a pod, {on_processors:.0} ms of them on processors")?;
         let Memory { one_pod, once, ten_times, findings } = memory;
