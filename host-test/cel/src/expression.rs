@@ -312,11 +312,14 @@ fn located(finding: Finding, source: &SourceInfo, text: &str) -> CompileError {
     CompileError { line, column, problem: finding.problem }
 }
 
+/// The value of a variable, or why it has none.
+type Made = Result<Box<dyn Val>, String>;
+
 /// What the names of an expression stand for.
 struct Names<'a> {
     inputs: &'a Inputs,
     /// The variables, each with its value or why it has none.
-    variables: Vec<(&'a str, Result<Box<dyn Val>, String>)>,
+    variables: Vec<(&'a str, Made)>,
     /// The variable that an evaluation asked for and that has no value.
     missed: Mutex<Option<String>>,
 }
