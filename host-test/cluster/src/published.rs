@@ -75,7 +75,7 @@ pub fn find(policy: &str) -> Option<&'static Published> {
     all().iter().find(|published| published.policy == policy)
 }
 
-/// There is no policy of this name.
+/// A name that no policy has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", names::unknown_policy(.0, all().iter().map(|of| of.policy)))]
 pub struct UnknownPolicy(pub String);

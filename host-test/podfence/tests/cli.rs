@@ -897,7 +897,10 @@ fn conditions_are_evaluated_before_a_policy_is_asked() {
 #[test]
 fn a_policy_of_podfence_is_found_by_its_name() {
     let workplace = workplace();
-    fs::create_dir_all(workplace.path("policies/privileged")).unwrap();
+    // Neither a directory of this name nor one of policies hides it.
+    for directory in ["privileged", "policies/privileged"] {
+        fs::create_dir_all(workplace.path(directory)).unwrap();
+    }
     workplace.write("policies/privileged/fixtures.yaml", "");
     workplace.write(
         "node.yaml",
@@ -917,7 +920,7 @@ fn a_policy_of_podfence_is_found_by_its_name() {
     let names: Vec<String> = readmes().into_iter().map(|(name, _)| name).collect();
     let error = workplace.fails(2, &["run", "nope", "-r", "pod.yaml"]);
     assert_eq!(error, format!("error: unknown policy \"nope\"; expected one of: {}\n", names.join(", ")));
-    for file in ["privilege.wasm", "./privileged"] {
+    for file in ["privilege.wasm", "./privilege"] {
         let error = workplace.fails(2, &["inspect", file]);
         assert_eq!(error, format!("error: {file}: No such file or directory (os error 2)\n"));
     }
@@ -987,6 +990,7 @@ fn what_holds_a_pod_and_is_not_judged_is_no_success() {
     let deployment = rollout.replace("argoproj.io/v1alpha1, kind: Rollout", "extensions/v1beta1, kind: Deployment");
     let custom = format!("{{apiVersion: example.com/v1, kind: Foo, metadata: {{name: a}}, spec: {pod}}}");
     let other = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}".to_owned();
+    let allowed = format!("{{apiVersion: v1, kind: Pod, metadata: {{name: web}}, spec: {pod}}}");
     let status = format!(
         "{{apiVersion: admission.k8s.io/v1, kind: AdmissionReview, request: {{uid: a, kind: {{version: v1, kind: Pod}}, \
          resource: {{version: v1, resource: pods}}, subResource: status, operation: UPDATE, userInfo: {{}}, name: a, \
@@ -1027,7 +1031,7 @@ fn what_holds_a_pod_and_is_not_judged_is_no_success() {
         ("privileged.wasm", &status, 0, "Pod default/a: skipped: the policy does not evaluate the subresource"),
         ("roles", &rollout, 2, "Rollout default/a: skipped: of a kind that the policy does not evaluate"),
     ] {
-        workplace.write("objects.yaml", format!("{object}\n---\n{POD}").as_bytes());
+        workplace.write("objects.yaml", format!("{object}\n---\n{allowed}").as_bytes());
         let (out, _) = workplace.ends(&["run", module, "-r", "objects.yaml"], code);
         assert_eq!(out.lines().next(), Some(expected), "{module}: {object}");
     }

@@ -67,10 +67,13 @@ impl Place {
     /// # Errors
     /// It is a policy's name, and its module is nowhere, or it is neither a file nor a policy's name.
     pub(super) fn named(module: &Path) -> Result<Place> {
-        // What names a file of a module has an extension, or a directory before it.
-        match module.to_str().filter(|name| !module.exists() && !name.contains(['.', '/', '\\'])) {
-            Some(name) => Places::new(None).find(published::named(name)?.policy),
-            None => Ok(Place::File(module.to_owned())),
+        // A path of a file has an extension or a directory, or is `-`.
+        let is_path = |name: &str| name == "-" || name.contains(['.', '/', '\\']) || module.exists();
+        match module.to_str().filter(|_| !module.is_file()) {
+            Some(name) if published::find(name).is_some() || !is_path(name) => {
+                Places::new(None).find(published::named(name)?.policy)
+            }
+            _ => Ok(Place::File(module.to_owned())),
         }
     }
 

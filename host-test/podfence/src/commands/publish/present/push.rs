@@ -12,7 +12,7 @@ use podfence_publish::sbom::{SBOM_TYPE, is_of};
 
 use super::sbom::{bill_of, bundle_name};
 use super::{RegistryArguments, read};
-use crate::commands::read_module;
+use crate::commands::{read_module, registry};
 use crate::text::{origin, printable};
 
 #[derive(Args)]
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     modules: Vec<PathBuf>,
 
     /// The registry and the path before the names of policies, such as registry.example.com/podfence
-    #[arg(long = "registry", value_name = "HOST/PATH", value_parser = crate::commands::registry)]
+    #[arg(long = "registry", value_name = "HOST/PATH", value_parser = place)]
     place: String,
 
     /// Attach the bills of materials that `podfence sbom` wrote beside the modules
@@ -90,4 +90,9 @@ impl Arguments {
         }
         Ok(Some(bill))
     }
+}
+
+/// A registry and a path in it. The scheme of Kubewarden's URLs may stand before it, and a slash behind it.
+fn place(text: &str) -> Result<String, String> {
+    registry(text.strip_prefix("registry://").unwrap_or(text).trim_end_matches('/'))
 }

@@ -318,7 +318,10 @@ fn what_holds_no_policy_is_an_error() {
     assert!(wrong.starts_with("ClusterAdmissionPolicy/ports: spec.settings: "), "{wrong}");
     place.write("policies/b.yaml", CLUSTER_POLICY.replace("host-ports", "other"));
     let missing = error(&policies(&place));
-    assert!(missing.starts_with("no module other.wasm in ") && missing.contains("make modules"), "{missing}");
+    assert!(
+        missing.starts_with("no module other.wasm in ") && missing.contains("; fetch it with `podfence pull "),
+        "{missing}"
+    );
 }
 
 #[test]
