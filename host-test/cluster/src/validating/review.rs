@@ -135,7 +135,7 @@ impl Validating {
             let is_converted = matches!(seen, Cow::Owned(_));
             let shown = &mut shown[usize::from(is_converted)];
             if shown.is_none() {
-                *shown = Some(subject.inputs(&seen)?);
+                *shown = Some(subject.inputs(&seen, is_converted)?);
             }
             let Some(inputs) = shown else { continue };
             for binding in &policy.bindings {

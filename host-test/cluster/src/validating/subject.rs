@@ -62,11 +62,11 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// What expressions read of it, where a policy sees it as this request.
-    pub fn inputs(&self, seen: &Cow<'_, AdmissionRequest>) -> Result<Inputs, serde_json::Error> {
+    /// What expressions read of it, where a policy sees it as this request, which may be one of another API.
+    pub fn inputs(&self, seen: &AdmissionRequest, is_converted: bool) -> Result<Inputs, serde_json::Error> {
         match self {
             Subject::Request(_) => Ok(conditions::stored_inputs(seen)),
-            Subject::Creation(of, _) => conditions::created_inputs(seen, of.json, matches!(seen, Cow::Owned(_))),
+            Subject::Creation(of, _) => conditions::created_inputs(seen, of.json, is_converted),
         }
     }
 
