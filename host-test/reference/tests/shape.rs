@@ -143,7 +143,7 @@ fn paths(entry: &Declaration, keys: &[&str]) -> Vec<String> {
     // Within a path, it stands for the source of a projected volume; this one has all that is read of any.
     let path = entry.path.replace(".*.", ".downwardAPI.");
     let fields: Vec<String> = match path.strip_suffix(".*") {
-        Some(start) => keys.iter().map(|key| format!("{start}.{key}")).collect(),
+        Some(start) => keys.iter().map(|key| member(start, key)).collect(),
         None => vec![path],
     };
     let below = |place: &str| fields.iter().map(|field| format!("{place}.{field}")).collect::<Vec<_>>();
@@ -156,6 +156,10 @@ fn paths(entry: &Declaration, keys: &[&str]) -> Vec<String> {
         Scope::Workload | Scope::Object => fields,
         Scope::Root => panic!("a pod has no root fields"),
     }
+}
+
+fn member(path: &str, key: &str) -> String {
+    if key.contains('.') { format!("{path}[\"{key}\"]") } else { format!("{path}.{key}") }
 }
 
 /// The types that lack a field, each with the reason.
