@@ -58,7 +58,7 @@ pub struct Options {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings(BTreeMap<String, Map<String, Value>>);
 
-/// Settings that documents give a policy which has some in [`Options::settings`].
+/// Settings that documents give a policy which has some in the option `--settings`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given {
     /// The policy.
