@@ -377,7 +377,8 @@ impl Selector {
         for expression in selector.get(self.expressions).unwrap_or_default().objects() {
             let key = expression.get(self.key).unwrap_or_default();
             let operator = expression.get(self.operator).unwrap_or_default();
-            if operator != EXISTS || key != self.always {
+            // Without a key, which the API server refuses, it is about no label that is always there.
+            if operator != EXISTS || key.is_empty() || key != self.always {
                 count += 1;
                 last = Condition { key, operator, values: expression.get(self.values).unwrap_or_default(), ..last };
             }
