@@ -5,7 +5,7 @@ use core::ops::Deref;
 
 use crate::{
     arena::Arena,
-    decode::{FieldType, Located, Object},
+    decode::{FieldType, List, Located, Object},
     json::Text,
     place::{Offender, Place, Role},
     request::Subject,
@@ -185,10 +185,15 @@ impl<'v> Pod<'v> {
     }
 
     /// Those of [`Self::containers`] in which a field is new: all of them, unless the pod is running and had a container of
-    /// this name with the same text there in the same list. For a policy that evaluates resizes: for others, only names
-    /// and images are read of the old pod.
-    pub fn containers_with_new<T>(&self, field: Field<T>) -> impl Iterator<Item = Container<'v>> + '_ {
-        let old = self.old.map(|old| ROLES.map(|role| named_texts(old, role, field.id)));
+    /// this name with the same text there in the same list, which was not exempt. For a policy that evaluates resizes: for
+    /// others, only names and images are read of the old pod.
+    pub fn containers_with_new<T>(
+        &self,
+        field: Field<T>,
+        settings: &Settings<'_>,
+    ) -> impl Iterator<Item = Container<'v>> + '_ {
+        let exempt = settings.strings(EXEMPT_IMAGES);
+        let old = self.old.map(|old| ROLES.map(|role| named_texts(old, role, field.id, exempt)));
         self.containers().filter(move |container| {
             let old = old.as_ref().and_then(|old| old.get(container.role as usize));
             let text = container.object.find(field.id).unwrap_or_default().raw();
@@ -255,10 +260,10 @@ pub(crate) fn named_images(spec: Object<'_>, role: Role) -> Vec<(&str, &str)> {
     images
 }
 
-/// The names of the containers in a list, each with the text of a field, sorted.
-fn named_texts(spec: Object<'_>, role: Role, field: u32) -> Vec<(&str, &str)> {
+/// The names of the containers in a list whose images are not exempt, each with the text of a field, sorted.
+fn named_texts<'v>(spec: Object<'v>, role: Role, field: u32, exempt: List<'_>) -> Vec<(&'v str, &'v str)> {
     let mut texts = Vec::new();
-    for container in spec.list(role.list()).objects() {
+    for container in spec.list(role.list()).objects().filter(|of| !exempt.matches(of.word(IMAGE))) {
         text::push(&mut texts, container.word(NAME), container.find(field).unwrap_or_default().raw());
     }
     text::sort(&mut texts);

@@ -18,11 +18,12 @@
 //! - Quantities are read exactly, and rounded up to thousandths, as the API server does. What cannot be read is rejected,
 //!   and so are quantities above 9223372036854775: what does not fit into 63 bits is another number to the node, often 0.
 //!
-//! A resource in `max.limits` must have a limit, one in `min.requests` a request, and one in `maxRatio` both: without them,
-//! a container is not within the bound.
+//! Of `cpu`, `memory` and `ephemeral-storage`, a resource in `max.limits` must have a limit, one in `min.requests` a
+//! request, and one in `maxRatio` both: without them, a container is not within the bound. Of other resources, such as
+//! `example.com/gpu`, a container has none that it does not state.
 //!
-//! Of an update of a Pod, the containers are evaluated whose resources it changes; if it changes those of the pod itself,
-//! all are. So a running pod cannot be resized beyond a maximum, but pods that are older than the policy can be updated.
+//! Of an update of a Pod, the containers are evaluated whose resources it changes, or whose image was exempt; if it changes
+//! the resources of the pod itself, all are. So a running pod cannot be resized beyond a maximum, but pods that are older than the policy can be updated.
 //! The rules of the policy match `pods/resize` for that.
 //!
 //! The policy changes nothing. A LimitRange fills in requests and limits before policies evaluate the pod.
@@ -411,7 +412,8 @@ impl<'v> Holder<'_, 'v> {
         let ratios = ratios.filter(|name| !has_bound(name));
         let [by_bound, by_ratio] = &list.unbounded;
         for (rule, name) in bounded.map(|name| (by_bound, name)).chain(ratios.map(|name| (by_ratio, name))) {
-            if !required.has(name) && self.lacks(index, name) {
+            // Of other resources, a container has none that it does not state.
+            if KNOWN.contains(&name) && !required.has(name) && self.lacks(index, name) {
                 found.add(rule, self.place(list, name).named(name));
             }
         }
@@ -471,7 +473,7 @@ pub fn check<'v>(pod: &Pod<'v>, settings: &Settings<'v>, found: &mut Violations<
     if is_new && pod.containers().any(|container| is_evaluated(&container)) {
         Holder { pod, container: None }.check(settings, found);
     }
-    let with_new = pod.containers_with_new(RESOURCES).filter(|_| !is_new);
+    let with_new = pod.containers_with_new(RESOURCES, settings).filter(|_| !is_new);
     for container in pod.containers().filter(|_| is_new).chain(with_new).filter(is_evaluated) {
         Holder { pod, container: Some(container) }.check(settings, found);
     }

@@ -4,7 +4,9 @@ use podfence_resources::POLICY;
 use serde_json::{Map, Value, json};
 
 use crate::draw::{Draw, Members};
-use crate::opinion::{Container, Opinion, Pod, Violation, get, list, setting_texts, text, values, violation};
+use crate::opinion::{
+    Container, Opinion, Pod, Violation, get, is_exempt, list, setting_texts, text, values, violation,
+};
 
 pub static OPINION: Opinion = Opinion {
     policy: &POLICY,
@@ -52,6 +54,8 @@ const ODD: &[&str] = &[
 ];
 const OTHERS: &[&str] = &["example.com/gpu", "hugepages-2Mi"];
 const NAMES: [&str; 5] = ["cpu", "memory", "ephemeral-storage", "example.com/gpu", "hugepages-2Mi"];
+/// Those that are not counted are not limited; what else a container does not state, it does not have.
+const HAVE_FIELDS: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 const LISTS: [&str; 2] = ["requests", "limits"];
 
 fn settings(draw: &mut Draw) -> Value {
@@ -250,7 +254,7 @@ impl<'v> Holder<'_, 'v> {
     }
 
     fn violation(&self, control: &str, list: &str, name: &str) -> Violation {
-        let has_field = ["cpu", "memory", "ephemeral-storage"].contains(&name);
+        let has_field = HAVE_FIELDS.contains(&name);
         let path = if has_field { format!("resources.{list}.{name}") } else { format!("resources.{list}") };
         match self.container {
             Some(container) => container.violation(control, &path),
@@ -287,7 +291,7 @@ impl<'v> Holder<'_, 'v> {
                 setting_texts(given, list, default).into_iter().map(str::to_owned).collect();
             let with_bound = bounds(settings, if list == "requests" { "min" } else { "max" }, list);
             for (name, _) in with_bound.iter().chain(&ratios) {
-                if !needed.contains(name) {
+                if !needed.contains(name) && HAVE_FIELDS.contains(&name.as_str()) {
                     needed.push(name.clone());
                 }
             }
@@ -331,7 +335,8 @@ fn check(pod: &Pod<'_>) -> Vec<Violation> {
     let written = |holder: &Value| member(holder, "resources").map(Value::to_string).unwrap_or_default();
     let is_old = |container: &Container<'_>| {
         let old = pod.old.map_or(&[][..], |old| list(get(old, "spec"), container.list));
-        old.iter().any(|old| text(old, "name") == container.name && written(old) == written(container.value))
+        let mut old = old.iter().filter(|old| !is_exempt(old, pod.settings));
+        old.any(|old| text(old, "name") == container.name && written(old) == written(container.value))
     };
     let mut containers: Vec<&Container<'_>> =
         containers.iter().filter(|container| container.list != "ephemeralContainers").collect();
