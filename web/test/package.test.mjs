@@ -167,6 +167,8 @@ export const isOne = (error: unknown): boolean => error instanceof ConfigError;
         const printed = run(options, text);
         const expected = JSON.parse(printed);
         for (const policy of expected.policies) policy.digest = "";
+        // They name options of the command.
+        expected.summary.hints = [];
         assert.deepEqual(podfence.scan(text, config), expected, text);
       }
     }
